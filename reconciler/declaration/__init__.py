@@ -1,0 +1,1 @@
+"""keys.yaml, read, checked and merged into a `Declaration`."""

@@ -1,0 +1,99 @@
+"""What can go wrong, and the exit code each kind ends the process with.
+
+    ReconcilerError                          1
+    ├── UsageError                           1   the command line or the environment is wrong
+    ├── DeclarationError                     1   keys.yaml is wrong; carries every diagnostic
+    ├── AccountError                         1   talking to the NagaAI API failed
+    │   ├── ConnectionFailed                 1   no answer: refused, reset, timed out, TLS
+    │   ├── UnexpectedAnswer                 1   an answer that the documentation does not describe
+    │   ├── AmbiguousCreate                  1   a POST that may or may not have created a key
+    │   └── RefusedByService                 1   an error status with its type and message
+    ├── DestinationError                     1   a secret could not be delivered
+    ├── GuardrailRefused                     3   a finding of severity error forbids the plan
+    ├── StalePlan                            4   the account moved since the plan was made
+    ├── PartlyApplied                        5   some changes are done, some are not
+    └── Interrupted                        130   Ctrl-C, or a cancelled job
+
+Every message is one line, names what it is about and, where there is something to do, says what.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from reconciler.diagnostic import Diagnostic
+
+
+class ReconcilerError(Exception):
+    """The root of everything this program raises on purpose."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class UsageError(ReconcilerError):
+    """The command line or the environment does not allow to go on."""
+
+
+class DeclarationError(ReconcilerError):
+    """The declaration is wrong; `diagnostics` holds everything found, in reading order."""
+
+    def __init__(self, diagnostics: Sequence[Diagnostic]) -> None:
+        """Keep the diagnostics; the message is all of them, a line each."""
+        super().__init__("\n".join(str(diagnostic) for diagnostic in diagnostics))
+        self.diagnostics = tuple(diagnostics)
+
+
+class AccountError(ReconcilerError):
+    """Talking to the NagaAI API failed."""
+
+
+class ConnectionFailed(AccountError):
+    """No answer arrived: refused, reset, timed out, or no trust in the certificate."""
+
+
+class UnexpectedAnswer(AccountError):
+    """The service answered something its documentation does not describe."""
+
+
+class AmbiguousCreate(AccountError):
+    """A POST whose outcome is unknown: the key may exist, and its secret is lost if it does."""
+
+
+class RefusedByService(AccountError):
+    """The service answered with an error status."""
+
+    def __init__(self, message: str, *, status: int) -> None:
+        """Keep the HTTP status beside the message."""
+        super().__init__(message)
+        self.status = status
+
+
+class DestinationError(ReconcilerError):
+    """A destination cannot take a secret; the message never holds the secret."""
+
+
+class GuardrailRefused(ReconcilerError):
+    """The plan has a finding of severity error, so nothing may be written."""
+
+    exit_code = 3
+
+
+class StalePlan(ReconcilerError):
+    """What was planned is not what the account needs now."""
+
+    exit_code = 4
+
+
+class PartlyApplied(ReconcilerError):
+    """Some of the changes are done and some are not."""
+
+    exit_code = 5
+
+
+class Interrupted(ReconcilerError):
+    """The run was asked to stop before its work was done."""
+
+    exit_code = 130

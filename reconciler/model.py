@@ -1,0 +1,177 @@
+"""The values that the rooms hand to each other: what is declared, and what is live."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, TypedDict
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime, timedelta
+    from decimal import Decimal
+
+    from reconciler.diagnostic import Location
+    from reconciler.secret import Secret
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Address:
+    """What a declared key is called in the file: `environment/key`."""
+
+    environment: str
+    key: str
+
+    def __str__(self) -> str:
+        """Show as people write it."""
+        return f"{self.environment}/{self.key}"
+
+
+@dataclass(frozen=True, slots=True)
+class KeyState:
+    """The four fields of a key that the API lets us set; `credit_limit` None means no limit."""
+
+    name: str
+    is_enabled: bool
+    credit_limit: Decimal | None
+    expires_at: datetime | None
+
+
+class KeyPatch(TypedDict, total=False):
+    """The fields to change on a live key; a field left out stays as it is (None removes a limit or an expiry)."""
+
+    name: str
+    is_enabled: bool
+    credit_limit: Decimal | None
+    expires_at: datetime | None
+
+
+# --- what is live -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class LiveKey:
+    """A key as `GET /account/keys` shows it."""
+
+    id: int
+    name: str
+    created_at: datetime
+    expires_at: datetime | None
+    is_enabled: bool
+    credit_limit: Decimal | None
+
+    @property
+    def state(self) -> KeyState:
+        """The part of the key that can be changed."""
+        return KeyState(self.name, self.is_enabled, self.credit_limit, self.expires_at)
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """All keys of the account at one instant; `now` is the service's own clock."""
+
+    keys: tuple[LiveKey, ...]
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class NewKey:
+    """What `POST /account/keys` is asked for; the API cannot create a disabled key."""
+
+    name: str
+    credit_limit: Decimal | None
+    expires_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class CreatedKey:
+    """The answer to a POST: the key, and its secret, which is shown this one time."""
+
+    key: LiveKey
+    secret: Secret
+
+
+# --- what is declared -------------------------------------------------------------------------------------------------
+
+Setting = str | bool | int | tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One concrete place that takes secrets: a destination of the file with its templates filled in.
+
+    Equal targets are the same place, so many keys can share one.
+    """
+
+    destination: str
+    type: str
+    settings: tuple[tuple[str, Setting], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """Where a key's secret goes, and the name it has there."""
+
+    target: Target
+    name: str
+    source: Location
+
+
+@dataclass(frozen=True, slots=True)
+class DeclaredKey:
+    """A key of the file with its defaults merged in; `name` is the live name that its address formats to.
+
+    `rotate_every` None means that the key is not rotated by age; `id` and `renamed_from` find it under an earlier name.
+    """
+
+    address: Address
+    name: str
+    credit_limit: Decimal | None
+    is_enabled: bool
+    expires_at: datetime | None
+    source: Location
+    deliver: tuple[Delivery, ...] = ()
+    description: str | None = None
+    team: str | None = None
+    protected: bool = False
+    rotate_every: timedelta | None = None
+    rotation_overlap: timedelta | None = None
+    verify: bool = True
+    id: int | None = None
+    renamed_from: tuple[str, ...] = ()
+
+    @property
+    def state(self) -> KeyState:
+        """What the live key should look like."""
+        return KeyState(self.name, self.is_enabled, self.credit_limit, self.expires_at)
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """What an environment says for itself; it outlives its keys."""
+
+    name: str
+    source: Location
+    deletion_grace: timedelta | None = None
+    protected: bool = False
+
+
+class Unmanaged(StrEnum):
+    """What to do about live keys that no declared environment owns."""
+
+    REPORT = "report"
+    IGNORE = "ignore"
+    ERROR = "error"
+    DELETE = "delete"
+
+
+@dataclass(frozen=True, slots=True)
+class Declaration:
+    """A whole declaration, merged from its files, valid, keys in order of their address."""
+
+    naming: str
+    environments: Mapping[str, Environment]
+    keys: tuple[DeclaredKey, ...]
+    source: Location
+    unmanaged: Unmanaged = Unmanaged.REPORT
+    ignore: tuple[str, ...] = field(default=())

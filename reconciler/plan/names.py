@@ -1,0 +1,106 @@
+"""The live-name grammar: how an address becomes the name of a live key, and back.
+
+The API has no labels, so a key's place in its life is written in its name. A settled key is called what `naming` makes
+of its address; `~` starts what the engine adds:
+
+    production/api                          settled
+    production/api~new.<nonce>              being created, under a lease
+    production/api~next                     delivered, waiting to take over
+    production/api~old.<yyyymmddThhmmssZ>   rotated out, works until then
+    production/api~gone.<yyyymmddThhmmssZ>  removed from the file, restorable until then
+    reconciler~lock.<nonce>                 an apply is running
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+from reconciler.model import Address
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+NAME: Final = r"[a-z0-9][a-z0-9._-]{0,62}"
+LONGEST_LIVE_NAME: Final = 255
+LONGEST_SUFFIX: Final = len("~gone.20270101T000000Z")
+
+_STAMP: Final = "%Y%m%dT%H%M%SZ"
+_SUFFIX: Final = re.compile(
+    r"~(?:new\.(?P<nonce>[a-z0-9]{1,16})|(?P<next>next)|(?P<kind>old|gone)\.(?P<stamp>\d{8}T\d{6}Z))", re.ASCII
+)
+_LOCK: Final = re.compile(r"reconciler~lock\.[a-z0-9]{1,16}", re.ASCII)
+
+
+class Role(StrEnum):
+    """Where a live key stands in its life."""
+
+    SETTLED = "settled"
+    PENDING = "new"
+    NEXT = "next"
+    OLD = "old"
+    GONE = "gone"
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedName:
+    """A live name that a declared environment owns; `until` is the stamp of an `~old` or `~gone` name."""
+
+    address: Address
+    role: Role
+    until: datetime | None = None
+
+
+class Naming:
+    """Formats addresses and parses live names for one set of declared environments."""
+
+    def __init__(self, template: str, environments: Iterable[str]) -> None:
+        """Take a valid template (see `declaration`) and the names of the declared environments."""
+        self._template = template
+        choices = "|".join(re.escape(name) for name in sorted(environments, key=lambda name: (-len(name), name)))
+        pattern = re.escape(template).replace(re.escape("{environment}"), f"(?P<environment>{choices or '(?!)'})")
+        pattern = pattern.replace(re.escape("{key}"), f"(?P<key>{NAME})")
+        self._settled = re.compile(pattern, re.ASCII)
+
+    def format(self, address: Address) -> str:
+        """Give the settled live name of an address."""
+        return self._template.replace("{environment}", address.environment).replace("{key}", address.key)
+
+    def parse(self, name: str) -> ParsedName | None:
+        """Read a live name; None for one that no declared environment owns."""
+        settled, tilde, _ = name.partition("~")
+        match = self._settled.fullmatch(settled)
+        if match is None:
+            return None
+        address = Address(match["environment"], match["key"])
+        if not tilde:
+            return ParsedName(address, Role.SETTLED)
+        suffix = _SUFFIX.fullmatch(name, len(settled))
+        if suffix is None:
+            return None
+        if suffix["nonce"]:
+            return ParsedName(address, Role.PENDING)
+        if suffix["next"]:
+            return ParsedName(address, Role.NEXT)
+        until = _parse_stamp(suffix["stamp"])
+        return None if until is None else ParsedName(address, Role(suffix["kind"]), until)
+
+
+def pending_name(settled: str, nonce: str) -> str:
+    """Name a key that is being created; the nonce finds it again after a lost answer."""
+    return f"{settled}~new.{nonce}"
+
+
+def is_lock(name: str) -> bool:
+    """Tell whether a live name is that of an apply's lock."""
+    return _LOCK.fullmatch(name) is not None
+
+
+def _parse_stamp(text: str) -> datetime | None:
+    try:
+        return datetime.strptime(text, _STAMP).replace(tzinfo=UTC)
+    except ValueError:
+        return None

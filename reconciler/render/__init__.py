@@ -1,0 +1,1 @@
+"""Values to text: nothing here prints, and nothing from outside gets through unescaped."""
