@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, ClassVar
 
+from reconciler.diagnostic import Severity
+
 if TYPE_CHECKING:
     from datetime import datetime
     from decimal import Decimal
 
-    from reconciler.diagnostic import Location, Severity
+    from reconciler.diagnostic import Location
     from reconciler.model import Address, DeclaredKey, KeyState, LiveKey
 
 
@@ -135,3 +137,8 @@ class Plan:
     credit: Credit
     unchanged: int
     unmanaged: tuple[LiveKey, ...]
+
+    @property
+    def errors(self) -> tuple[Finding, ...]:
+        """The findings that forbid to apply."""
+        return tuple(finding for finding in self.findings if finding.severity is Severity.ERROR)

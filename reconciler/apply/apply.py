@@ -1,0 +1,53 @@
+"""From an approved plan to an account that matches it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from reconciler.apply.executor import execute
+from reconciler.apply.preflight import preflight
+from reconciler.errors import AccountError, GuardrailRefused
+from reconciler.plan.outcome import ApplyResult
+from reconciler.plan.planner import make_plan
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+    from reconciler.apply.run import Run
+    from reconciler.model import Declaration
+    from reconciler.plan.actions import Plan
+    from reconciler.plan.outcome import Outcome
+
+
+def refuse_errors(plan: Plan) -> None:
+    """Raise GuardrailRefused when a finding forbids to carry out the plan."""
+    if plan.errors:
+        count = len(plan.errors)
+        msg = f"refused: {count} finding{'s' * (count > 1)} of the plan must be resolved first; nothing was changed"
+        raise GuardrailRefused(msg)
+
+
+async def apply_plan(
+    plan: Plan,
+    declaration: Declaration,
+    run: Run,
+    *,
+    parallelism: int,
+    stop: asyncio.Event,
+    report: Callable[[Outcome], None],
+) -> ApplyResult:
+    """Carry out the plan, then read the account again: it must plan to nothing.
+
+    Raises GuardrailRefused or DestinationError (preflight) before the first write; failures after it are outcomes.
+    """
+    refuse_errors(plan)
+    await preflight(plan.actions, run.registry)
+    outcomes = await execute(plan.actions, run, parallelism=parallelism, stop=stop, report=report)
+    if stop.is_set():
+        return ApplyResult(outcomes, interrupted=True)
+    try:
+        remaining = make_plan(declaration, await run.account.list_keys())
+    except AccountError as error:
+        return ApplyResult(outcomes, interrupted=False, note=f"the result could not be checked: {error}")
+    return ApplyResult(outcomes, interrupted=False, remaining=remaining)

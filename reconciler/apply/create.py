@@ -1,0 +1,108 @@
+"""Create a key so that its secret cannot be lost, whatever happens in between.
+
+The key is born under a pending name with a lease, so that a run that dies leaves nothing that lives on; it gets its
+declared name only once every destination holds its secret.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from reconciler.apply.run import altered_fields
+from reconciler.destinations.base import Consignment
+from reconciler.errors import AccountError, AmbiguousCreate, DestinationError
+from reconciler.model import KeyPatch, NewKey
+from reconciler.plan.names import pending_name
+from reconciler.plan.planner import LEASE
+
+if TYPE_CHECKING:
+    from reconciler.apply.run import Run
+    from reconciler.model import CreatedKey, DeclaredKey, LiveKey
+
+ATTEMPTS: Final = 3
+
+
+async def create(declared: DeclaredKey, run: Run) -> int:
+    """Create the key, deliver its secret everywhere, give it its name; returns its id.
+
+    Raises AccountError or DestinationError with where things stand; no key has the declared name then.
+    """
+    created = await _post(declared, run)
+    run.mask(created.secret)
+    await _deliver(declared, created, run)
+    await _settle(declared, created.key, run)
+    return created.key.id
+
+
+async def _post(declared: DeclaredKey, run: Run) -> CreatedKey:
+    """Post the pending key; an answer that got lost is looked for by its nonce, never posted again blindly."""
+    reason = ""
+    for _ in range(ATTEMPTS):
+        # Whole seconds: the service need not keep fractions, and the answer is compared with what was asked.
+        lease = (run.account.now() + LEASE).replace(microsecond=0)
+        new = NewKey(pending_name(declared.name, run.nonce()), declared.credit_limit, lease)
+        try:
+            created = await run.account.create_key(new)
+        except AmbiguousCreate as error:
+            reason = str(error)
+            await _remove_orphans(new.name, run)
+            continue
+        asked = KeyPatch(name=new.name, is_enabled=True, credit_limit=new.credit_limit, expires_at=new.expires_at)
+        if altered := altered_fields(asked, created.key):
+            fate = await _discard(created.key, run)
+            msg = f"the service created the key with {altered}; {fate}"
+            raise AccountError(msg)
+        return created
+    msg = (
+        f"{reason}; tried {ATTEMPTS} times, and what may be left behind expires within {LEASE // timedelta(hours=1)} h"
+    )
+    raise AccountError(msg)
+
+
+async def _remove_orphans(name: str, run: Run) -> None:
+    """Delete the key of a lost answer: nobody holds its secret. Not found: should it appear late, its lease ends it."""
+    snapshot = await run.account.list_keys()
+    for key in snapshot.keys:
+        if key.name == name:
+            await run.account.delete_key(key.id)
+
+
+async def _deliver(declared: DeclaredKey, created: CreatedKey, run: Run) -> None:
+    delivered: list[str] = []
+    for delivery in declared.deliver:
+        place = f"{delivery.target.destination} as {delivery.name}"
+        try:
+            destination = run.registry.open(delivery.target)
+            await destination.deliver(Consignment(declared.address, created.key.id, delivery.name, created.secret))
+        except DestinationError as error:
+            if delivered:
+                fate = f"{', '.join(delivered)} holds the secret of key {created.key.id}, which ends with its lease"
+            else:
+                fate = await _discard(created.key, run)
+            msg = f"not delivered to {place}: {error}; {fate}"
+            raise DestinationError(msg) from None
+        delivered.append(place)
+
+
+async def _settle(declared: DeclaredKey, pending: LiveKey, run: Run) -> None:
+    asked = KeyPatch(name=declared.name, expires_at=declared.expires_at)
+    if not declared.is_enabled:
+        asked["is_enabled"] = False
+    try:
+        answered = await run.account.update_key(pending.id, asked)
+    except AccountError as error:
+        msg = f"{error}; the secret of key {pending.id} is delivered, but the key ends with its lease: apply again"
+        raise AccountError(msg) from None
+    if altered := altered_fields(asked, answered):
+        msg = f"the service left key {pending.id} with {altered}"
+        raise AccountError(msg)
+
+
+async def _discard(key: LiveKey, run: Run) -> str:
+    """Delete a pending key that nobody may use; says what became of it."""
+    try:
+        await run.account.delete_key(key.id)
+    except AccountError as error:
+        return f"the key {key.id} could not be removed ({error}) and ends with its lease"
+    return f"the key {key.id} was removed again"

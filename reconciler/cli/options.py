@@ -1,0 +1,47 @@
+"""The options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+F = TypeVar("F", bound="Callable[..., object]")
+
+
+def file_option(command: F) -> F:
+    """Add `-f/--file`."""
+    return click.option(
+        "-f",
+        "--file",
+        type=click.Path(path_type=Path),
+        default=Path("keys.yaml"),
+        show_default=True,
+        help="The declaration: a file, or a folder of *.yaml files.",
+    )(command)
+
+
+def simulator_option(command: F) -> F:
+    """Add `--simulator`."""
+    return click.option(
+        "--simulator",
+        type=click.Path(path_type=Path),
+        metavar="PATH",
+        help="Use the embedded simulator instead of the service; its account is kept in PATH.",
+    )(command)
+
+
+def format_option(*choices: str) -> Callable[[F], F]:
+    """Add `--format` with these choices, the first one being the default."""
+    return click.option(
+        "--format",
+        "output_format",
+        type=click.Choice(choices),
+        default=choices[0],
+        show_default=True,
+        help="How to write the result.",
+    )

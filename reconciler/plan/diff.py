@@ -1,0 +1,36 @@
+"""Which fields of a key differ."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from reconciler.model import KeyPatch
+from reconciler.plan.actions import Field
+
+if TYPE_CHECKING:
+    from reconciler.model import KeyState
+
+
+def changed_fields(before: KeyState, after: KeyState) -> tuple[Field, ...]:
+    """Give the fields that differ, in the order people see them; amounts and instants are compared by value."""
+    if before == after:
+        return ()
+    from deepdiff import DeepDiff
+
+    affected = DeepDiff(asdict(before), asdict(after)).affected_root_keys
+    return tuple(field for field in Field if field in affected)
+
+
+def patch(after: KeyState, fields: tuple[Field, ...]) -> KeyPatch:
+    """Give just these fields of the state, as a PATCH sends them."""
+    changes = KeyPatch()
+    if Field.NAME in fields:
+        changes["name"] = after.name
+    if Field.IS_ENABLED in fields:
+        changes["is_enabled"] = after.is_enabled
+    if Field.CREDIT_LIMIT in fields:
+        changes["credit_limit"] = after.credit_limit
+    if Field.EXPIRES_AT in fields:
+        changes["expires_at"] = after.expires_at
+    return changes

@@ -1,0 +1,168 @@
+"""Which live key is which: by name, by `id`, by `renamed_from`.
+
+Reconciler never guesses: what is unclear is a finding, and no key that it concerns is touched.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from reconciler.diagnostic import Severity
+from reconciler.plan.actions import Finding
+from reconciler.plan.names import Naming, ParsedName, Role, is_lock
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from reconciler.model import Address, Declaration, DeclaredKey, LiveKey, Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Matching:
+    """Every live key in its place.
+
+    `live` holds the match of each declared key that has one; `undeclared` the settled keys of declared environments
+    that the file no longer names; `engine` what the engine itself named; `foreign` all the rest. A declared key in
+    `unclear` could not be matched: a finding says why.
+    """
+
+    live: dict[Address, LiveKey] = field(default_factory=dict)
+    unclear: set[Address] = field(default_factory=set)
+    undeclared: list[tuple[Address, LiveKey]] = field(default_factory=list)
+    engine: list[tuple[ParsedName, LiveKey]] = field(default_factory=list)
+    foreign: list[LiveKey] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+
+
+def match(declaration: Declaration, snapshot: Snapshot) -> Matching:
+    """Put every live key in its place."""
+    matching = _match_by_name(declaration, snapshot)
+    seekers = [key for key in declaration.keys if key.id is not None or key.renamed_from]
+    if seekers:
+        claimed = _match_by_history(seekers, snapshot, matching)
+        matching.undeclared[:] = [entry for entry in matching.undeclared if entry[1].id not in claimed]
+        matching.foreign[:] = [key for key in matching.foreign if key.id not in claimed]
+    return matching
+
+
+def _match_by_name(declaration: Declaration, snapshot: Snapshot) -> Matching:
+    matching = Matching()
+    naming = Naming(declaration.naming, declaration.environments)
+    declared = {key.name: key for key in declaration.keys}
+    namesakes: dict[str, list[LiveKey]] = {}
+    for key in snapshot.keys:
+        wanted = declared.get(key.name)
+        if wanted is None:
+            _place_undeclared(key, naming, matching)
+        elif wanted.address in matching.live:
+            namesakes.setdefault(key.name, [matching.live[wanted.address]]).append(key)
+        else:
+            matching.live[wanted.address] = key
+    for name, keys in namesakes.items():
+        wanted = declared[name]
+        del matching.live[wanted.address]
+        matching.findings.append(_duplicates(wanted, keys, f"live keys are called {name}"))
+        matching.unclear.add(wanted.address)
+    return matching
+
+
+def _place_undeclared(key: LiveKey, naming: Naming, matching: Matching) -> None:
+    parsed = naming.parse(key.name)
+    if parsed is None:
+        if not is_lock(key.name):
+            matching.foreign.append(key)
+    elif parsed.role is Role.SETTLED:
+        matching.undeclared.append((parsed.address, key))
+    else:
+        matching.engine.append((parsed, key))
+
+
+def _match_by_history(seekers: Iterable[DeclaredKey], snapshot: Snapshot, matching: Matching) -> set[int]:
+    """Match by `id` and `renamed_from`; give the ids of all keys that they point at."""
+    by_id = {key.id: key for key in snapshot.keys}
+    engine = {key.id: parsed for parsed, key in matching.engine}
+    taken = {key.id for key in matching.live.values()}
+    found: dict[Address, LiveKey] = {}
+    claimed: set[int] = set()
+    for wanted in seekers:
+        if wanted.address in matching.unclear:
+            continue
+        match_by_name = matching.live.get(wanted.address)
+        problem = _wrong_id(wanted, match_by_name, by_id, engine, taken)
+        candidates = [] if problem or match_by_name else _candidates(wanted, snapshot, by_id, engine, taken)
+        claimed.update(key.id for key in candidates)
+        if len(candidates) > 1:
+            problem = _duplicates(wanted, candidates, "live keys have names that renamed_from lists")
+        if problem:
+            matching.findings.append(problem)
+            matching.unclear.add(wanted.address)
+        elif candidates:
+            found[wanted.address] = candidates[0]
+    _adopt(seekers, found, matching)
+    return claimed
+
+
+def _adopt(seekers: Iterable[DeclaredKey], found: dict[Address, LiveKey], matching: Matching) -> None:
+    claims = Counter(key.id for key in found.values())
+    for wanted in seekers:
+        live = found.get(wanted.address)
+        if live is None:
+            continue
+        if claims[live.id] == 1:
+            matching.live[wanted.address] = live
+            continue
+        others = ", ".join(str(a) for a in sorted(found) if found[a].id == live.id and a != wanted.address)
+        message = f"key {live.id} ({live.name}) is also claimed by {others}; say in one place only where it belongs"
+        matching.findings.append(_finding("ambiguous-key", wanted, message))
+        matching.unclear.add(wanted.address)
+
+
+def _wrong_id(
+    wanted: DeclaredKey,
+    match_by_name: LiveKey | None,
+    by_id: dict[int, LiveKey],
+    engine: dict[int, ParsedName],
+    taken: set[int],
+) -> Finding | None:
+    """Check that `id` belongs to the match, to an older key of the address, or to a key that is free to adopt."""
+    if wanted.id is None or (match_by_name and match_by_name.id == wanted.id):
+        return None
+    live = by_id.get(wanted.id)
+    if live is None:
+        return _finding("wrong-id", wanted, f"id {wanted.id} belongs to no key of the account; correct it or remove it")
+    parsed = engine.get(live.id)
+    if parsed and parsed.address == wanted.address and parsed.role in {Role.OLD, Role.GONE}:
+        return None
+    if match_by_name:
+        message = f"id {wanted.id} belongs to {live.name}, but {wanted.name} is key {match_by_name.id}"
+        return _finding("wrong-id", wanted, f"{message}; correct the id or remove it")
+    if parsed or live.id in taken:
+        message = f"id {wanted.id} belongs to {live.name}, which is not free to be adopted; correct the id or remove it"
+        return _finding("wrong-id", wanted, message)
+    return None
+
+
+def _candidates(
+    wanted: DeclaredKey,
+    snapshot: Snapshot,
+    by_id: dict[int, LiveKey],
+    engine: dict[int, ParsedName],
+    taken: set[int],
+) -> list[LiveKey]:
+    """The live keys that `id`, else `renamed_from`, point at and that nobody else has by name."""
+    if wanted.id is not None:
+        return [] if wanted.id in engine else [by_id[wanted.id]]
+    earlier = set(wanted.renamed_from)
+    return [key for key in snapshot.keys if key.name in earlier and key.id not in taken and key.id not in engine]
+
+
+def _duplicates(wanted: DeclaredKey, keys: list[LiveKey], what: str) -> Finding:
+    ids = " and ".join(str(key.id) for key in sorted(keys, key=lambda key: key.id))
+    message = f"{len(keys)} {what}: ids {ids}; delete or rename all but one of them, then plan again"
+    return _finding("duplicate-name", wanted, message)
+
+
+def _finding(rule: str, wanted: DeclaredKey, message: str) -> Finding:
+    return Finding(rule, Severity.ERROR, message, wanted.address, wanted.source)
