@@ -1,0 +1,113 @@
+"""Promises of the planner, over random declarations and accounts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from hypothesis import given
+from hypothesis import strategies as st
+from support.builders import NOW, declaration, declared, snapshot
+
+from reconciler.model import Declaration, LiveKey, Snapshot, Unmanaged
+from reconciler.plan.actions import Create, Delete, Plan, Rename, Update
+from reconciler.plan.digest import digest
+from reconciler.plan.names import Naming
+from reconciler.plan.planner import make_plan
+
+if TYPE_CHECKING:
+    import random
+
+LIMITS = st.none() | st.decimals(0, 10_000, places=2)
+EXPIRIES = st.sampled_from([None, NOW + timedelta(days=1), NOW + timedelta(days=2)])
+ADDRESSES = [f"{environment}/{key}" for environment in ("ci", "production") for key in ("a", "b", "c", "d")]
+EARLIER = [f"earlier-{text}" for text in ADDRESSES]
+ENGINE = ["ci/a~new.00ff", "ci/b~next", "ci/a~old.20270101T000000Z", "ci/c~gone.20270101T000000Z"]
+STRANGERS = ["stranger", "staging/a", "ci/~", "", "ci/a~mine"]
+
+
+@st.composite
+def declarations(draw: st.DrawFn) -> Declaration:
+    keys = [
+        replace(
+            declared(text),
+            credit_limit=draw(LIMITS),
+            is_enabled=draw(st.booleans()),
+            expires_at=draw(EXPIRIES),
+            renamed_from=draw(st.sampled_from([(), (f"earlier-{text}",)])),
+        )
+        for text in draw(st.sets(st.sampled_from(ADDRESSES)))
+    ]
+    return declaration(keys, ["ci", "production"], unmanaged=draw(st.sampled_from(Unmanaged)))
+
+
+@st.composite
+def accounts(draw: st.DrawFn) -> Snapshot:
+    names = draw(st.lists(st.sampled_from([*ADDRESSES, *EARLIER, *ENGINE, *STRANGERS]), unique=True))
+    return snapshot(
+        *(
+            LiveKey(number, name, NOW, draw(EXPIRIES), draw(st.booleans()), draw(LIMITS))
+            for number, name in enumerate(names, start=1)
+        )
+    )
+
+
+def carried_out(plan: Plan, account: Snapshot) -> Snapshot:
+    """The account after a service did exactly what the plan asks for."""
+    keys = {key.id: key for key in account.keys}
+    for number, action in enumerate(plan.actions, start=1000):
+        match action:
+            case Create(declared=wanted):
+                keys[number] = LiveKey(
+                    number, wanted.name, NOW, wanted.expires_at, wanted.is_enabled, wanted.credit_limit
+                )
+            case Update() | Rename():
+                keys[action.live.id] = LiveKey(
+                    action.live.id,
+                    action.after.name,
+                    action.live.created_at,
+                    action.after.expires_at,
+                    action.after.is_enabled,
+                    action.after.credit_limit,
+                )
+            case Delete():
+                del keys[action.live.id]
+    return snapshot(*keys.values())
+
+
+@given(declarations(), accounts())
+def test_after_a_plan_is_carried_out_there_is_nothing_left_to_do(wanted: Declaration, account: Snapshot) -> None:
+    plan = make_plan(wanted, account)
+    if wanted.unmanaged is not Unmanaged.ERROR:
+        assert plan.errors == ()
+    after = make_plan(wanted, carried_out(plan, account))
+    assert after.actions == ()
+    assert after.unchanged == len(wanted.keys)
+    assert after.credit.limits_before == after.credit.limits_after
+
+
+@given(declarations(), accounts(), st.randoms(use_true_random=False))
+def test_the_order_of_what_comes_in_never_matters(
+    wanted: Declaration, account: Snapshot, shuffler: random.Random
+) -> None:
+    keys = [*account.keys]
+    shuffler.shuffle(keys)
+    plan, shuffled = make_plan(wanted, account), make_plan(wanted, Snapshot(tuple(keys), account.now))
+    assert plan == shuffled
+    assert digest(plan) == digest(shuffled)
+
+
+@given(declarations(), accounts())
+def test_a_live_key_gets_one_action_at_most(wanted: Declaration, account: Snapshot) -> None:
+    touched = [action.live.id for action in make_plan(wanted, account).actions if not isinstance(action, Create)]
+    assert len(touched) == len(set(touched))
+
+
+@given(declarations(), accounts())
+def test_what_nobody_declared_is_not_touched_unless_the_file_says_so(wanted: Declaration, account: Snapshot) -> None:
+    wanted = replace(wanted, unmanaged=Unmanaged.REPORT, keys=tuple(replace(k, renamed_from=()) for k in wanted.keys))
+    naming = Naming(wanted.naming, wanted.environments)
+    for action in make_plan(wanted, account).actions:
+        if not isinstance(action, Create):
+            assert naming.parse(action.live.name) is not None

@@ -1,0 +1,352 @@
+from __future__ import annotations
+
+from datetime import timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+import pytest
+from support.builders import NOW, declaration, declared, live, snapshot
+
+from reconciler.diagnostic import Severity
+from reconciler.model import Unmanaged
+from reconciler.plan.actions import Create, Credit, Delete, DeleteReason, Field, Rename, Update
+from reconciler.plan.planner import make_plan
+
+if TYPE_CHECKING:
+    from reconciler.model import DeclaredKey, LiveKey
+    from reconciler.plan.actions import Plan
+
+LATER = NOW + timedelta(days=30)
+EARLIER = NOW - timedelta(days=30)
+
+
+def told(plan: Plan) -> list[str]:
+    """A plan in short: action, address or name, id, changed fields."""
+    lines = []
+    for action in plan.actions:
+        match action:
+            case Create():
+                lines.append(f"create {action.address}")
+            case Update() | Rename():
+                lines.append(f"{action.kind} {action.address} #{action.live.id} {','.join(action.fields)}")
+            case Delete():
+                lines.append(f"delete {action.address or action.live.name} #{action.live.id}")
+    return lines
+
+
+def findings(plan: Plan) -> list[str]:
+    return [f"{finding.severity} {finding.rule} {finding.address or '-'}" for finding in plan.findings]
+
+
+@pytest.mark.parametrize(
+    ("keys", "account", "expected"),
+    [
+        pytest.param([], [], [], id="nothing declared, nothing live"),
+        pytest.param([declared("ci/a")], [], ["create ci/a"], id="declared, not live"),
+        pytest.param([declared("ci/a")], [live(1, "ci/a")], [], id="the same"),
+        pytest.param([declared("ci/a", "5.00")], [live(1, "ci/a", "5")], [], id="the same amount, written otherwise"),
+        pytest.param([declared("ci/a", "6")], [live(1, "ci/a")], ["update ci/a #1 credit_limit"], id="another limit"),
+        pytest.param(
+            [declared("ci/a", None)], [live(1, "ci/a")], ["update ci/a #1 credit_limit"], id="no limit any more"
+        ),
+        pytest.param([declared("ci/a", None)], [live(1, "ci/a", None)], [], id="no limit on both sides"),
+        pytest.param(
+            [declared("ci/a", "0")], [live(1, "ci/a", None)], ["update ci/a #1 credit_limit"], id="zero is a limit"
+        ),
+        pytest.param(
+            [declared("ci/a", is_enabled=False, expires_at=LATER)],
+            [live(1, "ci/a", "7")],
+            ["update ci/a #1 is_enabled,credit_limit,expires_at"],
+            id="everything differs",
+        ),
+        pytest.param(
+            [declared("ci/a")],
+            [live(1, "ci/a", expires_at=LATER)],
+            ["update ci/a #1 expires_at"],
+            id="an expiry that is not declared goes",
+        ),
+        pytest.param([], [live(1, "ci/a")], ["delete ci/a #1"], id="live, no longer declared"),
+        pytest.param([], [live(1, "ci/a"), live(2, "ci/a")], ["delete ci/a #1", "delete ci/a #2"], id="both twins go"),
+        pytest.param(
+            [declared("ci/b"), declared("ci/a"), declared("a/z")],
+            [live(9, "ci/c")],
+            ["create a/z", "create ci/a", "create ci/b", "delete ci/c #9"],
+            id="ordered by environment and key",
+        ),
+    ],
+)
+def test_what_is_declared_and_what_is_live_make_the_plan(
+    keys: list[DeclaredKey], account: list[LiveKey], expected: list[str]
+) -> None:
+    plan = make_plan(declaration(keys, ["ci"]), snapshot(*account))
+    assert told(plan) == expected
+    assert [finding for finding in plan.findings if finding.severity is Severity.ERROR] == []
+
+
+def test_keys_that_need_nothing_are_counted() -> None:
+    plan = make_plan(
+        declaration([declared("ci/a"), declared("ci/b"), declared("ci/c", "9")]),
+        snapshot(live(1, "ci/a"), live(2, "ci/b"), live(3, "ci/c")),
+    )
+    assert plan.unchanged == 2
+
+
+# --- keys of the engine itself ----------------------------------------------------------------------------------------
+
+
+def test_a_pending_key_is_left_to_its_lease_and_its_address_gets_a_new_one() -> None:
+    pending = live(1, "ci/a~new.00ff", expires_at=NOW + timedelta(seconds=1))
+    assert told(make_plan(declaration([declared("ci/a")]), snapshot(pending))) == ["create ci/a"]
+
+
+def test_a_pending_key_whose_lease_has_run_out_is_deleted() -> None:
+    pending = live(1, "ci/a~new.00ff", expires_at=NOW)
+    plan = make_plan(declaration([], ["ci"]), snapshot(pending))
+    assert told(plan) == ["delete ci/a #1"]
+    assert isinstance(plan.actions[0], Delete)
+    assert plan.actions[0].reason is DeleteReason.LEASE_EXPIRED
+
+
+@pytest.mark.parametrize(("age", "expected"), [(23, []), (24, ["delete ci/a #1"])])
+def test_a_pending_key_that_lost_its_lease_lives_a_day(age: int, expected: list[str]) -> None:
+    pending = live(1, "ci/a~new.00ff", created_at=NOW - timedelta(hours=age))
+    assert told(make_plan(declaration([], ["ci"]), snapshot(pending))) == expected
+
+
+@pytest.mark.parametrize("suffix", ["~next", "~old.20270102T030405Z", "~gone.20270102T030405Z"])
+def test_other_keys_of_the_engine_are_neither_touched_nor_counted_as_unmanaged(suffix: str) -> None:
+    plan = make_plan(declaration([declared("ci/a")]), snapshot(live(1, "ci/a"), live(2, "ci/a" + suffix)))
+    assert told(plan) == []
+    assert plan.unmanaged == ()
+
+
+def test_a_lock_of_another_run_is_neither_touched_nor_counted() -> None:
+    plan = make_plan(declaration([], unmanaged=Unmanaged.DELETE), snapshot(live(1, "reconciler~lock.00ff")))
+    assert told(plan) == []
+    assert plan.unmanaged == ()
+
+
+# --- unmanaged keys ---------------------------------------------------------------------------------------------------
+
+STRANGERS = (live(3, "old-dashboard-key"), live(4, "legacy-1"), live(5, "staging/api"), live(6, "ci/a~mine"))
+
+
+@pytest.mark.parametrize(
+    ("policy", "names", "actions", "errors"),
+    [
+        (Unmanaged.REPORT, 3, [], []),
+        (Unmanaged.IGNORE, 0, [], []),
+        (Unmanaged.ERROR, 3, [], ["error unmanaged -"] * 3),
+        (Unmanaged.DELETE, 3, ["delete ci/a~mine #6", "delete old-dashboard-key #3", "delete staging/api #5"], []),
+    ],
+)
+def test_keys_that_no_environment_owns_are_treated_as_the_file_says(
+    policy: Unmanaged, names: int, actions: list[str], errors: list[str]
+) -> None:
+    plan = make_plan(declaration([], ["ci"], unmanaged=policy, ignore=("legacy-*",)), snapshot(*STRANGERS))
+    assert len(plan.unmanaged) == names
+    assert told(plan) == actions
+    assert findings(plan) == errors
+
+
+def test_an_unmanaged_finding_says_what_can_be_done_about_it() -> None:
+    plan = make_plan(declaration([], unmanaged=Unmanaged.ERROR), snapshot(live(3, "x")))
+    assert plan.findings[0].message == ("key 3 (x) is not declared; declare it, add its name to `ignore`, or delete it")
+
+
+# --- identity ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("keys", "account", "expected"),
+    [
+        pytest.param(
+            [declared("ci/a", id=7)], [live(7, "by hand")], ["rename ci/a #7 name"], id="id adopts any free key"
+        ),
+        pytest.param(
+            [declared("ci/a", "9", id=7)],
+            [live(7, "by hand")],
+            ["rename ci/a #7 name,credit_limit"],
+            id="id adopts and changes at once",
+        ),
+        pytest.param([declared("ci/a", id=7)], [live(7, "ci/a")], [], id="id confirms the match by name"),
+        pytest.param(
+            [declared("ci/a", id=7)],
+            [live(8, "ci/a"), live(7, "ci/a~old.20270102T030405Z")],
+            [],
+            id="id of a key that was rotated out",
+        ),
+        pytest.param(
+            [declared("ci/a", id=7)],
+            [live(7, "ci/a~gone.20270102T030405Z")],
+            ["create ci/a"],
+            id="id of a retired key is no reason to rename it",
+        ),
+        pytest.param(
+            [declared("ci/a", renamed_from=("ci/b",))], [live(7, "ci/b")], ["rename ci/a #7 name"], id="renamed"
+        ),
+        pytest.param(
+            [declared("ci/a", renamed_from=("ci/b", "ci/c"))],
+            [live(7, "ci/c")],
+            ["rename ci/a #7 name"],
+            id="renamed twice, live under the later of its earlier names",
+        ),
+        pytest.param(
+            [declared("ci/a", renamed_from=("ci/b",))],
+            [live(7, "ci/a"), live(8, "ci/b")],
+            ["delete ci/b #8"],
+            id="the name itself comes before earlier ones",
+        ),
+        pytest.param(
+            [declared("ci/a", id=7, renamed_from=("ci/b",))],
+            [live(7, "x"), live(8, "ci/b")],
+            ["rename ci/a #7 name", "delete ci/b #8"],
+            id="id comes before renamed_from",
+        ),
+        pytest.param(
+            [declared("ci/a", renamed_from=("ci/b~new.00ff",))],
+            [live(7, "ci/b~new.00ff", expires_at=LATER)],
+            ["create ci/a"],
+            id="a pending key is not adopted: its secret may be nowhere",
+        ),
+        pytest.param(
+            [declared("ci/a", renamed_from=("gone-long-ago",))], [], ["create ci/a"], id="an earlier name that is gone"
+        ),
+    ],
+)
+def test_a_key_is_found_by_name_then_id_then_earlier_names(
+    keys: list[DeclaredKey], account: list[LiveKey], expected: list[str]
+) -> None:
+    plan = make_plan(declaration(keys), snapshot(*account))
+    assert told(plan) == expected
+    assert plan.errors == ()
+
+
+@pytest.mark.parametrize(
+    ("keys", "account", "errors", "message"),
+    [
+        pytest.param(
+            [declared("ci/a")],
+            [live(8, "ci/a"), live(7, "ci/a"), live(9, "ci/a")],
+            ["error duplicate-name ci/a"],
+            "3 live keys are called ci/a: ids 7 and 8 and 9; delete or rename all but one of them, then plan again",
+            id="one name, three keys",
+        ),
+        pytest.param(
+            [declared("ci/a", id=7)],
+            [live(8, "ci/a"), live(9, "ci/a")],
+            ["error duplicate-name ci/a"],
+            "2 live keys are called ci/a: ids 8 and 9; delete or rename all but one of them, then plan again",
+            id="one name, two keys, and an id that helps nobody",
+        ),
+        pytest.param(
+            [declared("ci/a", id=7)],
+            [],
+            ["error wrong-id ci/a"],
+            "id 7 belongs to no key of the account; correct it or remove it",
+            id="an id that is no key's",
+        ),
+        pytest.param(
+            [declared("ci/a", id=7)],
+            [live(8, "ci/a"), live(7, "other")],
+            ["error wrong-id ci/a"],
+            "id 7 belongs to other, but ci/a is key 8; correct the id or remove it",
+            id="an id that is another key's",
+        ),
+        pytest.param(
+            [declared("ci/a", id=7), declared("ci/b")],
+            [live(7, "ci/b")],
+            ["error wrong-id ci/a"],
+            "id 7 belongs to ci/b, which is not free to be adopted; correct the id or remove it",
+            id="an id that is a declared key's",
+        ),
+        pytest.param(
+            [declared("ci/a", id=7)],
+            [live(7, "ci/b~new.00ff", expires_at=LATER)],
+            ["error wrong-id ci/a"],
+            "id 7 belongs to ci/b~new.00ff, which is not free to be adopted; correct the id or remove it",
+            id="an id that is a pending key's",
+        ),
+        pytest.param(
+            [declared("ci/a", renamed_from=("x", "y"))],
+            [live(7, "x"), live(8, "y")],
+            ["error duplicate-name ci/a"],
+            "2 live keys have names that renamed_from lists: ids 7 and 8; "
+            "delete or rename all but one of them, then plan again",
+            id="two earlier names that are both live",
+        ),
+        pytest.param(
+            [declared("ci/a", id=7), declared("ci/b", renamed_from=("x",))],
+            [live(7, "x")],
+            ["error ambiguous-key ci/a", "error ambiguous-key ci/b"],
+            "key 7 (x) is also claimed by ci/b; say in one place only where it belongs",
+            id="two addresses that want one key",
+        ),
+    ],
+)
+def test_what_is_unclear_is_an_error_and_touches_none_of_the_keys_concerned(
+    keys: list[DeclaredKey], account: list[LiveKey], errors: list[str], message: str
+) -> None:
+    plan = make_plan(declaration(keys, unmanaged=Unmanaged.DELETE), snapshot(*account))
+    assert findings(plan) == errors
+    assert plan.findings[0].message == message
+    concerned = {error.rpartition(" ")[2] for error in errors}
+    assert [line for line in told(plan) if line.split()[1] in concerned] == []
+
+
+def test_keys_that_an_unclear_declaration_points_at_are_not_deleted_meanwhile() -> None:
+    plan = make_plan(
+        declaration([declared("ci/a", renamed_from=("ci/x", "ci/y"))]), snapshot(live(7, "ci/x"), live(8, "ci/y"))
+    )
+    assert told(plan) == []
+    assert len(plan.errors) == 1
+
+
+# --- findings ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("key", "account", "expected"),
+    [
+        pytest.param(declared("ci/a", expires_at=EARLIER), [], ["error expiry-passed ci/a"], id="to create"),
+        pytest.param(declared("ci/a", expires_at=NOW), [], ["error expiry-passed ci/a"], id="to create, just now"),
+        pytest.param(
+            declared("ci/a", expires_at=EARLIER), [live(1, "ci/a")], ["error expiry-passed ci/a"], id="to change to it"
+        ),
+        pytest.param(
+            declared("ci/a", expires_at=EARLIER), [live(1, "ci/a", expires_at=EARLIER)], [], id="the key carries it"
+        ),
+        pytest.param(
+            declared("ci/a", "9", expires_at=EARLIER),
+            [live(1, "ci/a", expires_at=EARLIER)],
+            [],
+            id="the key carries it, and another field changes",
+        ),
+        pytest.param(declared("ci/a", expires_at=LATER), [], [], id="in the future"),
+        pytest.param(declared("ci/a", deliver=()), [], ["warning no-destination ci/a"], id="a secret for nobody"),
+        pytest.param(declared("ci/a", deliver=()), [live(1, "ci/a")], [], id="a key that is there needs none"),
+        pytest.param(
+            declared("ci/a", id=1), [live(1, "x")], ["warning not-delivered ci/a"], id="an adopted key's secret"
+        ),
+        pytest.param(declared("ci/a", id=1, deliver=()), [live(1, "x")], [], id="adopted, and nothing to deliver"),
+    ],
+)
+def test_a_reviewer_is_told_what_will_not_work(key: DeclaredKey, account: list[LiveKey], expected: list[str]) -> None:
+    assert findings(make_plan(declaration([key]), snapshot(*account))) == expected
+
+
+# --- money ------------------------------------------------------------------------------------------------------------
+
+
+def test_limits_of_managed_keys_are_added_up_before_and_after() -> None:
+    plan = make_plan(
+        declaration([declared("ci/a", "0.1"), declared("ci/b", "0.2"), declared("ci/c", None)]),
+        snapshot(live(1, "ci/a", "100"), live(2, "ci/d", "0.5"), live(3, "ci/e", None), live(4, "stranger", "1000")),
+    )
+    assert plan.credit == Credit(Decimal("100.5"), Decimal("0.3"), 1, 1)
+
+
+def test_an_update_carries_what_the_key_will_be() -> None:
+    (action,) = make_plan(declaration([declared("ci/a", "6")]), snapshot(live(1, "ci/a"))).actions
+    assert isinstance(action, Update)
+    assert (action.fields, action.after.credit_limit) == ((Field.CREDIT_LIMIT,), Decimal(6))
