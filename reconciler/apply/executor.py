@@ -67,9 +67,9 @@ async def _supervise(workers: Sequence[Awaitable[None]], stop: asyncio.Event) ->
         await asyncio.wait([work], timeout=GRACE_SECONDS)
     finally:
         stopped.cancel()
-        work.cancel()
+        cut_off = work.cancel()
         await asyncio.wait([work])
-    if not work.cancelled():
+    if not cut_off:
         work.result()
 
 

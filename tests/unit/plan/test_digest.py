@@ -5,10 +5,10 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
-from support.builders import NOW, declaration, declared, dotenv, live, snapshot
 
 from reconciler.plan.digest import digest
 from reconciler.plan.planner import make_plan
+from support.builders import NOW, declaration, declared, dotenv, live, snapshot
 
 if TYPE_CHECKING:
     from reconciler.model import DeclaredKey, LiveKey

@@ -3,9 +3,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
-from support.builders import address
 
 from reconciler.plan.names import LONGEST_SUFFIX, Naming, ParsedName, Role, is_lock, pending_name
+from support.builders import address
 
 UNTIL = datetime(2027, 1, 2, 3, 4, 5, tzinfo=UTC)
 NAMING = Naming("{environment}/{key}", ["production", "ci"])

@@ -5,12 +5,12 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import pytest
-from support.builders import NOW, declaration, declared, live, snapshot
 
 from reconciler.diagnostic import Severity
 from reconciler.model import Unmanaged
 from reconciler.plan.actions import Create, Credit, Delete, DeleteReason, Field, Rename, Update
 from reconciler.plan.planner import make_plan
+from support.builders import NOW, declaration, declared, live, snapshot
 
 if TYPE_CHECKING:
     from reconciler.model import DeclaredKey, LiveKey

@@ -1,0 +1,151 @@
+"""Values to one JSON document each, for programs: `plan --format json`, plan.json and `apply --format json`."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import TYPE_CHECKING, Final, assert_never
+
+from reconciler.plan.actions import ActionKind, Create, Delete, Rename, Update
+from reconciler.plan.outcome import Status
+from reconciler.render import words
+from reconciler.units import format_instant, format_money
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+    from decimal import Decimal
+
+    from reconciler.diagnostic import Location
+    from reconciler.model import KeyState
+    from reconciler.plan.actions import Action, Credit, Field, Finding, Plan
+    from reconciler.plan.outcome import ApplyResult, Outcome
+
+FORMAT_VERSION: Final = 1
+
+
+def plan_document(plan: Plan, digest: str) -> dict[str, object]:
+    """Lay out a plan as `schemas/plan.schema.json` describes it; money in USD as decimal strings, instants in UTC."""
+    return {
+        "format_version": FORMAT_VERSION,
+        "digest": digest,
+        "created_at": format_instant(plan.created_at),
+        "summary": _plan_summary(plan),
+        "credit": _credit(plan.credit),
+        "changes": [_change(action) for action in plan.actions],
+        "findings": [_finding(finding) for finding in plan.findings],
+    }
+
+
+def result_document(result: ApplyResult) -> dict[str, object]:
+    """Lay out what an apply did; `in_sync` is null when the account was not read again, and `note` says why."""
+    return {
+        "format_version": FORMAT_VERSION,
+        "summary": {status.value: result.count(status) for status in Status},
+        "interrupted": result.interrupted,
+        "in_sync": result.in_sync,
+        "note": result.note,
+        "changes": [_outcome(outcome) for outcome in result.outcomes],
+    }
+
+
+def to_json(document: Mapping[str, object]) -> str:
+    """Write a document in ASCII, a field a line and every element of a list on its own line, so that it diffs well."""
+    fields = (f"  {json.dumps(name)}: {_field(value)}" for name, value in document.items())
+    return "{\n" + ",\n".join(fields) + "\n}\n"
+
+
+def _field(value: object) -> str:
+    if isinstance(value, list) and value:
+        return "[\n" + ",\n".join(f"    {json.dumps(element)}" for element in value) + "\n  ]"
+    return json.dumps(value)
+
+
+def _plan_summary(plan: Plan) -> dict[str, int]:
+    counts = Counter(action.kind for action in plan.actions)
+    summary = {kind.value: counts[kind] for kind in ActionKind}
+    return {**summary, "unchanged": plan.unchanged, "unmanaged": len(plan.unmanaged)}
+
+
+def _credit(credit: Credit) -> dict[str, object]:
+    return {
+        "limits_before": format_money(credit.limits_before),
+        "limits_after": format_money(credit.limits_after),
+        "unlimited_before": credit.unlimited_before,
+        "unlimited_after": credit.unlimited_after,
+        "balance": _money(credit.balance),
+    }
+
+
+def _change(action: Action) -> dict[str, object]:
+    before, after, fields = _states(action)
+    return {
+        "action": action.kind.value,
+        "address": None if action.address is None else str(action.address),
+        "key_id": _live_id(action),
+        "before": _state(before),
+        "after": _state(after),
+        "fields": [field.value for field in fields],
+        "spend": None,
+        "source": _source(words.source(action)),
+    }
+
+
+def _states(action: Action) -> tuple[KeyState | None, KeyState | None, Sequence[Field]]:
+    match action:
+        case Create(declared=declared):
+            return None, declared.state, ()
+        case Update(live=live, after=after, fields=fields) | Rename(live=live, after=after, fields=fields):
+            return live.state, after, fields
+        case Delete(live=live):
+            return live.state, None, ()
+        case _:
+            assert_never(action)
+
+
+def _live_id(action: Action) -> int | None:
+    return None if isinstance(action, Create) else action.live.id
+
+
+def _state(state: KeyState | None) -> dict[str, object] | None:
+    if state is None:
+        return None
+    return {
+        "name": state.name,
+        "is_enabled": state.is_enabled,
+        "credit_limit": _money(state.credit_limit),
+        "expires_at": _instant(state.expires_at),
+    }
+
+
+def _finding(finding: Finding) -> dict[str, object]:
+    return {
+        "rule": finding.rule,
+        "severity": finding.severity.value,
+        "address": None if finding.address is None else str(finding.address),
+        "message": finding.message,
+        "source": _source(finding.source),
+    }
+
+
+def _outcome(outcome: Outcome) -> dict[str, object]:
+    action = outcome.action
+    return {
+        "action": action.kind.value,
+        "address": None if action.address is None else str(action.address),
+        "key_id": _live_id(action) if outcome.key_id is None else outcome.key_id,
+        "status": outcome.status.value,
+        "message": outcome.message,
+    }
+
+
+def _source(location: Location | None) -> dict[str, object] | None:
+    return None if location is None else {"file": location.file, "line": location.line}
+
+
+def _money(amount: Decimal | None) -> str | None:
+    return None if amount is None else format_money(amount)
+
+
+def _instant(instant: datetime | None) -> str | None:
+    return None if instant is None else format_instant(instant)

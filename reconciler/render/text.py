@@ -1,0 +1,203 @@
+"""Plans and results for people at a terminal: whole lines, the last one with its newline."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Final, assert_never
+
+from reconciler.diagnostic import Severity
+from reconciler.plan.actions import ActionKind, Create, Delete, Rename, Update
+from reconciler.plan.outcome import Status
+from reconciler.render import words
+from reconciler.render.escape import terminal, terminal_name
+from reconciler.render.ink import Ink, Pen
+from reconciler.render.listing import Entry, Listing, wrapped
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from reconciler.diagnostic import Location
+    from reconciler.model import LiveKey
+    from reconciler.plan.actions import Action, Finding, Plan
+    from reconciler.plan.outcome import ApplyResult, Outcome
+
+_DELETIONS_NAMED: Final = 5
+_SEVERITIES: Final = {
+    Severity.ERROR: ("✗", Ink.ALARM),
+    Severity.WARNING: ("!", Ink.YELLOW),
+    Severity.NOTE: ("·", Ink.CYAN),
+}
+# Failures come last, where the eye is when the run ends.
+_STATUSES: Final = {
+    Status.DONE: ("Done", Ink.BOLD),
+    Status.NOT_ATTEMPTED: ("Not attempted", Ink.YELLOW),
+    Status.FAILED: ("Failed", Ink.ALARM),
+}
+
+
+def render_plan(plan: Plan, *, color: bool, verbose: bool = False, width: int | None = None) -> str:
+    """Show a plan: the changes by environment, the findings, and what it all comes to.
+
+    `verbose` lists the unmanaged keys too; `width` is the columns to wrap at, None for a log that never wraps.
+    """
+    pen = Pen(color=color)
+    blocks = [*_sections(_changes(plan.actions, pen), pen, width)]
+    if plan.findings:
+        blocks += _sections({pen(Ink.BOLD, "Findings"): _findings(plan.findings)}, pen, width)
+    if verbose and plan.unmanaged:
+        blocks += _sections({pen(Ink.BOLD, "Unmanaged keys"): _unmanaged(plan.unmanaged)}, pen, width)
+    blocks.append([*_plan_summary(plan, pen, width)])
+    return _joined(blocks)
+
+
+def render_result(result: ApplyResult, *, color: bool) -> str:
+    """Show what an apply did, what was not attempted, what failed and why, and how the account compares now."""
+    pen = Pen(color=color)
+    groups: dict[str, list[Entry]] = {pen(ink, title): [] for title, ink in _STATUSES.values()}
+    for outcome in result.outcomes:
+        title, ink = _STATUSES[outcome.status]
+        groups[pen(ink, title)].append(_outcome_entry(outcome))
+    return _joined([*_sections(groups, pen, None), [*_result_summary(result, pen)]])
+
+
+def _joined(blocks: Iterable[Iterable[str]]) -> str:
+    return "\n\n".join("\n".join(block) for block in blocks) + "\n"
+
+
+def _sections(groups: Mapping[str, list[Entry]], pen: Pen, width: int | None) -> Iterator[list[str]]:
+    """Lay out entries under their titles, in columns that go through all sections; an empty one is left out."""
+    listing = Listing((entry for entries in groups.values() for entry in entries), pen, width)
+    for title, entries in groups.items():
+        if entries:
+            yield [title, *(line for entry in entries for line in listing.lines(entry))]
+
+
+# --- a plan -----------------------------------------------------------------------------------------------------------
+
+
+def _changes(actions: tuple[Action, ...], pen: Pen) -> dict[str, list[Entry]]:
+    groups: dict[str, list[Entry]] = {}
+    for action in actions:
+        group = "not managed" if action.address is None else terminal_name(action.address.environment)
+        groups.setdefault(pen(Ink.BOLD, group), []).append(_change_entry(action))
+    return groups
+
+
+def _change_entry(action: Action) -> Entry:
+    mark, word, ink = _look(action)
+    name = terminal_name(words.subject(action))
+    lines = words.details(action, terminal_name)
+    return Entry(mark, word, name, ink, lines, _place(words.source(action)), loud=isinstance(action, Delete))
+
+
+def _look(action: Action) -> tuple[str, str, Ink]:
+    match action:
+        case Create():
+            return "+", action.kind.value, Ink.GREEN
+        case Update():
+            return "~", action.kind.value, Ink.YELLOW
+        case Rename():
+            return "→", action.kind.value, Ink.CYAN
+        case Delete():
+            return "-", action.kind.value.upper(), Ink.ALARM
+        case _:
+            assert_never(action)
+
+
+def _findings(findings: tuple[Finding, ...]) -> list[Entry]:
+    """List the findings, the worst first, else in the order of the plan."""
+    ranks = list(Severity)
+    return [_finding_entry(finding) for finding in sorted(findings, key=lambda each: ranks.index(each.severity))]
+
+
+def _finding_entry(finding: Finding) -> Entry:
+    mark, ink = _SEVERITIES[finding.severity]
+    about = "account" if finding.address is None else terminal_name(str(finding.address))
+    place = ", ".join(part for part in (terminal(finding.rule), _place(finding.source)) if part)
+    return Entry(mark, finding.severity.value, about, ink, (terminal(finding.message),), place)
+
+
+def _unmanaged(keys: tuple[LiveKey, ...]) -> list[Entry]:
+    return [Entry("·", "id", str(key.id), Ink.DIM, (terminal_name(key.name),)) for key in keys]
+
+
+def _plan_summary(plan: Plan, pen: Pen, width: int | None) -> Iterator[str]:
+    errors = sum(finding.severity is Severity.ERROR for finding in plan.findings)
+    rest = words.standing(plan)
+    if plan.actions:
+        yield f"{pen(Ink.BOLD, 'Plan:')} {_pending(plan, pen)}{'; ' if rest else ''}{rest}."
+        yield f"{pen(Ink.BOLD, 'Limits:')} {words.limits(plan.credit)}"
+    elif errors:
+        yield f"{pen(Ink.BOLD, 'Nothing is planned')} until the errors are resolved{'; ' if rest else ''}{rest}."
+    else:
+        keys = words.plural(plan.unchanged, "key")
+        unmanaged = f", {len(plan.unmanaged):,} unmanaged" if plan.unmanaged else ""
+        yield f"{pen(Ink.GREEN, 'No changes.')} The account matches the declaration: {keys}{unmanaged}."
+    yield from _deletions(plan.actions, pen, width)
+    if errors:
+        yield pen(Ink.ALARM, f"This plan cannot be applied: {words.plural(errors, 'error')}.")
+
+
+def _pending(plan: Plan, pen: Pen) -> str:
+    counts = Counter(action.kind for action in plan.actions)
+    return ", ".join(
+        pen(Ink.ALARM if kind is ActionKind.DELETE else Ink.PLAIN, text) for kind, text in words.pending(counts)
+    )
+
+
+def _deletions(actions: tuple[Action, ...], pen: Pen, width: int | None) -> Iterator[str]:
+    doomed = [action for action in actions if isinstance(action, Delete)]
+    if not doomed:
+        return
+    names = [_full_name(action) for action in doomed[:_DELETIONS_NAMED]]
+    if len(doomed) > _DELETIONS_NAMED:
+        names.append(f"and {len(doomed) - _DELETIONS_NAMED:,} more")
+    whose = "its users lose" if len(doomed) == 1 else "their users lose"
+    text = f"Deletes {words.plural(len(doomed), 'key')} for good, {whose} access at once: {', '.join(names)}."
+    for line in wrapped(text, width):
+        yield pen(Ink.ALARM, line)
+
+
+def _full_name(action: Action) -> str:
+    return terminal_name(words.subject(action) if action.address is None else str(action.address))
+
+
+def _place(location: Location | None) -> str:
+    return "" if location is None else words.place(location, terminal)
+
+
+# --- a result ---------------------------------------------------------------------------------------------------------
+
+
+def _outcome_entry(outcome: Outcome) -> Entry:
+    mark, word, ink = _look(outcome.action)
+    message = () if outcome.message is None else (terminal(outcome.message),)
+    made = () if outcome.key_id is None or outcome.status is not Status.DONE else (f"id {outcome.key_id}",)
+    return Entry(mark, word, _full_name(outcome.action), ink, (*made, *message))
+
+
+def _result_summary(result: ApplyResult, pen: Pen) -> Iterator[str]:
+    done = result.count(Status.DONE)
+    total = words.plural(len(result.outcomes), "change")
+    if not result.outcomes:
+        yield "Nothing to apply."
+    elif done == len(result.outcomes):
+        yield pen(Ink.GREEN, f"Applied {total}.")
+    else:
+        failed, left = result.count(Status.FAILED), result.count(Status.NOT_ATTEMPTED)
+        counts = ((failed, "failed"), (left, "not attempted"))
+        text = ", ".join(f"{count:,} {word}" for count, word in counts if count)
+        yield pen(Ink.ALARM if failed else Ink.YELLOW, f"Applied {done:,} of {total}: {text}.")
+    if result.interrupted:
+        yield pen(Ink.YELLOW, "The run was interrupted; the next apply goes on from here.")
+    yield _comparison(result, pen)
+    if result.note is not None:
+        yield f"Note: {terminal(result.note)}"
+
+
+def _comparison(result: ApplyResult, pen: Pen) -> str:
+    if result.remaining is None:
+        return "The account was not read again: run `reconciler plan` to see whether it matches the declaration."
+    if result.in_sync:
+        return pen(Ink.GREEN, "The account matches the declaration.")
+    return f"The account does not match the declaration yet: {_pending(result.remaining, pen)}."

@@ -1,0 +1,136 @@
+"""What every renderer keeps to, whatever the names in the account and the file are."""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from support.plans import plan_with, result_with
+
+from reconciler.render.document import plan_document, result_document, to_json
+from reconciler.render.text import render_plan, render_result
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+HOSTILE = {
+    "terminal escape": "\x1b[2J\x1b]0;owned\x07",
+    "eight-bit escape": "\x9b2Ja",
+    "newline": "a\nPlan: 0 to delete.",
+    "carriage return": "a\rb",
+    "line separator": "a\u2028b\u2029c\x85d\x0be\x0cf\x1cg",
+    "tab and backspace": "a\tb\x08c",
+    "null and delete": "a\x00b\x7f",
+    "right-to-left override": "\u202egnp.exe",
+    "isolates": "\u2066a\u2069",
+    "zero width": "a\u200bb\u200dc\ufeffd",
+    "invisible letters": "a\u3164b\u115fc\u2800d",
+    "variation selector": "a\ufe0fb\U000e0101",
+    "tag characters": "a\U000e0041\U000e007f",
+    "spaces that look like one": "a\u00a0b\u3000c\u2003d",
+    "lone surrogate": "a\ud800b\udce9",
+    "private use and unassigned": "a\ue000b\U0010ffff\u0378",
+    "workflow command": "::add-mask::a",
+    "workflow command after a space": "a ::error::b ::warning::c",
+    "old workflow command": "##[group]a",
+    "backslashes": "a\\x1b\\n\\\\",
+    "quotes": '"a\' "b" `c`',
+    "markup": "<script>alert(1)</script>|**b**|[c](javascript:d)",
+    "arrows of our own": "a → $5, id 7",
+    "blank": " ",
+    "wide": "漢字かな",
+    "long": "n" * 255,
+}
+
+# A renderer, how it is asked for a text, and what it writes for a person or for a program.
+PEOPLE: dict[str, Callable[[str], str]] = {
+    "plan as text": lambda text: render_plan(plan_with(text), color=False, verbose=True),
+    "plan as narrow text": lambda text: render_plan(plan_with(text), color=False, verbose=True, width=1),
+    "plan as coloured text": lambda text: _plain(render_plan(plan_with(text), color=True, verbose=True)),
+    "result as text": lambda text: render_result(result_with(text), color=False),
+    "result as coloured text": lambda text: _plain(render_result(result_with(text), color=True)),
+}
+PROGRAMS: dict[str, Callable[[str], str]] = {
+    "plan as JSON": lambda text: to_json(plan_document(plan_with(text), "sha256:" + "0" * 64)),
+    "result as JSON": lambda text: to_json(result_document(result_with(text))),
+}
+
+hostile = pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE.keys())
+for_people = pytest.mark.parametrize("render", PEOPLE.values(), ids=PEOPLE.keys())
+for_programs = pytest.mark.parametrize("render", PROGRAMS.values(), ids=PROGRAMS.keys())
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"\x1b\[(0|1|2|31|32|33|36|1;31)m", "", text)
+
+
+def _strings(value: Any) -> set[str]:
+    if isinstance(value, dict):
+        return {string for element in value.values() for string in _strings(element)}
+    if isinstance(value, list):
+        return {string for element in value for string in _strings(element)}
+    return {value} if isinstance(value, str) else set()
+
+
+@hostile
+@for_people
+def test_nothing_invisible_or_active_reaches_a_screen(render: Callable[[str], str], text: str) -> None:
+    for line in render(text).removesuffix("\n").split("\n"):
+        unseen = [each for each in line if each != " " and unicodedata.category(each)[0] in "CZ"]
+        assert not unseen, ascii(line)
+
+
+@hostile
+@for_people
+def test_no_line_is_a_command_to_a_build_log(render: Callable[[str], str], text: str) -> None:
+    for line in render(text).splitlines():
+        assert not line.strip().startswith("::")
+        assert "##[" not in line
+
+
+@hostile
+@pytest.mark.parametrize("renderer", ["plan as text", "plan as coloured text", "result as text"])
+def test_a_text_cannot_pretend_to_be_a_line_of_ours(renderer: str, text: str) -> None:
+    def headlines(output: str) -> int:
+        return sum(not line.startswith(" ") for line in output.split("\n"))
+
+    render = PEOPLE[renderer]
+
+    assert headlines(render(text)) == headlines(render("plain"))
+
+
+@hostile
+@for_people
+def test_output_can_be_encoded_and_ends_with_one_newline(render: Callable[[str], str], text: str) -> None:
+    output = render(text)
+
+    assert output.encode().decode() == output
+    assert output.endswith("\n")
+    assert not output.endswith("\n\n")
+    assert not [line for line in output.split("\n") if line != line.rstrip() and text != " "]
+
+
+@for_people
+def test_different_texts_look_different(render: Callable[[str], str]) -> None:
+    outputs = {render(text) for text in [*HOSTILE.values(), "plain", "\\x1b[2J", "\x1b[2J", "\\u202egnp.exe"]}
+
+    assert len(outputs) == len(HOSTILE) + 4
+
+
+@hostile
+@for_programs
+def test_a_program_reads_back_exactly_what_was_there(render: Callable[[str], str], text: str) -> None:
+    output = render(text)
+
+    assert output.isascii()
+    assert output.endswith("}\n")
+    assert text in _strings(json.loads(output))
+
+
+@hostile
+@pytest.mark.parametrize("render", [*PEOPLE.values(), *PROGRAMS.values()], ids=[*PEOPLE, *PROGRAMS])
+def test_the_same_value_gives_the_same_bytes(render: Callable[[str], str], text: str) -> None:
+    assert render(text) == render(text)

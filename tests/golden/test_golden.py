@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from support.builders import live
+from support.plans import full_plan, full_result, plan, plan_with, result_with
+
+from reconciler.plan.outcome import ApplyResult, Outcome, Status
+from reconciler.render.document import plan_document, result_document, to_json
+from reconciler.render.text import render_plan, render_result
+
+FOLDER = Path(__file__).parent
+UPDATE = "UPDATE_GOLDEN" in os.environ
+DIGEST = "sha256:" + "5e" * 32
+HOSTILE = "\x1b[2J\x07\r::error::a\nb\u202e\u200b\udce9##[group]|<b>`é漢"
+
+FULL = full_plan()
+EMPTY = plan(unchanged=4, unmanaged=(live(3, "demo"),))
+DONE = ApplyResult((Outcome(FULL.actions[1], Status.DONE, key_id=57),), remaining=EMPTY)
+
+GOLDEN = {
+    "plan.txt": render_plan(FULL, color=False),
+    "plan-verbose.txt": render_plan(FULL, color=False, verbose=True),
+    "plan-80-columns.txt": render_plan(FULL, color=False, width=80),
+    "plan.ansi": render_plan(FULL, color=True),
+    "plan.json": to_json(plan_document(FULL, DIGEST)),
+    "empty.txt": render_plan(EMPTY, color=False),
+    "empty.json": to_json(plan_document(EMPTY, DIGEST)),
+    "result.txt": render_result(full_result(), color=False),
+    "result.ansi": render_result(full_result(), color=True),
+    "result.json": to_json(result_document(full_result())),
+    "result-done.txt": render_result(DONE, color=False),
+    "hostile.txt": render_plan(plan_with(HOSTILE), color=False, verbose=True)
+    + render_result(result_with(HOSTILE), color=False),
+    "hostile.json": to_json(plan_document(plan_with(HOSTILE), DIGEST)),
+}
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_a_rendering_is_the_one_that_was_reviewed(name: str) -> None:
+    path = FOLDER / name
+    if UPDATE:
+        path.write_bytes(GOLDEN[name].encode())
+    assert path.read_bytes().decode() == GOLDEN[name], "if this is intended: UPDATE_GOLDEN=1 pytest tests/golden"
+
+
+def test_no_golden_file_is_left_over() -> None:
+    present = {path.name for path in FOLDER.iterdir() if path.suffix in {".txt", ".ansi", ".json"}}
+
+    assert present == set(GOLDEN)

@@ -1,0 +1,51 @@
+"""Destinations that misbehave on request."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from reconciler.errors import DestinationError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from reconciler.destinations.base import Consignment, Destination
+    from reconciler.model import Target
+
+
+class FakeDestination:
+    """Takes secrets into a dict, or raises what it was told to."""
+
+    def __init__(
+        self, *, refuses: BaseException | None = None, preflight: str | None = None, hangs: bool = False
+    ) -> None:
+        self.held: dict[str, str] = {}
+        self.asked: list[Sequence[str]] = []
+        self.reached = asyncio.Event()
+        self._refuses = refuses
+        self._preflight = preflight
+        self._hangs = hangs
+
+    async def preflight(self, names: Sequence[str]) -> None:
+        self.asked.append(names)
+        if self._preflight:
+            raise DestinationError(self._preflight)
+
+    async def deliver(self, consignment: Consignment) -> None:
+        self.reached.set()
+        if self._hangs:
+            await asyncio.Event().wait()
+        if self._refuses:
+            raise self._refuses
+        self.held[consignment.name] = consignment.secret.reveal()
+
+
+class FakeRegistry:
+    """Gives the destination of a name in the file."""
+
+    def __init__(self, **destinations: FakeDestination) -> None:
+        self._destinations = destinations
+
+    def open(self, target: Target) -> Destination:
+        return self._destinations[target.destination]

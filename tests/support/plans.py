@@ -1,0 +1,184 @@
+"""Plans and results to render: one that shows everything, ones for a given hostile text, and arbitrary ones."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from hypothesis import strategies as st
+
+from reconciler.diagnostic import Location, Severity
+from reconciler.model import Address, DeclaredKey, Delivery, KeyState, LiveKey, Target
+from reconciler.plan.actions import Create, Credit, Delete, DeleteReason, Field, Finding, Plan, Rename, Update
+from reconciler.plan.outcome import ApplyResult, Outcome, Status
+from support.builders import NOW, address, declared, dotenv, live
+
+if TYPE_CHECKING:
+    from reconciler.plan.actions import Action
+
+NO_CREDIT = Credit(Decimal(0), Decimal(0), 0, 0)
+NEW_YEAR = datetime(2027, 1, 1, tzinfo=UTC)
+
+
+def at(line: int, file: str = "keys.yaml") -> Location:
+    return Location(file, line, 5)
+
+
+def plan(*actions: Action, **fields: object) -> Plan:
+    values: dict[str, object] = {
+        "created_at": NOW,
+        "actions": actions,
+        "findings": (),
+        "credit": NO_CREDIT,
+        "unchanged": 0,
+        "unmanaged": (),
+        **fields,
+    }
+    return Plan(**values)  # type: ignore[arg-type]  # the fields are named by the caller
+
+
+def update(wanted: DeclaredKey, key: LiveKey, *fields: Field) -> Update:
+    return Update(wanted, key, wanted.state, fields)
+
+
+def rename(wanted: DeclaredKey, key: LiveKey, *fields: Field) -> Rename:
+    return Rename(wanted, key, wanted.state, (Field.NAME, *fields))
+
+
+def full_plan() -> Plan:
+    """Every kind of action, finding and count at once, as a reviewer might meet them."""
+    github = Delivery(Target("github", "github-actions", ()), "NAGA_TESTS", at(30))
+    tests = declared("ci/tests", "25", expires_at=NEW_YEAR, deliver=(dotenv(name="NAGA_TESTS"), github), source=at(34))
+    sandbox = declared("ci/sandbox", None, is_enabled=False, source=at(35))
+    api = declared("production/api", "500", source=at(23))
+    nightly = declared("production/nightly-batch", "100", expires_at=NEW_YEAR, is_enabled=False, source=at(26))
+    search = declared("production/search", "75", source=at(28))
+    created = datetime(2026, 3, 31, 10, tzinfo=UTC)
+    return plan(
+        Create(sandbox),
+        Create(tests),
+        update(api, live(12, "production/api", "400"), Field.CREDIT_LIMIT),
+        Delete(
+            address("production/legacy"),
+            live(7, "production/legacy", "50", created_at=created),
+            DeleteReason.UNDECLARED,
+            at(18),
+        ),
+        update(
+            nightly,
+            live(9, "production/nightly-batch", None),
+            Field.IS_ENABLED,
+            Field.CREDIT_LIMIT,
+            Field.EXPIRES_AT,
+        ),
+        rename(search, live(15, "search key (old)", "75")),
+        Delete(
+            address("production/worker"),
+            live(21, "production/worker~new.k3v9x2", "5", created_at=created, expires_at=NOW),
+            DeleteReason.LEASE_EXPIRED,
+            at(18),
+        ),
+        Delete(None, live(4, "someone's laptop", None, created_at=created), DeleteReason.UNMANAGED, None),
+        findings=(
+            Finding(
+                "not-delivered",
+                Severity.WARNING,
+                "the key keeps its secret, but a secret cannot be read again: its destinations do not receive it",
+                address("production/search"),
+                at(28),
+            ),
+            Finding("unmanaged", Severity.NOTE, "1 key is not declared", None, at(1)),
+            Finding("credit-budget", Severity.ERROR, "$675 is over the budget of $600", Address("production", "api")),
+        ),
+        credit=Credit(Decimal(525), Decimal("1700.5"), 1, 1, Decimal("125.50")),
+        unchanged=4,
+        unmanaged=(live(4, "someone's laptop", None), live(3, "demo")),
+    )
+
+
+def full_result() -> ApplyResult:
+    """Some done, one failed, some not attempted: an apply that was interrupted."""
+    actions = full_plan().actions
+    outcomes = (
+        Outcome(actions[0], Status.FAILED, ".secrets/ci.env: no space left on device; the key was deleted again"),
+        Outcome(actions[1], Status.DONE, key_id=57),
+        Outcome(actions[2], Status.DONE),
+        Outcome(actions[3], Status.NOT_ATTEMPTED, "interrupted"),
+        Outcome(actions[5], Status.DONE, "was renamed already", 15),
+        Outcome(actions[7], Status.NOT_ATTEMPTED),
+    )
+    remaining = plan(actions[0], actions[3], actions[7])
+    return ApplyResult(outcomes, interrupted=True, remaining=remaining, note="read again at 12:00:05")
+
+
+def plan_with(text: str) -> Plan:
+    """A plan that carries a text wherever a plan can carry one from outside."""
+    odd = Address(text, text)
+    place = at(3, text)
+    wanted = replace(
+        declared("a/b", source=place, name=text), address=odd, deliver=(Delivery(Target(text, text, ()), text, place),)
+    )
+    return plan(
+        Create(wanted),
+        rename(wanted, live(1, text)),
+        Delete(odd, live(2, text), DeleteReason.UNDECLARED, place),
+        Delete(None, live(3, text), DeleteReason.UNMANAGED, place),
+        findings=(Finding(text, Severity.ERROR, text, odd, place), Finding("rule", Severity.NOTE, text)),
+        unmanaged=(live(3, text),),
+    )
+
+
+def result_with(text: str) -> ApplyResult:
+    """A result that carries a text wherever a result can carry one from outside."""
+    actions = plan_with(text).actions
+    outcomes = tuple(Outcome(action, status, text) for action in actions for status in Status)
+    return ApplyResult(outcomes, note=text)
+
+
+# --- arbitrary ones ---------------------------------------------------------------------------------------------------
+
+texts = st.text(st.characters(codec=None), min_size=1, max_size=12)
+names = st.from_regex(r"[a-z0-9][a-z0-9._-]{0,8}", fullmatch=True)
+addresses = st.builds(Address, names, names)
+moneys = st.decimals(0, 10**12, places=6, allow_nan=False, allow_infinity=False)
+instants = st.datetimes(timezones=st.just(UTC))
+locations = st.builds(Location, texts, st.integers(1, 10**6), st.integers(1, 200))
+states = st.builds(KeyState, texts, st.booleans(), st.none() | moneys, st.none() | instants)
+lives = st.builds(
+    LiveKey, st.integers(1, 10**9), texts, instants, st.none() | instants, st.booleans(), st.none() | moneys
+)
+deliveries = st.builds(Delivery, st.builds(Target, texts, texts, st.just(())), texts, locations)
+declareds = st.builds(
+    DeclaredKey,
+    addresses,
+    texts,
+    st.none() | moneys,
+    st.booleans(),
+    st.none() | instants,
+    locations,
+    st.lists(deliveries, max_size=2).map(tuple),
+)
+fields = st.sets(st.sampled_from(Field), min_size=1).map(lambda chosen: tuple(each for each in Field if each in chosen))
+actions = st.one_of(
+    st.builds(Create, declareds),
+    st.builds(Update, declareds, lives, states, fields),
+    st.builds(Rename, declareds, lives, states, fields),
+    st.builds(Delete, st.none() | addresses, lives, st.sampled_from(DeleteReason), st.none() | locations),
+)
+findings = st.builds(Finding, names, st.sampled_from(Severity), texts, st.none() | addresses, st.none() | locations)
+counts = st.integers(0, 10**6)
+plans = st.builds(
+    Plan,
+    instants,
+    st.lists(actions, max_size=5).map(tuple),
+    st.lists(findings, max_size=3).map(tuple),
+    st.builds(Credit, moneys, moneys, counts, counts, st.none() | moneys),
+    counts,
+    st.lists(lives, max_size=3).map(tuple),
+)
+outcomes = st.builds(Outcome, actions, st.sampled_from(Status), st.none() | texts, st.none() | st.integers(1, 10**9))
+results = st.builds(
+    ApplyResult, st.lists(outcomes, max_size=5).map(tuple), st.booleans(), st.none() | plans, st.none() | texts
+)

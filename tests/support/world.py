@@ -1,0 +1,106 @@
+"""A small world to apply in: a simulated account, real dotenv files, and every fault that the simulator knows."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from typing import TYPE_CHECKING
+
+from dotenv import dotenv_values
+
+from reconciler.account.client import Timing, connect
+from reconciler.apply.apply import apply_plan
+from reconciler.apply.run import Run
+from reconciler.destinations.registry import Registry
+from reconciler.plan.planner import make_plan
+from reconciler.secret import Secret
+from reconciler.simulator import Faults, State, parse_fault, transport
+from support.builders import declared, dotenv
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from reconciler.account.client import Account
+    from reconciler.model import Declaration, DeclaredKey
+    from reconciler.plan.actions import Plan
+    from reconciler.plan.outcome import ApplyResult, Outcome
+
+
+class _Skipping:
+    """A clock that a sleep puts forward instead of waiting."""
+
+    def __init__(self) -> None:
+        self._skipped = 0.0
+
+    async def sleep(self, seconds: float) -> None:
+        self._skipped += seconds
+        await asyncio.sleep(0)
+
+    def monotonic(self) -> float:
+        return time.monotonic() + self._skipped
+
+
+class World:
+    """One account, one folder for secrets; `apply` plans and applies as the command does, without its front."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.state = State(":memory:")
+        self.faults: list[str] = []
+        self.masked: list[Secret] = []
+        self.reported: list[Outcome] = []
+        self.registry = Registry()
+        self._nonces = itertools.count()
+
+    def key(self, text: str, credit_limit: str | None = "5", **fields: object) -> DeclaredKey:
+        """Declare a key whose secret goes to this world's secrets.env under the key's own name."""
+        if "deliver" not in fields:
+            name = text.upper().replace("/", "_").replace("-", "_")
+            fields["deliver"] = (dotenv(str(self.folder / "secrets.env"), name),)
+        return declared(text, credit_limit, **fields)
+
+    def account(self) -> Account:
+        faults = Faults(parse_fault(spec) for spec in self.faults)
+        return connect(Secret("provisioning"), transport=transport(self.state, faults), timing=Timing(sleep=_no_sleep))
+
+    def plan(self, wanted: Declaration) -> Plan:
+        async def read() -> Plan:
+            async with self.account() as account:
+                return make_plan(wanted, await account.list_keys())
+
+        return asyncio.run(read())
+
+    def apply(
+        self,
+        wanted: Declaration,
+        *,
+        parallelism: int = 4,
+        stop: Callable[[Outcome], bool] = lambda _: False,
+        after_plan: Callable[[], None] = lambda: None,
+    ) -> ApplyResult:
+        """Plan and carry out; `stop` is asked after each outcome, `after_plan` runs before the first write."""
+
+        async def work() -> ApplyResult:
+            stopping = asyncio.Event()
+
+            def report(outcome: Outcome) -> None:
+                self.reported.append(outcome)
+                if stop(outcome):
+                    stopping.set()
+
+            async with self.account() as account:
+                plan = make_plan(wanted, await account.list_keys())
+                after_plan()
+                run = Run(account, self.registry, lambda: f"{next(self._nonces):016x}", self.masked.append)
+                return await apply_plan(plan, wanted, run, parallelism=parallelism, stop=stopping, report=report)
+
+        return asyncio.run(work())
+
+    def secrets(self) -> dict[str, str | None]:
+        file = self.folder / "secrets.env"
+        return dict(dotenv_values(file)) if file.exists() else {}
+
+    def names(self) -> list[str]:
+        return sorted(key.name for key in self.state.keys())  # noqa: SIM118  # a method, not a mapping's

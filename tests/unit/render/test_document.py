@@ -1,0 +1,203 @@
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta, timezone
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+from support.builders import address, declared, live
+from support.plans import NEW_YEAR, at, full_plan, plan, rename, update
+
+from reconciler.diagnostic import Severity
+from reconciler.plan.actions import Create, Credit, Delete, DeleteReason, Field, Finding
+from reconciler.plan.outcome import ApplyResult, Outcome, Status
+from reconciler.render.document import plan_document, result_document, to_json
+
+SCHEMA = json.loads((Path(__file__).parents[3] / "schemas" / "plan.schema.json").read_text())
+DIGEST = "sha256:" + "0" * 64
+CREATE = Create(declared("ci/tests", "25", source=at(9)))
+DELETE = Delete(None, live(4, "demo"), DeleteReason.UNMANAGED, None)
+
+
+def _document(**fields: Any) -> dict[str, Any]:
+    document = json.loads(to_json(plan_document(full_plan(), DIGEST)))
+    assert isinstance(document, dict)
+    return {**document, **fields}
+
+
+def _changed(**fields: Any) -> dict[str, Any]:
+    document = _document()
+    return {**document, "changes": [{**document["changes"][2], **fields}]}
+
+
+def _violations(document: dict[str, Any]) -> list[str]:
+    validator = Draft202012Validator(SCHEMA, format_checker=Draft202012Validator.FORMAT_CHECKER)
+    return [error.message for error in validator.iter_errors(document)]
+
+
+def test_the_schema_is_a_schema_and_describes_every_field() -> None:
+    Draft202012Validator.check_schema(SCHEMA)
+
+    for schema in [SCHEMA, *SCHEMA["properties"].values(), *SCHEMA["$defs"].values()]:
+        assert schema["description"]
+        assert all(field["description"] for field in schema.get("properties", {}).values())
+        if "properties" in schema:
+            assert schema["additionalProperties"] is False
+            assert set(schema["required"]) == set(schema["properties"])
+
+
+def test_a_plan_of_everything_follows_the_schema() -> None:
+    assert _violations(_document()) == []
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        _document(format_version=2),
+        _document(digest="sha256:0"),
+        _document(created_at="2026-11-22T12:00:00+01:00"),
+        _document(extra=1),
+        _document(summary={}),
+        _document(credit={}),
+        _changed(action="replace"),
+        _changed(address=None),
+        _changed(address="CI/Tests"),
+        _changed(key_id=None),
+        _changed(key_id="12"),
+        _changed(before=None),
+        _changed(after=None),
+        _changed(fields=[]),
+        _changed(fields=["id"]),
+        _changed(fields=["name", "name"]),
+        _changed(spend={"days": 30, "cost": 28.34, "requests": 892}),
+        _changed(source={"file": "keys.yaml", "line": 0}),
+        _changed(action="create"),
+        _changed(action="delete"),
+    ],
+)
+def test_the_schema_refuses_what_is_no_plan(document: dict[str, Any]) -> None:
+    assert _violations(document)
+
+
+@pytest.mark.parametrize("kind", ["rotate", "finish", "retire", "restore"])
+def test_the_schema_knows_every_kind_of_change(kind: str) -> None:
+    assert _violations(_changed(action=kind)) == []
+
+
+def test_the_schema_takes_what_a_key_has_spent() -> None:
+    assert _violations(_changed(spend={"days": 30, "cost": "28.34", "requests": 892})) == []
+
+
+def test_every_kind_is_counted_even_when_there_is_none() -> None:
+    document = plan_document(plan(CREATE, DELETE, unchanged=4, unmanaged=(live(4, "demo"),)), DIGEST)
+
+    assert document["summary"] == {
+        "create": 1,
+        "update": 0,
+        "rename": 0,
+        "rotate": 0,
+        "finish": 0,
+        "retire": 0,
+        "restore": 0,
+        "delete": 1,
+        "unchanged": 4,
+        "unmanaged": 1,
+    }
+
+
+@pytest.mark.parametrize(("balance", "written"), [(None, None), (Decimal("125.50"), "125.5"), (Decimal("1E+2"), "100")])
+def test_money_is_a_decimal_string_and_an_unread_balance_is_null(balance: Decimal | None, written: str | None) -> None:
+    document = plan_document(plan(credit=Credit(Decimal("650.00"), Decimal(0), 1, 0, balance)), DIGEST)
+
+    assert document["credit"] == {
+        "limits_before": "650",
+        "limits_after": "0",
+        "unlimited_before": 1,
+        "unlimited_after": 0,
+        "balance": written,
+    }
+
+
+def test_instants_are_written_in_utc() -> None:
+    elsewhere = datetime(2026, 11, 22, 14, tzinfo=timezone(timedelta(hours=2)))
+
+    assert plan_document(plan(created_at=elsewhere), DIGEST)["created_at"] == "2026-11-22T12:00:00Z"
+
+
+def test_an_update_has_both_states_and_the_fields_between_them() -> None:
+    wanted = declared("ci/api", None, expires_at=NEW_YEAR, source=at(31))
+    action = update(wanted, live(12, "ci/api", "5"), Field.CREDIT_LIMIT, Field.EXPIRES_AT)
+
+    assert plan_document(plan(action), DIGEST)["changes"] == [
+        {
+            "action": "update",
+            "address": "ci/api",
+            "key_id": 12,
+            "before": {"name": "ci/api", "is_enabled": True, "credit_limit": "5", "expires_at": None},
+            "after": {
+                "name": "ci/api",
+                "is_enabled": True,
+                "credit_limit": None,
+                "expires_at": "2027-01-01T00:00:00Z",
+            },
+            "fields": ["credit_limit", "expires_at"],
+            "spend": None,
+            "source": {"file": "keys.yaml", "line": 31},
+        }
+    ]
+
+
+def test_what_does_not_exist_yet_or_any_more_is_null() -> None:
+    create, delete = plan_document(plan(CREATE, DELETE), DIGEST)["changes"]  # type: ignore[misc]  # a list of two
+
+    assert (create["key_id"], create["before"], create["fields"]) == (None, None, [])  # type: ignore[has-type]  # a dict
+    assert (delete["address"], delete["after"], delete["fields"]) == (None, None, [])  # type: ignore[has-type]  # a dict
+
+
+def test_a_finding_keeps_its_place_and_what_it_is_about() -> None:
+    finding = Finding("credit-budget", Severity.ERROR, "too much", address("ci/a"), at(25))
+    general = Finding("clock", Severity.WARNING, "off")
+
+    assert plan_document(plan(findings=(finding, general)), DIGEST)["findings"] == [
+        {
+            "rule": "credit-budget",
+            "severity": "error",
+            "address": "ci/a",
+            "message": "too much",
+            "source": {"file": "keys.yaml", "line": 25},
+        },
+        {"rule": "clock", "severity": "warning", "address": None, "message": "off", "source": None},
+    ]
+
+
+def test_a_result_lists_every_change_with_how_it_ended() -> None:
+    moved = rename(declared("ci/new"), live(15, "old"))
+    outcomes = (
+        Outcome(CREATE, Status.DONE, key_id=57),
+        Outcome(moved, Status.FAILED, "refused"),
+        Outcome(DELETE, Status.NOT_ATTEMPTED),
+    )
+
+    assert result_document(ApplyResult(outcomes, interrupted=True, remaining=plan(moved))) == {
+        "format_version": 1,
+        "summary": {"done": 1, "failed": 1, "not_attempted": 1},
+        "interrupted": True,
+        "in_sync": False,
+        "note": None,
+        "changes": [
+            {"action": "create", "address": "ci/tests", "key_id": 57, "status": "done", "message": None},
+            {"action": "rename", "address": "ci/new", "key_id": 15, "status": "failed", "message": "refused"},
+            {"action": "delete", "address": None, "key_id": 4, "status": "not_attempted", "message": None},
+        ],
+    }
+
+
+def test_a_document_has_every_element_on_its_own_line() -> None:
+    text = to_json({"a": 1, "b": [{"c": 1}, {"c": "é"}], "d": [], "e": {"f": [1]}})
+
+    assert text == (
+        '{\n  "a": 1,\n  "b": [\n    {"c": 1},\n    {"c": "\\u00e9"}\n  ],\n  "d": [],\n  "e": {"f": [1]}\n}\n'
+    )

@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+from support.builders import address, declared, live
+from support.plans import at, full_plan, plan, rename, update
+
+from reconciler.diagnostic import Severity
+from reconciler.plan.actions import Create, Credit, Delete, DeleteReason, Field, Finding
+from reconciler.plan.outcome import ApplyResult, Outcome, Status
+from reconciler.render.text import render_plan, render_result
+
+CREATE = Create(declared("ci/tests", "25", source=at(9)))
+UPDATE = update(declared("ci/api", "7"), live(12, "ci/api", "5"), Field.CREDIT_LIMIT)
+ERROR = Finding("credit-budget", Severity.ERROR, "too much", address("ci/tests"), at(3))
+WARNING = Finding("expiring", Severity.WARNING, "soon")
+
+
+def _delete(number: int) -> Delete:
+    return Delete(address(f"ci/k{number}"), live(number, f"ci/k{number}"), DeleteReason.UNDECLARED, at(1))
+
+
+@pytest.mark.parametrize(
+    ("unchanged", "unmanaged", "text"),
+    [
+        (4, (), "No changes. The account matches the declaration: 4 keys.\n"),
+        (1, (live(1, "x"),), "No changes. The account matches the declaration: 1 key, 1 unmanaged.\n"),
+        (0, (), "No changes. The account matches the declaration: 0 keys.\n"),
+    ],
+)
+def test_an_empty_plan_says_that_the_account_matches(unchanged: int, unmanaged: tuple[()], text: str) -> None:
+    assert render_plan(plan(unchanged=unchanged, unmanaged=unmanaged), color=False) == text
+
+
+def test_an_error_takes_the_word_that_all_is_well_out_of_an_empty_plan() -> None:
+    text = render_plan(plan(findings=(ERROR,), unchanged=3), color=False)
+
+    assert text == (
+        "Findings\n"
+        "  ✗ error  ci/tests  too much  credit-budget, keys.yaml:3\n"
+        "\n"
+        "Nothing is planned until the errors are resolved; 3 unchanged.\n"
+        "This plan cannot be applied: 1 error.\n"
+    )
+
+
+def test_an_error_without_any_key_needs_no_count() -> None:
+    assert "Nothing is planned until the errors are resolved.\n" in render_plan(plan(findings=(ERROR,)), color=False)
+
+
+def test_a_warning_does_not_forbid_anything() -> None:
+    text = render_plan(plan(CREATE, findings=(WARNING,)), color=False)
+
+    assert "  ! warning  account  soon  expiring\n" in text
+    assert "cannot be applied" not in text
+
+
+def test_the_worst_findings_come_first() -> None:
+    text = render_plan(plan(findings=(WARNING, ERROR)), color=False)
+
+    assert text.index("error") < text.index("warning")
+
+
+def test_changes_stand_under_their_environment_with_what_they_come_to() -> None:
+    credit = Credit(Decimal(5), Decimal(32), 0, 0)
+    production = Create(declared("production/api", None, deliver=(), source=at(20)))
+
+    assert render_plan(plan(UPDATE, CREATE, production, credit=credit, unchanged=2), color=False) == (
+        "ci\n"
+        "  ~ update  api    credit_limit $5 → $7  keys.yaml:1\n"
+        "  + create  tests  credit_limit $25      keys.yaml:9\n"
+        "                   secret → local as NAGA_CI_TESTS\n"
+        "\n"
+        "production\n"
+        "  + create  api    no limit              keys.yaml:20\n"
+        "                   secret → nowhere\n"
+        "\n"
+        "Plan: 2 to create, 1 to update; 2 unchanged.\n"
+        "Limits: $5 → $32 (+$27)\n"
+    )
+
+
+def test_deletions_are_said_twice_and_in_red() -> None:
+    text = render_plan(plan(_delete(7)), color=True)
+
+    assert "  \x1b[1;31m- DELETE\x1b[0m  \x1b[1;31mk7\x1b[0m  \x1b[1;31mno longer declared\x1b[0m" in text
+    assert "\x1b[1;31m1 to delete\x1b[0m" in text
+    assert "\x1b[1;31mDeletes 1 key for good, its users lose access at once: ci/k7.\x1b[0m\n" in text
+
+
+def test_many_deletions_are_named_as_far_as_a_line_goes() -> None:
+    text = render_plan(plan(*(_delete(number) for number in range(7))), color=False)
+
+    assert text.endswith(
+        "Deletes 7 keys for good, their users lose access at once: ci/k0, ci/k1, ci/k2, ci/k3, ci/k4, and 2 more.\n"
+    )
+
+
+def test_the_closing_lines_fit_the_terminal_too() -> None:
+    text = render_plan(plan(*(_delete(number) for number in range(7))), color=False, width=60)
+
+    assert max(len(line) for line in text.splitlines()) <= 60
+
+
+def test_unmanaged_keys_are_listed_on_request_only() -> None:
+    value = plan(unchanged=1, unmanaged=(live(3, "demo"), live(12, "my laptop")))
+
+    assert "demo" not in render_plan(value, color=False)
+    assert render_plan(value, color=False, verbose=True).startswith(
+        'Unmanaged keys\n  · id  3   demo\n  · id  12  "my laptop"\n\n'
+    )
+    assert "Unmanaged" not in render_plan(plan(unchanged=1), color=False, verbose=True)
+
+
+def test_without_colour_there_is_no_escape_at_all() -> None:
+    assert "\x1b" not in render_plan(full_plan(), color=False, verbose=True)
+
+
+# --- what apply did ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("result", "text"),
+    [
+        (
+            ApplyResult((), remaining=plan()),
+            "Nothing to apply.\nThe account matches the declaration.\n",
+        ),
+        (
+            ApplyResult((Outcome(CREATE, Status.DONE, key_id=57),), remaining=plan()),
+            "Done\n  + create  ci/tests  id 57\n\nApplied 1 change.\nThe account matches the declaration.\n",
+        ),
+        (
+            ApplyResult((Outcome(CREATE, Status.FAILED, "disk full", 57), Outcome(UPDATE, Status.DONE))),
+            (
+                "Done\n  ~ update  ci/api\n\nFailed\n  + create  ci/tests  disk full\n\n"
+                "Applied 1 of 2 changes: 1 failed.\n"
+                "The account was not read again: run `reconciler plan` to see whether it matches the declaration.\n"
+            ),
+        ),
+        (
+            ApplyResult((Outcome(UPDATE, Status.NOT_ATTEMPTED, "stopped"),), interrupted=True, remaining=plan(UPDATE)),
+            (
+                "Not attempted\n  ~ update  ci/api  stopped\n\nApplied 0 of 1 change: 1 not attempted.\n"
+                "The run was interrupted; the next apply goes on from here.\n"
+                "The account does not match the declaration yet: 1 to update.\n"
+            ),
+        ),
+        (
+            ApplyResult((), note="the service\ncould not be reached"),
+            (
+                "Nothing to apply.\n"
+                "The account was not read again: run `reconciler plan` to see whether it matches the declaration.\n"
+                "Note: the service\\ncould not be reached\n"
+            ),
+        ),
+    ],
+)
+def test_a_result_says_what_was_done_and_how_the_account_compares(result: ApplyResult, text: str) -> None:
+    assert render_result(result, color=False) == text
+
+
+def test_failures_are_listed_last_and_in_red() -> None:
+    outcomes = (Outcome(CREATE, Status.FAILED, "no"), Outcome(UPDATE, Status.DONE), Outcome(_delete(1), Status.FAILED))
+    text = render_result(ApplyResult(outcomes), color=True)
+
+    assert text.index("Done") < text.index("\x1b[1;31mFailed\x1b[0m")
+    assert "\x1b[1;31mApplied 1 of 3 changes: 2 failed.\x1b[0m\n" in text
+
+
+def test_a_key_is_called_by_its_address_or_by_the_name_it_has() -> None:
+    moved = rename(declared("ci/new"), live(4, "old"))
+    stray = replace(_delete(5), address=None, live=live(5, "my laptop"))
+    text = render_result(ApplyResult((Outcome(moved, Status.DONE), Outcome(stray, Status.DONE))), color=False)
+
+    assert text.startswith('Done\n  → rename  ci/new\n  - DELETE  "my laptop"\n')

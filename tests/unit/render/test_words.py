@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
+
+import pytest
+from support.builders import address, declared, live
+from support.plans import NEW_YEAR, at, plan, rename, update
+
+from reconciler.plan.actions import ActionKind, Create, Credit, Delete, DeleteReason, Field
+from reconciler.render import words
+
+
+@pytest.mark.parametrize(
+    ("amount", "text"),
+    [
+        ("0", "$0"),
+        ("500", "$500"),
+        ("5E+2", "$500"),
+        ("400.00", "$400"),
+        ("0.5", "$0.50"),
+        ("12.345678", "$12.345678"),
+        ("1500", "$1,500"),
+        ("1234567.8", "$1,234,567.80"),
+        ("-3", "-$3"),
+        ("-0", "$0"),
+    ],
+)
+def test_money_is_written_as_people_read_it(amount: str, text: str) -> None:
+    assert words.dollars(Decimal(amount)) == text
+
+
+def test_no_limit_and_no_expiry_have_words() -> None:
+    assert words.limit(None) == "no limit"
+    assert words.expiry(None) == "never"
+
+
+def test_one_is_not_many() -> None:
+    assert [words.plural(count, "key") for count in (0, 1, 2, 10_000)] == ["0 keys", "1 key", "2 keys", "10,000 keys"]
+
+
+@pytest.mark.parametrize(
+    ("credit", "text"),
+    [
+        (Credit(Decimal(650), Decimal(700), 0, 0), "$650 → $700 (+$50)"),
+        (Credit(Decimal(700), Decimal("649.5"), 0, 0), "$700 → $649.50 (-$50.50)"),
+        (Credit(Decimal(650), Decimal(650), 0, 0), "$650 (unchanged)"),
+        (Credit(Decimal(0), Decimal(0), 0, 2), "$0 (unchanged); without a limit: 0 keys → 2 keys"),
+        (Credit(Decimal(0), Decimal(5), 1, 1), "$0 → $5 (+$5); without a limit: 1 key (unchanged)"),
+        (Credit(Decimal(5), Decimal(5), 0, 0, Decimal("125.5")), "$5 (unchanged); balance: $125.50"),
+        (Credit(Decimal(5), Decimal(5), 0, 0, Decimal(-2)), "$5 (unchanged); balance: -$2"),
+    ],
+)
+def test_limits_are_added_up_before_and_after(credit: Credit, text: str) -> None:
+    assert words.limits(credit) == text
+
+
+def test_a_creation_says_its_limit_its_expiry_and_where_the_secret_goes() -> None:
+    key = declared("ci/tests", "25", expires_at=NEW_YEAR)
+
+    assert words.details(Create(key), str.upper) == (
+        "credit_limit $25, expires 2027-01-01T00:00:00Z",
+        "secret → LOCAL as NAGA_CI_TESTS",
+    )
+
+
+def test_a_creation_without_limit_destination_or_use_says_so() -> None:
+    key = declared("ci/tests", None, is_enabled=False, deliver=())
+
+    assert words.details(Create(key), str) == ("no limit, disabled", "secret → nowhere")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found", "field", "text"),
+    [
+        ({"credit_limit": "500"}, {"credit_limit": "400"}, Field.CREDIT_LIMIT, "credit_limit $400 → $500"),
+        ({"credit_limit": None}, {"credit_limit": "400"}, Field.CREDIT_LIMIT, "credit_limit $400 → no limit"),
+        ({"credit_limit": "0"}, {"credit_limit": None}, Field.CREDIT_LIMIT, "credit_limit no limit → $0"),
+        ({}, {"is_enabled": False}, Field.IS_ENABLED, "is_enabled false → true"),
+        ({"expires_at": NEW_YEAR}, {}, Field.EXPIRES_AT, "expires_at never → 2027-01-01T00:00:00Z"),
+        ({}, {"expires_at": NEW_YEAR}, Field.EXPIRES_AT, "expires_at 2027-01-01T00:00:00Z → never"),
+    ],
+)
+def test_a_changed_field_shows_what_it_was_and_will_be(
+    wanted: dict[str, object], found: dict[str, object], field: Field, text: str
+) -> None:
+    action = update(declared("ci/a", **wanted), live(1, "ci/a", **found), field)  # type: ignore[arg-type]  # by field
+
+    assert words.details(action, str) == (text,)
+
+
+def test_a_rename_shows_both_names() -> None:
+    action = rename(declared("ci/a"), live(1, "old name"))
+
+    assert words.details(action, repr) == ("name 'old name' → 'ci/a'",)
+
+
+@pytest.mark.parametrize(
+    ("where", "name", "facts"),
+    [
+        (address("ci/a"), "ci/a", "id 7, credit_limit $5, created 2026-03-31"),
+        (address("ci/a"), "ci/a~new.x", "id 7, name <ci/a~new.x>, credit_limit $5, created 2026-03-31"),
+        (None, "ci/a", "id 7, credit_limit $5, created 2026-03-31"),
+    ],
+)
+def test_a_deletion_says_why_and_identifies_the_key(where: None, name: str, facts: str) -> None:
+    created = datetime(2026, 4, 1, 1, tzinfo=timezone(timedelta(hours=2)))
+    action = Delete(where, live(7, name, created_at=created), DeleteReason.UNDECLARED, None)
+
+    assert words.details(action, "<{}>".format) == ("no longer declared", facts)
+
+
+def test_an_action_comes_from_the_place_of_its_key_or_of_its_deletion() -> None:
+    create = Create(declared("ci/a", source=at(3)))
+    delete = Delete(address("ci/a"), live(1, "ci/a"), DeleteReason.UNDECLARED, at(4))
+
+    assert [words.source(create), words.source(delete)] == [at(3), at(4)]
+    assert words.place(at(3), str.upper) == "KEYS.YAML:3"
+
+
+def test_an_action_is_listed_under_its_key_or_the_live_name() -> None:
+    key = live(1, "ci/a~new.x", created_at=datetime(2026, 1, 1, tzinfo=UTC))
+
+    assert words.subject(Delete(address("ci/a"), key, DeleteReason.LEASE_EXPIRED, None)) == "a"
+    assert words.subject(Delete(None, key, DeleteReason.UNMANAGED, None)) == "ci/a~new.x"
+
+
+def test_only_what_occurs_is_counted() -> None:
+    counts = {ActionKind.DELETE: 1_000, ActionKind.CREATE: 2, ActionKind.UPDATE: 0}
+
+    assert words.pending(counts) == [(ActionKind.CREATE, "2 to create"), (ActionKind.DELETE, "1,000 to delete")]
+    assert words.standing(plan()) == ""
+    assert words.standing(plan(unchanged=4)) == "4 unchanged"
+    assert words.standing(plan(unmanaged=(live(1, "a"),))) == "1 unmanaged"
