@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 from hypothesis import given
 from hypothesis import strategies as st
-from support.builders import NOW, declaration, declared, snapshot
 
 from reconciler.model import Declaration, LiveKey, Snapshot, Unmanaged
 from reconciler.plan.actions import Create, Delete, Plan, Rename, Update
 from reconciler.plan.digest import digest
 from reconciler.plan.names import Naming
 from reconciler.plan.planner import make_plan
+from support.builders import NOW, declaration, declared, snapshot
 
 if TYPE_CHECKING:
     import random
