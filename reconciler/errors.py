@@ -7,7 +7,8 @@
     │   ├── ConnectionFailed                 1   no answer: refused, reset, timed out, TLS
     │   ├── UnexpectedAnswer                 1   an answer that the documentation does not describe
     │   ├── AmbiguousCreate                  1   a POST that may or may not have created a key
-    │   └── RefusedByService                 1   an error status with its type and message
+    │   ├── RefusedByService                 1   an error status with its type and message
+    │   └── LockTimeout                      1   another apply has locked the account for too long
     ├── DestinationError                     1   a secret could not be delivered
     ├── GuardrailRefused                     3   a finding of severity error forbids the plan
     ├── StalePlan                            4   the account moved since the plan was made
@@ -71,8 +72,20 @@ class RefusedByService(AccountError):
         self.status = status
 
 
+class LockTimeout(AccountError):
+    """Another apply held the account's lock for longer than this one wanted to wait."""
+
+
 class DestinationError(ReconcilerError):
-    """A destination cannot take a secret; the message never holds the secret."""
+    """A destination cannot take a secret; the message never holds the secret.
+
+    `uncertain` says that the secret may be there all the same: an answer was lost.
+    """
+
+    def __init__(self, message: str, *, uncertain: bool = False) -> None:
+        """Keep whether the secret may have arrived beside the message."""
+        super().__init__(message)
+        self.uncertain = uncertain
 
 
 class GuardrailRefused(ReconcilerError):

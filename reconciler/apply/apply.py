@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from reconciler.apply.executor import execute
 from reconciler.apply.preflight import preflight
 from reconciler.errors import AccountError, GuardrailRefused
+from reconciler.plan.options import Options
 from reconciler.plan.outcome import ApplyResult
 from reconciler.plan.planner import make_plan
 
@@ -47,7 +49,9 @@ async def apply_plan(
     if stop.is_set():
         return ApplyResult(outcomes, interrupted=True)
     try:
-        remaining = make_plan(declaration, await run.account.list_keys())
+        snapshot = await run.account.list_keys()
     except AccountError as error:
         return ApplyResult(outcomes, interrupted=False, note=f"the result could not be checked: {error}")
+    # As of the plan's own time, and without rotations for age: what became due meanwhile is the next run's work.
+    remaining = make_plan(declaration, replace(snapshot, now=plan.created_at), Options(due=False))
     return ApplyResult(outcomes, interrupted=False, remaining=remaining)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from typing import TYPE_CHECKING, Any, Final
 
 from reconciler.apply.change import carry_out
@@ -15,11 +14,12 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Sequence
 
     from reconciler.apply.run import Run
+    from reconciler.model import Address
     from reconciler.plan.actions import Action
 
 GRACE_SECONDS: Final = 7.0
 _CUT_OFF: Final = "stopped before its end; plan shows where it stands, and the next apply completes it"
-_log = logging.getLogger(__name__)
+_KEPT: Final = "kept, since another change of the same address failed"
 
 
 async def execute(
@@ -32,13 +32,22 @@ async def execute(
 ) -> tuple[Outcome, ...]:
     """Carry out the actions, `parallelism` at a time; `report` hears of each outcome as it comes.
 
-    A failure stops nothing else. Deletions wait until everything else has been tried. Once `stop` is set nothing new
-    starts, and what is under way has seven seconds to finish. Returns an outcome for each action, in the plan's order.
+    A failure stops nothing else but deletions at the same address: what they delete may be the sign by which the next
+    run knows that a change is incomplete. All deletions wait until everything else has been tried. Once `stop` is set
+    nothing new starts, and what is under way has seven seconds to finish. Returns an outcome for each action, in the
+    plan's order.
     """
     outcomes: dict[int, Outcome] = {}
+    failed: set[Address | None] = set()
 
     async def perform(position: int) -> None:
-        outcomes[position] = await _attempt(actions[position], run)
+        action = actions[position]
+        if isinstance(action, Delete) and action.address in failed:
+            outcomes[position] = Outcome(action, Status.NOT_ATTEMPTED, _KEPT)
+        else:
+            outcomes[position] = await _attempt(action, run)
+            if outcomes[position].status is Status.FAILED and not isinstance(action, Delete):
+                failed.add(action.address)
         report(outcomes[position])
 
     deletions = [position for position, action in enumerate(actions) if isinstance(action, Delete)]

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from reconciler.errors import DestinationError
-from reconciler.plan.actions import Create
+from reconciler.plan.actions import Create, Rotate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 
 async def preflight(actions: Sequence[Action], registry: Registry) -> None:
-    """Raise one DestinationError that holds everything found; do nothing for a plan that creates nothing."""
+    """Raise one DestinationError that holds everything found; do nothing for a plan that issues no key."""
     names: dict[Target, list[str]] = {}
     problems = []
     for action in actions:
-        if isinstance(action, Create):
+        if isinstance(action, Create | Rotate):
             if not action.declared.deliver:
                 problems.append(f"{action.address}: no destination would receive its secret; add `deliver`")
             for delivery in action.declared.deliver:

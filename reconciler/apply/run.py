@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from reconciler.errors import AccountError
 from reconciler.units import format_instant, format_money
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from reconciler.account.client import Account
     from reconciler.destinations.registry import Registry
@@ -27,6 +31,15 @@ class Run:
     registry: Registry
     nonce: Callable[[], str]
     mask: Callable[[Secret], None]
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+
+    async def change_key(self, key_id: int, asked: KeyPatch) -> LiveKey:
+        """Change a key and see that the service did as it was told; raises AccountError when it did not."""
+        answered = await self.account.update_key(key_id, asked)
+        if altered := altered_fields(asked, answered):
+            msg = f"the service left key {key_id} with {altered}"
+            raise AccountError(msg)
+        return answered
 
 
 def altered_fields(asked: KeyPatch, answered: LiveKey) -> str:
@@ -40,9 +53,6 @@ def altered_fields(asked: KeyPatch, answered: LiveKey) -> str:
 
 
 def _show(value: object) -> str:
-    from datetime import datetime
-    from decimal import Decimal
-
     match value:
         case None:
             return "null"

@@ -6,20 +6,30 @@ import asyncio
 import secrets
 import signal
 import sys
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
 
-from reconciler.cli.options import file_option, format_option, simulator_option
+from reconciler.cli.options import (
+    declared_addresses,
+    file_option,
+    format_option,
+    read_duration,
+    rotate_option,
+    simulator_option,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Iterator
+    from datetime import timedelta
     from pathlib import Path
 
-    from reconciler.model import Declaration
+    from reconciler.apply.run import Run
+    from reconciler.model import Declaration, Snapshot
     from reconciler.plan.actions import Plan
+    from reconciler.plan.options import Options
     from reconciler.plan.outcome import ApplyResult
 
 
@@ -28,8 +38,10 @@ class _Order:
     """What this apply was asked to do, and how."""
 
     declaration: Declaration
+    options: Options
     simulator: Path | None
     parallelism: int
+    lock_patience: timedelta | None
     auto_approve: bool
     as_json: bool
     verbose: bool
@@ -47,15 +59,30 @@ class _Order:
     show_default=True,
     help="How many changes to make at the same time.",
 )
+@rotate_option
+@click.option("--no-overlap", is_flag=True, help="Disable a rotated key at once: for one that has leaked.")
+@click.option(
+    "--lock-timeout",
+    callback=read_duration,
+    default="5m",
+    show_default=True,
+    metavar="DURATION",
+    help="How long to wait for another apply on the same account.",
+)
+@click.option("--no-lock", is_flag=True, help="Do not lock the account: for those who serialise elsewhere.")
 @click.pass_obj
 def command(
     verbose: bool,  # noqa: FBT001  # click hands its object over by position
     file: Path,
     simulator: Path | None,
     output_format: str,
+    rotate: tuple[str, ...],
     *,
     auto_approve: bool,
     parallelism: int,
+    no_overlap: bool,
+    lock_timeout: timedelta,
+    no_lock: bool,
 ) -> int:
     """Change the account until it matches the file.
 
@@ -66,14 +93,26 @@ def command(
     Examples:
       reconciler apply
       reconciler apply --auto-approve --format json
+      reconciler apply --rotate production/api --no-overlap
     """
     from reconciler.cli.plan import plan_once
     from reconciler.declaration import load
     from reconciler.errors import ReconcilerError
+    from reconciler.plan.options import Options
     from reconciler.plan.outcome import untouched
 
-    order = _Order(load(file), simulator, parallelism, auto_approve, output_format == "json", verbose)
-    plan = asyncio.run(plan_once(order.declaration, simulator))
+    declaration = load(file)
+    order = _Order(
+        declaration,
+        Options(declared_addresses(rotate, declaration), overlap=not no_overlap),
+        simulator,
+        parallelism,
+        None if no_lock else lock_timeout,
+        auto_approve,
+        as_json=output_format == "json",
+        verbose=verbose,
+    )
+    plan = asyncio.run(plan_once(declaration, order.options, simulator))
     _show_plan(plan, order)
     try:
         result = _carry_out(plan, order)
@@ -115,31 +154,49 @@ async def _apply(shown: Plan, order: _Order) -> ApplyResult:
     from reconciler.apply.run import Run
     from reconciler.cli.console import mask
     from reconciler.cli.progress import Progress
-    from reconciler.cli.wiring import open_account, read_plan
+    from reconciler.cli.wiring import open_account
     from reconciler.destinations.registry import Registry
     from reconciler.errors import StalePlan
     from reconciler.plan.digest import digest
+    from reconciler.plan.planner import make_plan
 
     async with open_account(order.simulator, parallelism=order.parallelism) as account:
-        plan = await read_plan(order.declaration, account)
-        if digest(plan) != digest(shown):
-            if not order.auto_approve:
-                msg = "the account changed after the plan was shown, so nothing was changed; plan again"
-                raise StalePlan(msg)
-            _show_plan(plan, order)
+        stop = asyncio.Event()
         run = Run(account, Registry(), nonce=lambda: secrets.token_hex(8), mask=mask)
-        with _stop_on_signals() as stop, Progress(len(plan.actions)) as progress:
-            return await apply_plan(
-                plan, order.declaration, run, parallelism=order.parallelism, stop=stop, report=progress.report
-            )
+        async with _locked(run, order, stop) as snapshot:
+            plan = make_plan(order.declaration, snapshot, order.options)
+            if digest(plan) != digest(shown):
+                if not order.auto_approve:
+                    msg = "the account changed after the plan was shown, so nothing was changed; plan again"
+                    raise StalePlan(msg)
+                _show_plan(plan, order)
+            with _signals_stop(stop), Progress(len(plan.actions)) as progress:
+                return await apply_plan(
+                    plan, order.declaration, run, parallelism=order.parallelism, stop=stop, report=progress.report
+                )
+
+
+@asynccontextmanager
+async def _locked(run: Run, order: _Order, stop: asyncio.Event) -> AsyncIterator[Snapshot]:
+    """Read the account under its lock; losing the lock stops the run."""
+    from reconciler.account.lock import Lock
+    from reconciler.cli.console import note
+
+    def lost() -> None:
+        note("error: the lock on the account could not be renewed, so another apply may start; stopping")
+        stop.set()
+
+    if order.lock_patience is None:
+        yield await run.account.list_keys()
+        return
+    async with Lock(run.account, run.nonce, run.mask, order.lock_patience).hold(lost) as snapshot:
+        yield snapshot
 
 
 @contextmanager
-def _stop_on_signals() -> Iterator[asyncio.Event]:
-    """Give an event that Ctrl-C and SIGTERM set, instead of ending the process where it stands."""
+def _signals_stop(stop: asyncio.Event) -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM ask the run to stop, instead of ending the process where it stands."""
     from reconciler.cli.console import note
-
-    stop = asyncio.Event()
 
     def ask_to_stop() -> None:
         note("Stopping: finishing what is under way, starting nothing new.")
@@ -149,7 +206,7 @@ def _stop_on_signals() -> Iterator[asyncio.Event]:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, ask_to_stop)
     try:
-        yield stop
+        yield
     finally:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(number)

@@ -8,9 +8,23 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
+    from datetime import timedelta
+
+    from reconciler.model import Address, Declaration
 
 F = TypeVar("F", bound="Callable[..., object]")
+
+
+def read_duration(context: click.Context, parameter: click.Parameter, value: str) -> timedelta:
+    """Read an option as the file writes durations: 90s, 30m, 24h, 7d or 2w."""
+    from reconciler.units import parse_duration
+
+    try:
+        return parse_duration(value)
+    except ValueError as error:
+        msg = f"{value!r} is {error}"
+        raise click.BadParameter(msg, context, parameter) from None
 
 
 def file_option(command: F) -> F:
@@ -45,3 +59,29 @@ def format_option(*choices: str) -> Callable[[F], F]:
         show_default=True,
         help="How to write the result.",
     )
+
+
+def rotate_option(command: F) -> F:
+    """Add `--rotate`."""
+    return click.option(
+        "--rotate",
+        multiple=True,
+        metavar="ADDRESS",
+        help="Rotate this declared key (environment/key) now; can be given several times.",
+    )(command)
+
+
+def declared_addresses(texts: Iterable[str], declaration: Declaration) -> frozenset[Address]:
+    """Find the addresses that an option names; raises UsageError for one that is not declared."""
+    known = {str(key.address): key.address for key in declaration.keys}
+    unknown = [text for text in texts if text not in known]
+    if unknown:
+        from difflib import get_close_matches
+
+        from reconciler.errors import UsageError
+
+        near = get_close_matches(unknown[0], known, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        msg = f"{unknown[0]} is not declared, an address is environment/key{hint}"
+        raise UsageError(msg)
+    return frozenset(known[text] for text in texts)

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from reconciler.cli.options import file_option, format_option, simulator_option
+from reconciler.cli.options import declared_addresses, file_option, format_option, rotate_option, simulator_option
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from reconciler.model import Declaration
     from reconciler.plan.actions import Plan
+    from reconciler.plan.options import Options
 
 CHANGES_PENDING: Final = 2
 
@@ -22,6 +23,7 @@ CHANGES_PENDING: Final = 2
 @file_option
 @simulator_option
 @format_option("text", "json")
+@rotate_option
 @click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 when there are changes.")
 @click.pass_obj
 def command(
@@ -29,6 +31,7 @@ def command(
     file: Path,
     simulator: Path | None,
     output_format: str,
+    rotate: tuple[str, ...],
     *,
     detailed_exitcode: bool,
 ) -> int:
@@ -41,11 +44,15 @@ def command(
       reconciler plan
       reconciler plan --simulator sim.db
       reconciler plan --format json --detailed-exitcode
+      reconciler plan --rotate production/api
     """
     from reconciler.declaration import load
     from reconciler.errors import GuardrailRefused
+    from reconciler.plan.options import Options
 
-    plan = asyncio.run(plan_once(load(file), simulator))
+    declaration = load(file)
+    options = Options(declared_addresses(rotate, declaration))
+    plan = asyncio.run(plan_once(declaration, options, simulator))
     click.echo(format_plan(plan, output_format, verbose=verbose), nl=False)
     if plan.errors:
         return GuardrailRefused.exit_code
@@ -65,9 +72,12 @@ def format_plan(plan: Plan, output_format: str, *, verbose: bool) -> str:
     return render_plan(plan, color=use_color(), verbose=verbose, width=width())
 
 
-async def plan_once(declaration: Declaration, simulator: Path | None) -> Plan:
+async def plan_once(declaration: Declaration, options: Options, simulator: Path | None) -> Plan:
     """Connect, read the account once and plan."""
-    from reconciler.cli.wiring import open_account, read_plan
+    from reconciler.cli.wiring import check_clock, open_account
+    from reconciler.plan.planner import make_plan
 
     async with open_account(simulator) as account:
-        return await read_plan(declaration, account)
+        snapshot = await account.list_keys()
+        check_clock(account)
+    return make_plan(declaration, snapshot, options)

@@ -52,10 +52,10 @@ def command(
 
     faults = Faults(map(parse_fault, specs), seed=seed)
     with State(path) as state:
-        app = create_app(state, faults=faults, provisioning_keys=frozenset(keys), with_control=True)
-        server = Server(app, host=host, port=port)
         if usage:
             generate(state, seed=seed)
+        app = create_app(state, faults=faults, provisioning_keys=frozenset(keys), with_control=True)
+        server = Server(app, host=host, port=port)
         server.listen(lambda: _announce(server.url, host, restricted=bool(keys)))
 
 

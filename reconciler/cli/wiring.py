@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Final
 
 from reconciler.cli.console import note
 from reconciler.errors import UsageError
-from reconciler.plan.planner import make_plan
 from reconciler.secret import Secret
 from reconciler.units import format_duration
 
@@ -16,9 +15,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from reconciler.account.client import Account
-    from reconciler.model import Declaration
-    from reconciler.plan.actions import Plan
-
 KEY_VARIABLE: Final = "NAGA_PROVISIONING_KEY"
 URL_VARIABLE: Final = "NAGA_BASE_URL"
 TOLERATED_SKEW: Final = timedelta(minutes=5)
@@ -42,11 +38,9 @@ def open_account(simulator: Path | None, *, parallelism: int = 1) -> Account:
     return connect(Secret(value), base_url=base_url, parallelism=parallelism)
 
 
-async def read_plan(declaration: Declaration, account: Account) -> Plan:
-    """Read the account and work out what has to change."""
-    snapshot = await account.list_keys()
+def check_clock(account: Account) -> None:
+    """Warn when this machine's clock is far from the service's; what counts is the service's."""
     skew = abs(account.clock_skew)
     if skew > TOLERATED_SKEW:
         rounded = format_duration(timedelta(seconds=round(skew.total_seconds())))
-        note(f"warning: this machine's clock and the service's differ by {rounded}; the service's is used")
-    return make_plan(declaration, snapshot)
+        note(f"warning: this machine's clock and the service's differ by {rounded}; the service's counts")

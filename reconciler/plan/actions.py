@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 from reconciler.diagnostic import Severity
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from datetime import datetime, timedelta
     from decimal import Decimal
 
     from reconciler.diagnostic import Location
@@ -83,10 +83,84 @@ class Rename:
         return self.declared.address
 
 
+@dataclass(frozen=True, slots=True)
+class Rotate:
+    """Replace a live key by a new one; the old one goes on for `overlap`, or is disabled at once when that is None."""
+
+    kind: ClassVar = ActionKind.ROTATE
+    declared: DeclaredKey
+    live: LiveKey
+    fields: tuple[Field, ...]
+    overlap: timedelta | None
+    reason: RotateReason
+
+    @property
+    def address(self) -> Address:
+        """The address whose key is replaced."""
+        return self.declared.address
+
+
+class RotateReason(StrEnum):
+    """Why a key is replaced."""
+
+    DUE = "it is due"
+    REQUESTED = "asked for"
+    INTERRUPTED = "an earlier rotation was interrupted while the secret was delivered"
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """Complete a rotation that was interrupted: `live` is delivered and takes over, `old` (if it is left) retires."""
+
+    kind: ClassVar = ActionKind.FINISH
+    declared: DeclaredKey
+    live: LiveKey
+    old: LiveKey | None
+    after: KeyState
+    fields: tuple[Field, ...]
+    overlap: timedelta | None
+
+    @property
+    def address(self) -> Address:
+        """The address whose rotation is completed."""
+        return self.declared.address
+
+
+@dataclass(frozen=True, slots=True)
+class Retire:
+    """Disable a key that is no longer declared; it can be restored until `grace` is over."""
+
+    kind: ClassVar = ActionKind.RETIRE
+    address: Address
+    live: LiveKey
+    after: KeyState
+    fields: tuple[Field, ...]
+    grace: timedelta
+    source: Location
+
+
+@dataclass(frozen=True, slots=True)
+class Restore:
+    """Bring a retired key back: the same id, the same secret, and whatever the file says today."""
+
+    kind: ClassVar = ActionKind.RESTORE
+    declared: DeclaredKey
+    live: LiveKey
+    after: KeyState
+    fields: tuple[Field, ...]
+
+    @property
+    def address(self) -> Address:
+        """The address that gets its key back."""
+        return self.declared.address
+
+
 class DeleteReason(StrEnum):
     """Why a live key has to go."""
 
     UNDECLARED = "no longer declared"
+    OVERLAP_OVER = "rotated out, its overlap is over"
+    GRACE_OVER = "retired, its grace period is over"
     LEASE_EXPIRED = "left by an interrupted run, its lease has run out"
     UNMANAGED = "not managed, and the declaration says to delete such keys"
 
@@ -102,7 +176,8 @@ class Delete:
     source: Location | None
 
 
-Action = Create | Update | Rename | Delete
+Action = Create | Update | Rename | Rotate | Finish | Retire | Restore | Delete
+Change = Create | Update | Rename | Rotate | Finish | Restore
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,13 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, assert_never
 
-from reconciler.plan.actions import Create, Delete, Rename, Update
+from reconciler.plan.actions import Create, Delete, Finish, Rename, Restore, Retire, Rotate, Update
 from reconciler.units import format_instant, format_money
 
 if TYPE_CHECKING:
-    from reconciler.model import KeyState, LiveKey
+    from datetime import timedelta
+
+    from reconciler.model import DeclaredKey, KeyState, LiveKey
     from reconciler.plan.actions import Action, Plan
 
 _Json = dict[str, object]
@@ -30,14 +32,31 @@ def _operation(action: Action) -> _Json:
     address = str(action.address) if action.address else None
     operation: _Json = {"action": action.kind, "address": address}
     match action:
-        case Create(declared=declared):
-            deliver = [[*_target(delivery.target.settings), delivery.name] for delivery in declared.deliver]
-            return {**operation, "after": _state(declared.state), "deliver": deliver}
-        case Update() | Rename():
+        case Create():
+            return {**operation, **_issue(action.declared)}
+        case Rotate():
+            return {**operation, **_issue(action.declared), "before": _live(action.live), **_overlap(action.overlap)}
+        case Finish():
+            old = _live(action.old) if action.old else None
+            changes = {"before": _live(action.live), "old": old, "after": _state(action.after)}
+            return {**operation, **changes, **_overlap(action.overlap)}
+        case Retire():
+            # Not the state after: its name holds the day on which the grace ends, which moves on with every plan.
+            return {**operation, "before": _live(action.live), "grace": action.grace.total_seconds()}
+        case Update() | Rename() | Restore():
             return {**operation, "before": _live(action.live), "after": _state(action.after)}
         case Delete():
             return {**operation, "before": _live(action.live)}
     assert_never(action)
+
+
+def _issue(declared: DeclaredKey) -> _Json:
+    deliver = [[*_target(delivery.target.settings), delivery.name] for delivery in declared.deliver]
+    return {"after": _state(declared.state), "deliver": deliver}
+
+
+def _overlap(overlap: timedelta | None) -> _Json:
+    return {"overlap": None if overlap is None else overlap.total_seconds()}
 
 
 def _target(settings: tuple[tuple[str, object], ...]) -> list[object]:

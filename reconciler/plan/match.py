@@ -6,7 +6,7 @@ Reconciler never guesses: what is unclear is a finding, and no key that it conce
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from reconciler.diagnostic import Severity
@@ -41,10 +41,26 @@ def match(declaration: Declaration, snapshot: Snapshot) -> Matching:
     matching = _match_by_name(declaration, snapshot)
     seekers = [key for key in declaration.keys if key.id is not None or key.renamed_from]
     if seekers:
+        _follow_renames(seekers, declaration, matching)
         claimed = _match_by_history(seekers, snapshot, matching)
         matching.undeclared[:] = [entry for entry in matching.undeclared if entry[1].id not in claimed]
         matching.foreign[:] = [key for key in matching.foreign if key.id not in claimed]
     return matching
+
+
+def _follow_renames(seekers: Iterable[DeclaredKey], declaration: Declaration, matching: Matching) -> None:
+    """Give a renamed key what the engine named after its earlier address: a rotation under way, a retired key."""
+    naming = Naming(declaration.naming, declaration.environments)
+    declared = {key.address for key in declaration.keys}
+    moves: dict[Address, Address] = {}
+    for wanted in seekers:
+        for name in wanted.renamed_from:
+            earlier = naming.parse(name)
+            if earlier and earlier.address not in declared:
+                moves[earlier.address] = wanted.address
+    matching.engine[:] = [
+        (replace(parsed, address=moves.get(parsed.address, parsed.address)), key) for parsed, key in matching.engine
+    ]
 
 
 def _match_by_name(declaration: Declaration, snapshot: Snapshot) -> Matching:
@@ -63,7 +79,7 @@ def _match_by_name(declaration: Declaration, snapshot: Snapshot) -> Matching:
     for name, keys in namesakes.items():
         wanted = declared[name]
         del matching.live[wanted.address]
-        matching.findings.append(_duplicates(wanted, keys, f"live keys are called {name}"))
+        matching.findings.append(duplicates(wanted, keys, f"live keys are called {name}"))
         matching.unclear.add(wanted.address)
     return matching
 
@@ -94,7 +110,7 @@ def _match_by_history(seekers: Iterable[DeclaredKey], snapshot: Snapshot, matchi
         candidates = [] if problem or match_by_name else _candidates(wanted, snapshot, by_id, engine, taken)
         claimed.update(key.id for key in candidates)
         if len(candidates) > 1:
-            problem = _duplicates(wanted, candidates, "live keys have names that renamed_from lists")
+            problem = duplicates(wanted, candidates, "live keys have names that renamed_from lists")
         if problem:
             matching.findings.append(problem)
             matching.unclear.add(wanted.address)
@@ -126,14 +142,14 @@ def _wrong_id(
     engine: dict[int, ParsedName],
     taken: set[int],
 ) -> Finding | None:
-    """Check that `id` belongs to the match, to an older key of the address, or to a key that is free to adopt."""
+    """Check that `id` belongs to the match, to another key of the address, or to a key that is free to adopt."""
     if wanted.id is None or (match_by_name and match_by_name.id == wanted.id):
         return None
     live = by_id.get(wanted.id)
     if live is None:
         return _finding("wrong-id", wanted, f"id {wanted.id} belongs to no key of the account; correct it or remove it")
     parsed = engine.get(live.id)
-    if parsed and parsed.address == wanted.address and parsed.role in {Role.OLD, Role.GONE}:
+    if parsed and parsed.address == wanted.address and parsed.role is not Role.PENDING:
         return None
     if match_by_name:
         message = f"id {wanted.id} belongs to {live.name}, but {wanted.name} is key {match_by_name.id}"
@@ -158,7 +174,8 @@ def _candidates(
     return [key for key in snapshot.keys if key.name in earlier and key.id not in taken and key.id not in engine]
 
 
-def _duplicates(wanted: DeclaredKey, keys: list[LiveKey], what: str) -> Finding:
+def duplicates(wanted: DeclaredKey, keys: list[LiveKey], what: str) -> Finding:
+    """Say that there are several keys where one is wanted, with their ids."""
     ids = " and ".join(str(key.id) for key in sorted(keys, key=lambda key: key.id))
     message = f"{len(keys)} {what}: ids {ids}; delete or rename all but one of them, then plan again"
     return _finding("duplicate-name", wanted, message)

@@ -94,6 +94,26 @@ def pending_name(settled: str, nonce: str) -> str:
     return f"{settled}~new.{nonce}"
 
 
+def next_name(settled: str) -> str:
+    """Name a key that is delivered and waits to take over."""
+    return f"{settled}~next"
+
+
+def old_name(settled: str, until: datetime) -> str:
+    """Name a key that was rotated out and goes on until then."""
+    return f"{settled}~old.{until.astimezone(UTC):{_STAMP}}"
+
+
+def gone_name(settled: str, until: datetime) -> str:
+    """Name a key that is retired and can be restored until then."""
+    return f"{settled}~gone.{until.astimezone(UTC):{_STAMP}}"
+
+
+def lock_name(nonce: str) -> str:
+    """Name the lock of a running apply."""
+    return f"reconciler~lock.{nonce}"
+
+
 def is_lock(name: str) -> bool:
     """Tell whether a live name is that of an apply's lock."""
     return _LOCK.fullmatch(name) is not None

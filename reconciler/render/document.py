@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from typing import TYPE_CHECKING, Final, assert_never
 
-from reconciler.plan.actions import ActionKind, Create, Delete, Rename, Update
+from reconciler.plan.actions import ActionKind, Create, Delete, Finish, Rename, Restore, Retire, Rotate, Update
 from reconciler.plan.outcome import Status
 from reconciler.render import words
 from reconciler.units import format_instant, format_money
@@ -95,8 +95,10 @@ def _states(action: Action) -> tuple[KeyState | None, KeyState | None, Sequence[
     match action:
         case Create(declared=declared):
             return None, declared.state, ()
-        case Update(live=live, after=after, fields=fields) | Rename(live=live, after=after, fields=fields):
-            return live.state, after, fields
+        case Update() | Rename() | Finish() | Retire() | Restore():
+            return action.live.state, action.after, action.fields
+        case Rotate(declared=declared):
+            return action.live.state, declared.state, action.fields
         case Delete(live=live):
             return live.state, None, ()
         case _:

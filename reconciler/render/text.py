@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Final, assert_never
 
 from reconciler.diagnostic import Severity
-from reconciler.plan.actions import ActionKind, Create, Delete, Rename, Update
+from reconciler.plan.actions import ActionKind, Create, Delete, Finish, Rename, Restore, Retire, Rotate, Update
 from reconciler.plan.outcome import Status
 from reconciler.render import words
 from reconciler.render.escape import terminal, terminal_name
@@ -98,6 +98,12 @@ def _look(action: Action) -> tuple[str, str, Ink]:
             return "~", action.kind.value, Ink.YELLOW
         case Rename():
             return "→", action.kind.value, Ink.CYAN
+        case Rotate() | Finish():
+            return "±", action.kind.value, Ink.CYAN
+        case Restore():
+            return "+", action.kind.value, Ink.GREEN
+        case Retire():
+            return "-", action.kind.value, Ink.ALARM
         case Delete():
             return "-", action.kind.value.upper(), Ink.ALARM
         case _:

@@ -7,16 +7,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, assert_never
 
-from reconciler.plan.actions import ActionKind, Create, Delete, Field, Rename, Update
-from reconciler.units import format_instant, format_money
+from reconciler.plan.actions import ActionKind, Create, Delete, Field, Finish, Rename, Restore, Retire, Rotate, Update
+from reconciler.units import format_duration, format_instant, format_money
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from datetime import datetime
+    from collections.abc import Callable, Iterable, Mapping
+    from datetime import datetime, timedelta
     from decimal import Decimal
 
     from reconciler.diagnostic import Location
-    from reconciler.model import Delivery, KeyState
+    from reconciler.model import Delivery, KeyState, LiveKey
     from reconciler.plan.actions import Action, Credit, Plan
 
 
@@ -49,7 +49,7 @@ def subject(action: Action) -> str:
 
 def source(action: Action) -> Location | None:
     """Give the place in the file that an action comes from."""
-    return action.source if isinstance(action, Delete) else action.declared.source
+    return action.source if isinstance(action, Delete | Retire) else action.declared.source
 
 
 def details(action: Action, show: Callable[[str], str]) -> tuple[str, ...]:
@@ -57,8 +57,22 @@ def details(action: Action, show: Callable[[str], str]) -> tuple[str, ...]:
     match action:
         case Create(declared=key):
             return (", ".join(_traits(key.state)), *_deliveries(key.deliver, show))
-        case Update(live=live, after=after, fields=fields) | Rename(live=live, after=after, fields=fields):
-            return tuple(_change(field, live.state, after, show) for field in fields)
+        case Update() | Rename():
+            return _changes(action.fields, action.live, action.after, show)
+        case Rotate(declared=key, live=live):
+            changes = _changes(action.fields, live, key.state, show)
+            return (action.reason.value, _overlap(action.overlap), *changes, *_deliveries(key.deliver, show))
+        case Finish(old=old):
+            first = "an interrupted rotation: the new key is delivered and takes over"
+            return (first, *([_overlap(action.overlap)] if old else []))
+        case Retire(grace=grace):
+            return ("no longer declared", f"disabled now, can be restored for {format_duration(grace)}, then deleted")
+        case Restore(live=live):
+            fields = tuple(field for field in action.fields if field is not Field.NAME)
+            return (
+                f"the retired key {live.id} comes back with its secret",
+                *_changes(fields, live, action.after, show),
+            )
         case Delete(live=live, reason=reason, address=address):
             name = [] if address is None or live.name == str(address) else [f"name {show(live.name)}"]
             facts = [f"id {live.id}", *name, *_traits(live.state), f"created {_day(live.created_at)}"]
@@ -115,6 +129,16 @@ def _deliveries(deliveries: tuple[Delivery, ...], show: Callable[[str], str]) ->
     if not deliveries:
         return ("secret → nowhere",)
     return tuple(f"secret → {show(each.target.destination)} as {show(each.name)}" for each in deliveries)
+
+
+def _changes(fields: Iterable[Field], live: LiveKey, after: KeyState, show: Callable[[str], str]) -> tuple[str, ...]:
+    return tuple(_change(field, live.state, after, show) for field in fields)
+
+
+def _overlap(overlap: timedelta | None) -> str:
+    if overlap is None:
+        return "the old key is disabled as soon as the new one is delivered"
+    return f"the old key goes on for {format_duration(overlap)}"
 
 
 def _change(field: Field, before: KeyState, after: KeyState, show: Callable[[str], str]) -> str:

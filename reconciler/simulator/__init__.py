@@ -1,1 +1,56 @@
 """The NagaAI account API, embedded: what the documentation states, strictly, with faults on request."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from reconciler.errors import UsageError
+from reconciler.simulator.faults import Faults
+from reconciler.simulator.grammar import parse_fault
+from reconciler.simulator.state import State
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import httpx
+
+__all__ = ["Faults", "State", "open_transport", "parse_fault", "require_extra", "transport"]
+
+
+def transport(
+    state: State, faults: Faults | None = None, provisioning_keys: frozenset[str] = frozenset()
+) -> httpx.AsyncBaseTransport:
+    """Put the service of an account behind an httpx transport, in this process; whoever opened the account closes it.
+
+    Raises:
+        UsageError: the extra that the service needs is not installed.
+    """
+    require_extra()
+    from reconciler.simulator.app import create_app
+    from reconciler.simulator.inprocess import SimulatorTransport
+
+    return SimulatorTransport(create_app(state, faults=faults, provisioning_keys=provisioning_keys))
+
+
+def open_transport(path: Path) -> httpx.AsyncBaseTransport:
+    """Open the account kept at `path`, or start one there, behind a transport that closes it when it is closed itself.
+
+    Raises:
+        UsageError: the path cannot hold an account, or the extra that the service needs is not installed.
+    """
+    require_extra()
+    from reconciler.simulator.app import create_app
+    from reconciler.simulator.inprocess import SimulatorTransport
+
+    state = State(path)
+    return SimulatorTransport(create_app(state), state.close)
+
+
+def require_extra() -> None:
+    """Raise UsageError unless what the `simulator` extra brings is there."""
+    try:
+        import starlette.applications  # noqa: F401  # only whether it can be imported
+        import uvicorn  # noqa: F401  # the same
+    except ImportError as error:
+        msg = "the simulator needs more than the basic installation: pip install 'naga-reconciler[simulator]'"
+        raise UsageError(msg) from error

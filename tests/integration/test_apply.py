@@ -187,7 +187,7 @@ def test_a_delivered_key_that_does_not_get_its_name_is_made_anew_by_the_next_app
     wanted = declaration([world.key("ci/a")])
     world.faults = ["PATCH * status=400"]
     first = world.apply(wanted)
-    assert "is delivered, but the key ends with its lease: apply again" in messages(first)
+    assert "is delivered, but the key is not in place: apply again" in messages(first)
     dying = world.secrets()["CI_A"]
     world.faults = []
     assert statuses(world.apply(wanted)) == ["create ci/a done"]

@@ -9,21 +9,34 @@ from typing import TYPE_CHECKING
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.model import Declaration, LiveKey, Snapshot, Unmanaged
-from reconciler.plan.actions import Create, Delete, Plan, Rename, Update
+from reconciler.model import Declaration, DeclaredKey, Environment, KeyState, LiveKey, Snapshot, Unmanaged
+from reconciler.plan.actions import Create, Delete, Finish, Plan, Rename, Restore, Retire, Rotate, Update
 from reconciler.plan.digest import digest
-from reconciler.plan.names import Naming
+from reconciler.plan.names import Naming, old_name
+from reconciler.plan.options import Options
 from reconciler.plan.planner import make_plan
-from support.builders import NOW, declaration, declared, snapshot
+from support.builders import NOW, SOMEWHERE, declaration, declared, snapshot
 
 if TYPE_CHECKING:
     import random
 
 LIMITS = st.none() | st.decimals(0, 10_000, places=2)
 EXPIRIES = st.sampled_from([None, NOW + timedelta(days=1), NOW + timedelta(days=2)])
+BIRTHS = st.sampled_from([NOW, NOW - timedelta(hours=1), NOW - timedelta(days=2)])
 ADDRESSES = [f"{environment}/{key}" for environment in ("ci", "production") for key in ("a", "b", "c", "d")]
 EARLIER = [f"earlier-{text}" for text in ADDRESSES]
-ENGINE = ["ci/a~new.00ff", "ci/b~next", "ci/a~old.20270101T000000Z", "ci/c~gone.20270101T000000Z"]
+ENGINE = [
+    address + suffix
+    for address in ("ci/a", "ci/b", "production/a", "production/b")
+    for suffix in (
+        "~new.00ff",
+        "~next",
+        "~old.20270101T000000Z",
+        "~old.20200101T000000Z",
+        "~gone.20270101T000000Z",
+        "~gone.20200101T000000Z",
+    )
+]
 STRANGERS = ["stranger", "staging/a", "ci/~", "", "ci/a~mine"]
 
 
@@ -36,10 +49,12 @@ def declarations(draw: st.DrawFn) -> Declaration:
             is_enabled=draw(st.booleans()),
             expires_at=draw(EXPIRIES),
             renamed_from=draw(st.sampled_from([(), (f"earlier-{text}",)])),
+            rotate_every=draw(st.sampled_from([None, timedelta(days=1)])),
         )
         for text in draw(st.sets(st.sampled_from(ADDRESSES)))
     ]
-    return declaration(keys, ["ci", "production"], unmanaged=draw(st.sampled_from(Unmanaged)))
+    graceful = Environment("production", SOMEWHERE, deletion_grace=timedelta(days=7))
+    return declaration(keys, ["ci", graceful], unmanaged=draw(st.sampled_from(Unmanaged)))
 
 
 @st.composite
@@ -47,7 +62,7 @@ def accounts(draw: st.DrawFn) -> Snapshot:
     names = draw(st.lists(st.sampled_from([*ADDRESSES, *EARLIER, *ENGINE, *STRANGERS]), unique=True))
     return snapshot(
         *(
-            LiveKey(number, name, NOW, draw(EXPIRIES), draw(st.booleans()), draw(LIMITS))
+            LiveKey(number, name, draw(BIRTHS), draw(EXPIRIES), draw(st.booleans()), draw(LIMITS))
             for number, name in enumerate(names, start=1)
         )
     )
@@ -59,21 +74,31 @@ def carried_out(plan: Plan, account: Snapshot) -> Snapshot:
     for number, action in enumerate(plan.actions, start=1000):
         match action:
             case Create(declared=wanted):
-                keys[number] = LiveKey(
-                    number, wanted.name, NOW, wanted.expires_at, wanted.is_enabled, wanted.credit_limit
-                )
-            case Update() | Rename():
-                keys[action.live.id] = LiveKey(
-                    action.live.id,
-                    action.after.name,
-                    action.live.created_at,
-                    action.after.expires_at,
-                    action.after.is_enabled,
-                    action.after.credit_limit,
-                )
+                keys[number] = born(number, wanted)
+            case Rotate(declared=wanted, live=old):
+                keys[number] = born(number, wanted)
+                keys[old.id] = rotated_out(old, wanted)
+            case Finish(declared=wanted, live=successor, old=left):
+                keys[successor.id] = changed(successor, action.after)
+                if left:
+                    keys[left.id] = rotated_out(left, wanted)
+            case Update() | Rename() | Retire() | Restore():
+                keys[action.live.id] = changed(action.live, action.after)
             case Delete():
                 del keys[action.live.id]
     return snapshot(*keys.values())
+
+
+def born(number: int, wanted: DeclaredKey) -> LiveKey:
+    return LiveKey(number, wanted.name, NOW, wanted.expires_at, wanted.is_enabled, wanted.credit_limit)
+
+
+def rotated_out(key: LiveKey, wanted: DeclaredKey) -> LiveKey:
+    return replace(key, name=old_name(wanted.name, NOW + timedelta(days=1)))
+
+
+def changed(key: LiveKey, after: KeyState) -> LiveKey:
+    return LiveKey(key.id, after.name, key.created_at, after.expires_at, after.is_enabled, after.credit_limit)
 
 
 @given(declarations(), accounts())
@@ -81,7 +106,7 @@ def test_after_a_plan_is_carried_out_there_is_nothing_left_to_do(wanted: Declara
     plan = make_plan(wanted, account)
     if wanted.unmanaged is not Unmanaged.ERROR:
         assert plan.errors == ()
-    after = make_plan(wanted, carried_out(plan, account))
+    after = make_plan(wanted, carried_out(plan, account), Options(due=False))
     assert after.actions == ()
     assert after.unchanged == len(wanted.keys)
     assert after.credit.limits_before == after.credit.limits_after
@@ -101,6 +126,9 @@ def test_the_order_of_what_comes_in_never_matters(
 @given(declarations(), accounts())
 def test_a_live_key_gets_one_action_at_most(wanted: Declaration, account: Snapshot) -> None:
     touched = [action.live.id for action in make_plan(wanted, account).actions if not isinstance(action, Create)]
+    touched += [
+        action.old.id for action in make_plan(wanted, account).actions if isinstance(action, Finish) and action.old
+    ]
     assert len(touched) == len(set(touched))
 
 

@@ -42,12 +42,18 @@ def live(id: int, name: str, credit_limit: str | None = "5", **fields: Any) -> L
     return LiveKey(id, name, credit_limit=None if credit_limit is None else Decimal(credit_limit), **values)
 
 
-def declaration(keys: Iterable[DeclaredKey] = (), environments: Iterable[str] = (), **fields: Any) -> Declaration:
+def declaration(
+    keys: Iterable[DeclaredKey] = (), environments: Iterable[str | Environment] = (), **fields: Any
+) -> Declaration:
     ordered = tuple(sorted(keys, key=lambda key: key.address))
-    names = sorted({key.address.environment for key in ordered} | set(environments))
+    stated = {each if isinstance(each, str) else each.name: each for each in environments}
+    names = sorted({key.address.environment for key in ordered} | set(stated))
     values: dict[str, Any] = {
         "naming": "{environment}/{key}",
-        "environments": {name: Environment(name, SOMEWHERE) for name in names},
+        "environments": {
+            name: each if isinstance(each := stated.get(name), Environment) else Environment(name, SOMEWHERE)
+            for name in names
+        },
         "keys": ordered,
         "source": SOMEWHERE,
         **fields,

@@ -2,18 +2,32 @@ from __future__ import annotations
 
 from datetime import timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from reconciler.diagnostic import Severity
-from reconciler.model import Unmanaged
-from reconciler.plan.actions import Create, Credit, Delete, DeleteReason, Field, Rename, Update
+from reconciler.model import Environment, Unmanaged
+from reconciler.plan.actions import (
+    Create,
+    Credit,
+    Delete,
+    DeleteReason,
+    Field,
+    Finish,
+    Rename,
+    Restore,
+    Retire,
+    Rotate,
+    RotateReason,
+    Update,
+)
+from reconciler.plan.options import Options
 from reconciler.plan.planner import make_plan
-from support.builders import NOW, declaration, declared, live, snapshot
+from support.builders import NOW, SOMEWHERE, address, declaration, declared, live, snapshot
 
 if TYPE_CHECKING:
-    from reconciler.model import DeclaredKey, LiveKey
+    from reconciler.model import Declaration, DeclaredKey, LiveKey
     from reconciler.plan.actions import Plan
 
 LATER = NOW + timedelta(days=30)
@@ -27,8 +41,9 @@ def told(plan: Plan) -> list[str]:
         match action:
             case Create():
                 lines.append(f"create {action.address}")
-            case Update() | Rename():
-                lines.append(f"{action.kind} {action.address} #{action.live.id} {','.join(action.fields)}")
+            case Update() | Rename() | Rotate() | Finish() | Retire() | Restore():
+                fields = ",".join(action.fields)
+                lines.append(f"{action.kind} {action.address} #{action.live.id} {fields}".rstrip())
             case Delete():
                 lines.append(f"delete {action.address or action.live.name} #{action.live.id}")
     return lines
@@ -113,13 +128,6 @@ def test_a_pending_key_that_lost_its_lease_lives_a_day(age: int, expected: list[
     assert told(make_plan(declaration([], ["ci"]), snapshot(pending))) == expected
 
 
-@pytest.mark.parametrize("suffix", ["~next", "~old.20270102T030405Z", "~gone.20270102T030405Z"])
-def test_other_keys_of_the_engine_are_neither_touched_nor_counted_as_unmanaged(suffix: str) -> None:
-    plan = make_plan(declaration([declared("ci/a")]), snapshot(live(1, "ci/a"), live(2, "ci/a" + suffix)))
-    assert told(plan) == []
-    assert plan.unmanaged == ()
-
-
 def test_a_lock_of_another_run_is_neither_touched_nor_counted() -> None:
     plan = make_plan(declaration([], unmanaged=Unmanaged.DELETE), snapshot(live(1, "reconciler~lock.00ff")))
     assert told(plan) == []
@@ -178,9 +186,9 @@ def test_an_unmanaged_finding_says_what_can_be_done_about_it() -> None:
         ),
         pytest.param(
             [declared("ci/a", id=7)],
-            [live(7, "ci/a~gone.20270102T030405Z")],
-            ["create ci/a"],
-            id="id of a retired key is no reason to rename it",
+            [live(7, "ci/a~gone.20270102T030405Z"), live(8, "ci/a~gone.20270202T030405Z")],
+            ["restore ci/a #7 name"],
+            id="id of a retired key says which one to restore",
         ),
         pytest.param(
             [declared("ci/a", renamed_from=("ci/b",))], [live(7, "ci/b")], ["rename ci/a #7 name"], id="renamed"
@@ -300,6 +308,238 @@ def test_keys_that_an_unclear_declaration_points_at_are_not_deleted_meanwhile() 
     )
     assert told(plan) == []
     assert len(plan.errors) == 1
+
+
+# --- rotation ---------------------------------------------------------------------------------------------------------
+
+DAILY = timedelta(days=1)
+YESTERDAY = NOW - DAILY
+OLD, OVER = "~old.20270102T030405Z", "~old.20261122T120000Z"
+GONE, FORGOTTEN = "~gone.20270102T030405Z", "~gone.20261122T120000Z"
+
+
+def rotated(text: str, credit_limit: str = "5", **fields: Any) -> DeclaredKey:
+    return declared(text, credit_limit, rotate_every=DAILY, **fields)
+
+
+@pytest.mark.parametrize(
+    ("keys", "account", "expected"),
+    [
+        pytest.param(
+            [rotated("ci/a")], [live(1, "ci/a", created_at=YESTERDAY)], ["rotate ci/a #1"], id="as old as it may get"
+        ),
+        pytest.param(
+            [rotated("ci/a")], [live(1, "ci/a", created_at=YESTERDAY + timedelta(seconds=1))], [], id="a second younger"
+        ),
+        pytest.param(
+            [rotated("ci/a", "9")],
+            [live(1, "ci/a", created_at=YESTERDAY)],
+            ["rotate ci/a #1 credit_limit"],
+            id="a change comes with the new key",
+        ),
+        pytest.param(
+            [rotated("ci/a", renamed_from=("x",))],
+            [live(1, "x", created_at=YESTERDAY)],
+            ["rotate ci/a #1 name"],
+            id="a rename too",
+        ),
+        pytest.param(
+            [rotated("ci/a", is_enabled=False)],
+            [live(1, "ci/a", created_at=YESTERDAY, is_enabled=False)],
+            [],
+            id="a disabled key does not age",
+        ),
+        pytest.param(
+            [rotated("ci/a", expires_at=NOW)],
+            [live(1, "ci/a", created_at=YESTERDAY, expires_at=NOW)],
+            [],
+            id="nor does one that has expired",
+        ),
+        pytest.param([rotated("ci/a")], [], ["create ci/a"], id="what is not live is created"),
+        pytest.param(
+            [declared("ci/a")],
+            [live(1, "ci/a"), live(2, "ci/a~next")],
+            ["finish ci/a #2 name"],
+            id="interrupted before the old key retired",
+        ),
+        pytest.param(
+            [declared("ci/a")],
+            [live(1, "ci/a" + OLD, expires_at=LATER), live(2, "ci/a~next")],
+            ["finish ci/a #2 name"],
+            id="interrupted after the old key retired",
+        ),
+        pytest.param(
+            [rotated("ci/a", "9")],
+            [live(1, "ci/a", created_at=YESTERDAY), live(2, "ci/a~next", created_at=YESTERDAY)],
+            ["finish ci/a #2 name,credit_limit"],
+            id="a rotation is finished, not started again, with what the file says by now",
+        ),
+        pytest.param(
+            [declared("ci/a")],
+            [live(1, "ci/a"), live(2, "ci/a~new.00ff", expires_at=LATER)],
+            ["rotate ci/a #1"],
+            id="interrupted while the secret was delivered: who knows where it is",
+        ),
+        pytest.param(
+            [declared("ci/a")],
+            [live(1, "ci/a"), live(2, "ci/a~new.00ff", expires_at=NOW)],
+            ["rotate ci/a #1", "delete ci/a #2"],
+            id="interrupted long ago",
+        ),
+        pytest.param(
+            [declared("ci/a")],
+            [live(1, "ci/a~new.00ff", expires_at=LATER), live(2, "ci/a")],
+            [],
+            id="a pending key that is older than the key in place",
+        ),
+        pytest.param(
+            [declared("ci/a", deliver=())],
+            [live(1, "ci/a"), live(2, "ci/a~new.00ff", expires_at=LATER)],
+            [],
+            id="no destination, nothing to put right",
+        ),
+        pytest.param(
+            [declared("ci/a")], [live(1, "ci/a"), live(2, "ci/a" + OLD)], [], id="the old key has its overlap"
+        ),
+        pytest.param(
+            [declared("ci/a")], [live(1, "ci/a"), live(2, "ci/a" + OVER)], ["delete ci/a #2"], id="its overlap is over"
+        ),
+        pytest.param(
+            [],
+            [live(1, "ci/a"), live(2, "ci/a~next"), live(3, "ci/a" + OLD)],
+            ["delete ci/a #1", "delete ci/a #2", "delete ci/a #3"],
+            id="no longer declared, in the middle of it all",
+        ),
+        pytest.param(
+            [declared("ci/b", renamed_from=("ci/a",))],
+            [live(1, "ci/a"), live(2, "ci/a~next"), live(3, "ci/a" + OLD)],
+            ["finish ci/b #2 name"],
+            id="renamed in the middle of it all",
+        ),
+        pytest.param(
+            [declared("ci/a"), declared("ci/b", renamed_from=("elsewhere/a", "ci/a"))],
+            [live(1, "ci/a"), live(2, "ci/a~next")],
+            ["finish ci/a #2 name", "create ci/b"],
+            id="an earlier name that another address has today keeps its rotation",
+        ),
+    ],
+)
+def test_rotation(keys: list[DeclaredKey], account: list[LiveKey], expected: list[str]) -> None:
+    plan = make_plan(declaration(keys, ["ci"]), snapshot(*account))
+    assert told(plan) == expected
+    assert plan.errors == ()
+
+
+def test_a_rotation_that_is_asked_for_needs_no_reason() -> None:
+    wanted = declaration([declared("ci/a"), declared("ci/b", is_enabled=False)])
+    account = snapshot(live(1, "ci/a"), live(2, "ci/b", is_enabled=False))
+    plan = make_plan(wanted, account, Options(frozenset({address("ci/b")})))
+    assert told(plan) == ["rotate ci/b #2"]
+    (action,) = plan.actions
+    assert isinstance(action, Rotate)
+    assert (action.reason, action.overlap) == (RotateReason.REQUESTED, timedelta(hours=24))
+
+
+@pytest.mark.parametrize(
+    ("declared_overlap", "options", "expected"),
+    [
+        (None, Options(), timedelta(hours=24)),
+        (timedelta(days=7), Options(), timedelta(days=7)),
+        (timedelta(days=7), Options(overlap=False), None),
+    ],
+)
+def test_the_old_key_goes_on_as_long_as_declared(
+    declared_overlap: timedelta | None, options: Options, expected: timedelta | None
+) -> None:
+    wanted = declaration([rotated("ci/a", rotation_overlap=declared_overlap)])
+    rotation = make_plan(wanted, snapshot(live(1, "ci/a", created_at=YESTERDAY)), options).actions[0]
+    completion = make_plan(wanted, snapshot(live(1, "ci/a"), live(2, "ci/a~next")), options).actions[0]
+    assert isinstance(rotation, Rotate)
+    assert isinstance(completion, Finish)
+    assert (rotation.overlap, completion.overlap) == (expected, expected)
+
+
+def test_age_can_be_left_out_of_account() -> None:
+    account = snapshot(live(1, "ci/a", created_at=YESTERDAY))
+    assert told(make_plan(declaration([rotated("ci/a")]), account, Options(due=False))) == []
+
+
+def test_two_keys_that_wait_to_take_over_are_unclear() -> None:
+    plan = make_plan(declaration([declared("ci/a")]), snapshot(live(1, "ci/a~next"), live(2, "ci/a~next")))
+    assert findings(plan) == ["error duplicate-name ci/a"]
+    assert "2 live keys wait to take over: ids 1 and 2" in plan.findings[0].message
+    assert told(plan) == []
+
+
+# --- grace ------------------------------------------------------------------------------------------------------------
+
+
+def graceful(*keys: DeclaredKey) -> Declaration:
+    return declaration(keys, [Environment("ci", SOMEWHERE, deletion_grace=timedelta(days=7))])
+
+
+@pytest.mark.parametrize(
+    ("keys", "account", "expected"),
+    [
+        pytest.param([], [live(1, "ci/a")], ["retire ci/a #1 name,is_enabled"], id="removed from the file"),
+        pytest.param([], [live(1, "ci/a", is_enabled=False)], ["retire ci/a #1 name"], id="removed, it was disabled"),
+        pytest.param([], [live(1, "ci/a" + GONE, is_enabled=False)], [], id="within its grace"),
+        pytest.param([], [live(1, "ci/a" + FORGOTTEN, is_enabled=False)], ["delete ci/a #1"], id="its grace is over"),
+        pytest.param(
+            [declared("ci/a")],
+            [live(1, "ci/a" + GONE, is_enabled=False)],
+            ["restore ci/a #1 name,is_enabled"],
+            id="declared again",
+        ),
+        pytest.param(
+            [declared("ci/a", "9", is_enabled=False)],
+            [live(1, "ci/a" + GONE, is_enabled=False)],
+            ["restore ci/a #1 name,credit_limit"],
+            id="declared again, and otherwise",
+        ),
+        pytest.param(
+            [declared("ci/a")],
+            [live(1, "ci/a" + FORGOTTEN, is_enabled=False)],
+            ["create ci/a", "delete ci/a #1"],
+            id="declared again too late",
+        ),
+        pytest.param(
+            [declared("ci/a")],
+            [live(1, "ci/a~gone.20270303T000000Z"), live(2, "ci/a" + GONE), live(3, "ci/a" + GONE)],
+            ["restore ci/a #1 name"],
+            id="the one retired last comes back",
+        ),
+        pytest.param(
+            [declared("ci/a")], [live(1, "ci/a"), live(2, "ci/a" + GONE)], [], id="a retired key beside a settled one"
+        ),
+        pytest.param(
+            [declared("ci/b", renamed_from=("ci/a",))],
+            [live(1, "ci/a" + GONE)],
+            ["restore ci/b #1 name"],
+            id="declared again under another name",
+        ),
+        pytest.param(
+            [],
+            [live(1, "ci/a"), live(2, "ci/a~next"), live(3, "ci/a" + OLD)],
+            ["retire ci/a #1 name,is_enabled", "retire ci/a #2 name,is_enabled"],
+            id="removed in the middle of a rotation: who still uses the old key keeps it, in case of a revert",
+        ),
+    ],
+)
+def test_grace(keys: list[DeclaredKey], account: list[LiveKey], expected: list[str]) -> None:
+    assert told(make_plan(graceful(*keys), snapshot(*account))) == expected
+
+
+def test_a_retired_key_says_until_when_it_can_come_back() -> None:
+    (action,) = make_plan(graceful(), snapshot(live(1, "ci/a"))).actions
+    assert isinstance(action, Retire)
+    assert action.after.name == "ci/a~gone.20261129T120000Z"
+    assert action.grace == timedelta(days=7)
+
+
+def test_who_asks_for_a_new_key_does_not_get_the_retired_one() -> None:
+    options = Options(frozenset({address("ci/a")}))
+    assert told(make_plan(graceful(declared("ci/a")), snapshot(live(1, "ci/a" + GONE)), options)) == ["create ci/a"]
 
 
 # --- findings ---------------------------------------------------------------------------------------------------------

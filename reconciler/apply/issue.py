@@ -1,7 +1,7 @@
-"""Create a key so that its secret cannot be lost, whatever happens in between.
+"""Issue keys so that no secret can be lost, whatever happens in between.
 
-The key is born under a pending name with a lease, so that a run that dies leaves nothing that lives on; it gets its
-declared name only once every destination holds its secret.
+A key is born under a pending name with a lease, so that a run that dies leaves nothing that lives on; it gets a lasting
+name only once every destination holds its secret.
 """
 
 from __future__ import annotations
@@ -13,26 +13,29 @@ from reconciler.apply.run import altered_fields
 from reconciler.destinations.base import Consignment
 from reconciler.errors import AccountError, AmbiguousCreate, DestinationError
 from reconciler.model import KeyPatch, NewKey
+from reconciler.plan.lineage import LEASE
 from reconciler.plan.names import pending_name
-from reconciler.plan.planner import LEASE
 
 if TYPE_CHECKING:
     from reconciler.apply.run import Run
     from reconciler.model import CreatedKey, DeclaredKey, LiveKey
 
 ATTEMPTS: Final = 3
+TRIAL_PAUSES: Final = (1.0, 3.0)
 
 
-async def create(declared: DeclaredKey, run: Run) -> int:
-    """Create the key, deliver its secret everywhere, give it its name; returns its id.
+async def issue(declared: DeclaredKey, name: str, run: Run, *, trial: bool = False) -> LiveKey:
+    """Create a key, deliver its secret everywhere, and only then give it this name; returns it as it is now.
 
-    Raises AccountError or DestinationError with where things stand; no key has the declared name then.
+    With a `trial` the service has to accept the new key before any destination gets it. Raises AccountError or
+    DestinationError that says where things stand; no key has the name then.
     """
     created = await _post(declared, run)
     run.mask(created.secret)
+    if trial:
+        await _try(created, run)
     await _deliver(declared, created, run)
-    await _settle(declared, created.key, run)
-    return created.key.id
+    return await _settle(declared, name, created.key, run)
 
 
 async def _post(declared: DeclaredKey, run: Run) -> CreatedKey:
@@ -68,6 +71,17 @@ async def _remove_orphans(name: str, run: Run) -> None:
             await run.account.delete_key(key.id)
 
 
+async def _try(created: CreatedKey, run: Run) -> None:
+    """Use the new key once; a service may need a moment until it knows a key everywhere."""
+    for pause in (*TRIAL_PAUSES, None):
+        if await run.account.try_key(created.secret):
+            return
+        if pause is not None:
+            await run.sleep(pause)
+    msg = f"the service refuses the new key, so the old one stays; {await _discard(created.key, run)}"
+    raise AccountError(msg)
+
+
 async def _deliver(declared: DeclaredKey, created: CreatedKey, run: Run) -> None:
     delivered: list[str] = []
     for delivery in declared.deliver:
@@ -76,8 +90,9 @@ async def _deliver(declared: DeclaredKey, created: CreatedKey, run: Run) -> None
             destination = run.registry.open(delivery.target)
             await destination.deliver(Consignment(declared.address, created.key.id, delivery.name, created.secret))
         except DestinationError as error:
-            if delivered:
-                fate = f"{', '.join(delivered)} holds the secret of key {created.key.id}, which ends with its lease"
+            holders = [*delivered, f"perhaps {place}"] if error.uncertain else delivered
+            if holders:
+                fate = f"{', '.join(holders)} holds the secret of key {created.key.id}, which ends with its lease"
             else:
                 fate = await _discard(created.key, run)
             msg = f"not delivered to {place}: {error}; {fate}"
@@ -85,18 +100,15 @@ async def _deliver(declared: DeclaredKey, created: CreatedKey, run: Run) -> None
         delivered.append(place)
 
 
-async def _settle(declared: DeclaredKey, pending: LiveKey, run: Run) -> None:
-    asked = KeyPatch(name=declared.name, expires_at=declared.expires_at)
+async def _settle(declared: DeclaredKey, name: str, pending: LiveKey, run: Run) -> LiveKey:
+    asked = KeyPatch(name=name, expires_at=declared.expires_at)
     if not declared.is_enabled:
         asked["is_enabled"] = False
     try:
-        answered = await run.account.update_key(pending.id, asked)
+        return await run.change_key(pending.id, asked)
     except AccountError as error:
-        msg = f"{error}; the secret of key {pending.id} is delivered, but the key ends with its lease: apply again"
+        msg = f"{error}; the secret of key {pending.id} is delivered, but the key is not in place: apply again"
         raise AccountError(msg) from None
-    if altered := altered_fields(asked, answered):
-        msg = f"the service left key {pending.id} with {altered}"
-        raise AccountError(msg)
 
 
 async def _discard(key: LiveKey, run: Run) -> str:

@@ -1,0 +1,198 @@
+"""The account, as the other rooms see it.
+
+Every request goes through the gate (a 429 slows the whole run) and is repeated as `retry` decides. A POST is repeated
+only when the service certainly did not carry it out.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final, Self, TypeVar
+from urllib.parse import urlsplit
+
+from reconciler.account import wire
+from reconciler.account.base_url import DEFAULT_BASE_URL, check_base_url
+from reconciler.account.exchange import Answer, NoAnswer, Request, Timeouts
+from reconciler.account.failure import failure
+from reconciler.account.pool import client_pool
+from reconciler.account.retry import RetryPolicy, Timing
+from reconciler.account.sender import Sender
+from reconciler.errors import AmbiguousCreate, UnexpectedAnswer, UsageError
+from reconciler.model import Snapshot
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime, timedelta
+    from decimal import Decimal
+    from types import TracebackType
+
+    import httpx
+
+    from reconciler.account.sender import Conclusion
+    from reconciler.errors import AccountError
+    from reconciler.model import CreatedKey, KeyPatch, LiveKey, NewKey
+    from reconciler.secret import Secret
+
+__all__ = ["DEFAULT_BASE_URL", "Account", "RetryPolicy", "Timeouts", "Timing", "check_base_url", "connect"]
+
+DEFAULT_RETRY: Final = RetryPolicy()
+DEFAULT_TIMEOUTS: Final = Timeouts()
+REAL_TIMING: Final = Timing()
+
+_Decoded = TypeVar("_Decoded")
+
+
+def connect(  # noqa: PLR0913  # by keyword, each with a default
+    credential: Secret,
+    *,
+    base_url: str = DEFAULT_BASE_URL,
+    parallelism: int = 16,
+    transport: httpx.AsyncBaseTransport | None = None,
+    retry: RetryPolicy = DEFAULT_RETRY,
+    timeouts: Timeouts = DEFAULT_TIMEOUTS,
+    timing: Timing = REAL_TIMING,
+) -> Account:
+    """Prepare to talk to an account; nothing is sent yet.
+
+    At most `parallelism` requests (1 or more) run at a time. A `transport` answers in place of the network, takes any
+    base URL, and is closed with the account. Raises UsageError when the base URL, the credential, or what the
+    environment says about certificates and proxies cannot be used.
+    """
+    if not _fits_header(credential):
+        msg = "NAGA_PROVISIONING_KEY holds a space, a line break or another character that no key has"
+        raise UsageError(msg)
+    base_url = check_base_url(base_url) if transport is None else base_url.rstrip("/")
+    pool = client_pool(base_url, transport, timeouts)
+    return Account(credential, base_url, Sender(pool, parallelism, retry, timeouts, timing))
+
+
+class Account:
+    """An account at the service; an async context manager, built by `connect()`.
+
+    Every method raises ConnectionFailed, RefusedByService or UnexpectedAnswer when there is no getting through.
+    """
+
+    def __init__(self, credential: Secret, base_url: str, sender: Sender) -> None:
+        """Put the parts together."""
+        self._credential = credential
+        self._base_url = base_url
+        self._sender = sender
+
+    async def __aenter__(self) -> Self:
+        """Give the account itself."""
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Close all connections."""
+        await self._sender.aclose()
+
+    def now(self) -> datetime:
+        """Tell the service's time in UTC; this machine's before the first answer."""
+        return self._sender.clock.now()
+
+    @property
+    def clock_skew(self) -> timedelta:
+        """The service's time minus this machine's; zero before the first answer."""
+        return self._sender.clock.skew
+
+    async def list_keys(self) -> Snapshot:
+        """Read all keys (`GET /account/keys`); `now` is the answer's Date, or this machine's time without one."""
+        request = self._request("GET", "/account/keys")
+        answer = self._expect(request, await self._sender.perform(request))
+        return Snapshot(_decode(request, answer, wire.decode_keys), answer.date or self._sender.clock.machine())
+
+    async def get_key(self, key_id: int) -> LiveKey | None:
+        """Read one key (`GET /account/keys/{key_id}`); None when there is no such key."""
+        request = self._request("GET", f"/account/keys/{key_id}")
+        conclusion = await self._sender.perform(request)
+        if conclusion.status == HTTPStatus.NOT_FOUND:
+            return None
+        return _decode(request, self._expect(request, conclusion), wire.decode_key)
+
+    async def create_key(self, new: NewKey) -> CreatedKey:
+        """Create a key (`POST /account/keys`); its secret is in this answer and nowhere else.
+
+        Repeated only after a 429 or when no connection came about. Raises AmbiguousCreate when the key may exist:
+        list the keys, look for its name.
+        """
+        request = self._request("POST", "/account/keys", wire.encode_new(new))
+        conclusion = await self._sender.perform(request)
+        outcome = conclusion.outcome
+        if isinstance(outcome, Answer) and outcome.ok:
+            try:
+                return _decode(request, outcome, wire.decode_created)
+            except UnexpectedAnswer as error:
+                reason: Exception = error
+        else:
+            reason = self._failure(request, conclusion)
+            if HTTPStatus.BAD_REQUEST <= conclusion.status < HTTPStatus.INTERNAL_SERVER_ERROR:
+                raise reason
+            if isinstance(outcome, NoAnswer) and not outcome.sent:
+                raise reason
+        msg = f"{reason}; the key may have been created all the same"
+        raise AmbiguousCreate(msg)
+
+    async def update_key(self, key_id: int, patch: KeyPatch) -> LiveKey:
+        """Change the fields of a patch (`PATCH /account/keys/{key_id}`) and give the key as it is now."""
+        request = self._request("PATCH", f"/account/keys/{key_id}", wire.encode_patch(patch))
+        return _decode(request, self._expect(request, await self._sender.perform(request)), wire.decode_key)
+
+    async def delete_key(self, key_id: int) -> bool:
+        """Delete a key for good (`DELETE /account/keys/{key_id}`); False when it was already gone.
+
+        A 404 after an attempt whose answer was lost is our own success: True.
+        """
+        request = self._request("DELETE", f"/account/keys/{key_id}")
+        conclusion = await self._sender.perform(request)
+        if conclusion.status == HTTPStatus.NOT_FOUND:
+            return conclusion.maybe_done
+        self._expect(request, conclusion)
+        return True
+
+    async def balance(self) -> Decimal:
+        """Read the balance in USD (`GET /account/balance`)."""
+        request = self._request("GET", "/account/balance")
+        return _decode(request, self._expect(request, await self._sender.perform(request)), wire.decode_balance)
+
+    async def try_key(self, secret: Secret) -> bool:
+        """Tell whether the service accepts an issued key (`GET /models` with it, which costs nothing)."""
+        request = self._request("GET", "/models", bearer=secret)
+        if not _fits_header(secret):
+            msg = f"{request}: the issued key holds characters that cannot be sent in a header"
+            raise UnexpectedAnswer(msg)
+        conclusion = await self._sender.perform(request)
+        if conclusion.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+            return False
+        self._expect(request, conclusion)
+        return True
+
+    def _request(self, method: str, path: str, body: bytes | None = None, bearer: Secret | None = None) -> Request:
+        url = self._base_url + path
+        return Request(method, url, urlsplit(url).path, bearer or self._credential, body)
+
+    def _expect(self, request: Request, conclusion: Conclusion) -> Answer:
+        if isinstance(conclusion.outcome, Answer) and conclusion.outcome.ok:
+            return conclusion.outcome
+        raise self._failure(request, conclusion)
+
+    def _failure(self, request: Request, conclusion: Conclusion) -> AccountError:
+        secrets = (self._credential, request.bearer)
+        return failure(request, conclusion.outcome, conclusion.attempts, secrets)
+
+
+def _decode(request: Request, answer: Answer, read: Callable[[bytes], _Decoded]) -> _Decoded:
+    why = answer.spoilt
+    if why is None:
+        try:
+            return read(answer.body)
+        except UnexpectedAnswer as error:
+            why = str(error)
+    msg = f"{request}: {answer.status}: {why}"
+    raise UnexpectedAnswer(msg)
+
+
+def _fits_header(secret: Secret) -> bool:
+    text = secret.reveal()
+    return text.isascii() and text.isprintable() and " " not in text

@@ -1,0 +1,152 @@
+"""A lock without a lock server: a key of the account that says "an apply is running".
+
+Whoever wants to write posts a lock of its own and then reads the list. Two who do so at the same time cannot both miss
+each other: the one whose list was read later sees the other's lock. Whoever sees another's withdraws and tries again. A
+lock has a short lease that is renewed while the work goes on, so that a run that died holds up nobody for long.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from dataclasses import dataclass, field
+from datetime import timedelta
+from decimal import Decimal
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final
+
+from reconciler.account.retry import Timing
+from reconciler.errors import AccountError, AmbiguousCreate, LockTimeout, RefusedByService
+from reconciler.model import KeyPatch, NewKey
+from reconciler.plan.names import is_lock, lock_name
+from reconciler.units import format_duration, format_instant
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from datetime import datetime
+
+    from reconciler.account.client import Account
+    from reconciler.model import LiveKey, Snapshot
+    from reconciler.secret import Secret
+
+LEASE: Final = timedelta(minutes=2)
+RENEW_EVERY: Final = 30.0
+RETRY_RENEWAL_EVERY: Final = 5.0
+# Between the last moment at which this run may write and the first at which another may.
+MARGIN: Final = timedelta(seconds=20)
+LONGEST_PAUSE: Final = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """How to lock an account: whom to tell what, and how long to wait for others."""
+
+    account: Account
+    nonce: Callable[[], str]
+    mask: Callable[[Secret], None]
+    patience: timedelta
+    timing: Timing = field(default_factory=Timing)
+
+    @contextlib.asynccontextmanager
+    async def hold(self, lost: Callable[[], None]) -> AsyncIterator[Snapshot]:
+        """Hold the lock; gives the account as it was read under the lock, to plan from.
+
+        `lost` is called when the lock could not be renewed in time: nothing more may be written then. Raises
+        LockTimeout when another run holds the lock for longer than `patience`.
+        """
+        lock, snapshot = await self._acquire()
+        renewal = asyncio.create_task(self._renew(lock, lost))
+        try:
+            await self._sweep(snapshot)
+            yield snapshot
+        finally:
+            renewal.cancel()
+            await asyncio.wait([renewal])
+            await self._withdraw(lock)
+
+    async def _acquire(self) -> tuple[LiveKey, Snapshot]:
+        give_up = self.timing.monotonic() + self.patience.total_seconds()
+        while True:
+            lock = await self._post()
+            try:
+                snapshot = await self.account.list_keys()
+            except BaseException:
+                await self._withdraw(lock)
+                raise
+            rivals = [key for key in snapshot.keys if _holds(key, snapshot.now) and key.id != lock.id]
+            if not rivals and any(key.id == lock.id for key in snapshot.keys):
+                return lock, snapshot
+            await self._withdraw(lock)
+            await self._wait(rivals, give_up)
+
+    async def _post(self) -> LiveKey:
+        """Post a lock of our own; one whose answer was lost is found by its name, since its secret is of no use."""
+        new = NewKey(lock_name(self.nonce()), Decimal(0), self._lease())
+        try:
+            created = await self.account.create_key(new)
+        except AmbiguousCreate:
+            snapshot = await self.account.list_keys()
+            found = [key for key in snapshot.keys if key.name == new.name]
+            if not found:
+                raise
+            return found[0]
+        self.mask(created.secret)
+        return created.key
+
+    async def _wait(self, rivals: list[LiveKey], give_up: float) -> None:
+        """Wait a random while, and then on until nobody else holds a lock; raises LockTimeout when that takes long."""
+        while True:
+            if self.timing.monotonic() >= give_up:
+                raise LockTimeout(_held_by(rivals, self.patience))
+            await self.timing.sleep(0.2 + self.timing.random() * LONGEST_PAUSE)
+            snapshot = await self.account.list_keys()
+            rivals = [key for key in snapshot.keys if _holds(key, snapshot.now)] or rivals
+            if not any(_holds(key, snapshot.now) for key in snapshot.keys):
+                return
+
+    async def _renew(self, lock: LiveKey, lost: Callable[[], None]) -> None:
+        end = lock.expires_at or self._lease()
+        pause = RENEW_EVERY
+        while True:
+            await self.timing.sleep(pause)
+            pause = RETRY_RENEWAL_EVERY
+            lease = self._lease()
+            try:
+                async with asyncio.timeout(RENEW_EVERY):
+                    await self.account.update_key(lock.id, KeyPatch(expires_at=lease))
+            except (AccountError, TimeoutError) as error:
+                gone = isinstance(error, RefusedByService) and error.status == HTTPStatus.NOT_FOUND
+                if gone or self.account.now() > end - MARGIN:
+                    lost()
+                    return
+            else:
+                end, pause = lease, RENEW_EVERY
+
+    async def _sweep(self, snapshot: Snapshot) -> None:
+        """Delete the locks of runs that died."""
+        for key in snapshot.keys:
+            if is_lock(key.name) and not _holds(key, snapshot.now):
+                await self._withdraw(key)
+
+    async def _withdraw(self, lock: LiveKey) -> None:
+        """Delete a lock; one that cannot be deleted now ends with its lease."""
+        with contextlib.suppress(AccountError):
+            await self.account.delete_key(lock.id)
+
+    def _lease(self) -> datetime:
+        return (self.account.now() + LEASE).replace(microsecond=0)
+
+
+def _holds(key: LiveKey, now: datetime) -> bool:
+    return is_lock(key.name) and (key.expires_at or key.created_at + LEASE) > now
+
+
+def _held_by(rivals: list[LiveKey], patience: timedelta) -> str:
+    if not rivals:
+        return "the lock that was posted does not appear in the account's list of keys, so nothing was changed"
+    first = min(rivals, key=lambda key: (key.created_at, key.id))
+    since = format_instant(first.created_at)
+    return (
+        f"another apply is running: key {first.id} ({first.name}) has locked the account since {since}; waited "
+        f"{format_duration(patience)} for it (--lock-timeout), and nothing was changed"
+    )

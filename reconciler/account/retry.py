@@ -1,0 +1,113 @@
+"""When another attempt is made, and after which delay; no input or output."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import re
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final
+
+from reconciler.account.clock import parse_http_date
+from reconciler.account.exchange import Answer, NoAnswer
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+_PASSING: Final = frozenset(
+    {
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+        HTTPStatus.BAD_GATEWAY,
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        HTTPStatus.GATEWAY_TIMEOUT,
+    }
+)
+_SECONDS: Final = re.compile(r"\d{1,18}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How often and how long to try; delays in seconds.
+
+    `attempts` bounds what fails, `rate_limit_attempts` what is answered 429 besides. No attempt is started later than
+    `patience` after the first.
+    """
+
+    attempts: int = 6
+    rate_limit_attempts: int = 12
+    first_delay: float = 0.5
+    longest_delay: float = 20.0
+    longest_retry_after: float = 60.0
+    patience: float = 300.0
+
+    def backoff(self, failures: int) -> float:
+        """Give the upper bound of the delay after so many failures (1 or more) in a row."""
+        return min(self.longest_delay, self.first_delay * 2.0 ** min(failures - 1, 30))
+
+
+def _machine_time() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """The clocks and the chance that attempts depend on; tests put in their own."""
+
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    random: Callable[[], float] = random.random
+    monotonic: Callable[[], float] = time.monotonic
+    machine: Callable[[], datetime] = _machine_time
+
+
+def retry_after(answer: Answer, now: datetime) -> float:
+    """Read Retry-After as seconds from the answer's own Date (else from `now`); 0 when absent or unreadable."""
+    text = (answer.retry_after or "").strip()
+    if _SECONDS.fullmatch(text):
+        return float(text)
+    until = parse_http_date(text)
+    return 0.0 if until is None else max(0.0, (until - (answer.date or now)).total_seconds())
+
+
+class Attempts:
+    """Counts the attempts of one request and decides about the next."""
+
+    def __init__(self, policy: RetryPolicy, timing: Timing, *, repeatable: bool) -> None:
+        """Take whether the request may be sent again after it may have been carried out (a POST may not)."""
+        self._policy = policy
+        self._timing = timing
+        self._repeatable = repeatable
+        self._failures = 0
+        self._rate_limits = 0
+        self._deadline: float | None = None
+        self.maybe_done = False
+
+    def delay(self, outcome: Answer | NoAnswer, started: float, asked: float) -> float | None:
+        """Give the seconds to wait before the next attempt; None when this outcome is final.
+
+        `started` is the monotonic time at which the attempt was sent, `asked` what Retry-After asks for. After a 429
+        the gate holds everybody back, so there is nothing to wait for here.
+        """
+        if self._deadline is None:
+            self._deadline = started + self._policy.patience
+        if isinstance(outcome, Answer) and outcome.status == HTTPStatus.TOO_MANY_REQUESTS:
+            self._rate_limits += 1
+            return None if self._rate_limits >= self._policy.rate_limit_attempts else self._in_time(0.0, self._deadline)
+        if not self._may_repeat(outcome):
+            return None
+        self._failures += 1
+        if self._failures >= self._policy.attempts:
+            return None
+        self.maybe_done = self.maybe_done or isinstance(outcome, Answer) or outcome.sent
+        jittered = self._timing.random() * self._policy.backoff(self._failures)
+        return self._in_time(max(jittered, min(asked, self._policy.longest_retry_after)), self._deadline)
+
+    def _may_repeat(self, outcome: Answer | NoAnswer) -> bool:
+        if isinstance(outcome, Answer):
+            return self._repeatable and outcome.status in _PASSING
+        return not outcome.lasting and (self._repeatable or not outcome.sent)
+
+    def _in_time(self, delay: float, deadline: float) -> float | None:
+        return None if self._timing.monotonic() + delay > deadline else delay

@@ -1,0 +1,56 @@
+"""Replace a key by a new one, so that at every moment one of the two works wherever a secret was delivered."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from reconciler.apply.issue import issue
+from reconciler.errors import RefusedByService
+from reconciler.model import KeyPatch
+from reconciler.plan.diff import patch
+from reconciler.plan.names import next_name, old_name
+
+if TYPE_CHECKING:
+    from reconciler.apply.run import Run
+    from reconciler.model import DeclaredKey, LiveKey
+    from reconciler.plan.actions import Finish, Rotate
+
+NOT_FOUND: Final = 404
+# How long a key that was disabled at once is kept, so that a rotation without overlap can still be looked into.
+DISABLED_FOR: Final = timedelta(hours=24)
+
+
+async def rotate(action: Rotate, run: Run) -> int:
+    """Issue the successor and let it take over; returns its id.
+
+    Raises AccountError or DestinationError; whatever happened, the old key works until the new one is everywhere.
+    """
+    declared = action.declared
+    successor = await issue(declared, next_name(declared.name), run, trial=declared.verify and declared.is_enabled)
+    await _retire(declared, action.live, action.overlap, run)
+    await run.change_key(successor.id, KeyPatch(name=declared.name))
+    return successor.id
+
+
+async def finish(action: Finish, run: Run) -> int:
+    """Complete a rotation from where it was interrupted; returns the id of the key that takes over."""
+    if action.old:
+        await _retire(action.declared, action.old, action.overlap, run)
+    await run.change_key(action.live.id, patch(action.after, action.fields))
+    return action.live.id
+
+
+async def _retire(declared: DeclaredKey, old: LiveKey, overlap: timedelta | None, run: Run) -> None:
+    """Give the old key its end: when the overlap is over, or at once; a key that is gone already is fine."""
+    until = (run.account.now() + (overlap or DISABLED_FOR)).replace(microsecond=0)
+    asked = KeyPatch(name=old_name(declared.name, until))
+    if overlap is None:
+        asked["is_enabled"] = False
+    elif old.expires_at is None or old.expires_at > until:
+        asked["expires_at"] = until
+    try:
+        await run.change_key(old.id, asked)
+    except RefusedByService as error:
+        if error.status != NOT_FOUND:
+            raise

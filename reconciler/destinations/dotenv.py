@@ -1,0 +1,123 @@
+"""The `dotenv` destination: variables in a file that sh and python-dotenv read.
+
+The file is 0600 and always whole, its other lines stay as they are. Deliveries that arrive while it is being written
+wait and are then written together, so that a thousand keys do not mean a thousand times fsync.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from reconciler.destinations import envfile, files
+from reconciler.errors import DestinationError
+from reconciler.secret import Secret
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from reconciler.destinations.base import Consignment
+    from reconciler.model import Target
+
+
+class Dotenv:
+    """One dotenv file; see `Destination`.
+
+    A delivery that is cancelled while it waits is still written; what is written is whole in any case.
+    """
+
+    def __init__(self, target: Target) -> None:
+        """Take the target's `path`; nothing is touched yet.
+
+        Raises:
+            DestinationError: there is no usable path.
+        """
+        path = dict(target.settings).get("path")
+        if not isinstance(path, str) or not path or "\0" in path:
+            msg = f"the dotenv destination {target.destination!r} needs the path of a file"
+            raise DestinationError(msg)
+        self._path = path
+        self._writing = asyncio.Lock()
+        self._queued: dict[str, Secret] = {}
+        self._commit: asyncio.Task[str | None] | None = None
+        self._last: tuple[bytes, envfile.Document] = (b"", ())
+
+    async def preflight(self, names: Sequence[str]) -> None:
+        """Check the names, and that the file can be read and replaced; see `Destination`."""
+        problems = await asyncio.to_thread(lambda: list(self._problems(names)))
+        if problems:
+            raise DestinationError(_one_line(f"{self._path}: {'; '.join(problems)}"))
+
+    async def deliver(self, consignment: Consignment) -> None:
+        """Set the variable to the secret and return when it is on the disk; see `Destination`."""
+        problem = self._enlist(consignment)
+        if problem is None:
+            # Shielded: a group is written for all who wait for it, whoever of them is cancelled.
+            problem = await asyncio.shield(self._group())
+        if problem is not None:
+            # Raised here, from nothing: the frames that saw the text of the file are no part of the traceback.
+            raise DestinationError(_one_line(f"{consignment.name} was not written to {self._path}: {problem}"))
+
+    def _enlist(self, consignment: Consignment) -> str | None:
+        quoted = envfile.quote(consignment.secret.reveal())
+        if not envfile.is_name(consignment.name):
+            return "it is no name for a variable"
+        if quoted is None:
+            return "no quoting makes both sh and python-dotenv read back this secret"
+        if consignment.name in self._queued:
+            return "another secret of this name is being delivered at the same time"
+        self._queued[consignment.name] = Secret(quoted)
+        return None
+
+    def _group(self) -> asyncio.Task[str | None]:
+        if self._commit is None or self._commit.done():  # done: cancelled before it began
+            self._commit = asyncio.create_task(self._write_queued())
+        return self._commit
+
+    async def _write_queued(self) -> str | None:
+        async with self._writing:
+            group, self._queued, self._commit = self._queued, {}, None
+            return await asyncio.to_thread(self._write, group)
+
+    def _write(self, group: Mapping[str, Secret]) -> str | None:
+        """Write a group of quoted secrets in a thread of its own, and say what went wrong."""
+        path = files.resolve(self._path)
+        try:
+            with files.locked(path.parent) as folder:
+                before = files.read(folder, path.name)
+                quoted = {name: secret.reveal() for name, secret in group.items()}
+                document = envfile.with_values(self._parse(before or b""), quoted)
+                content = envfile.render(document)
+                files.replace(folder, path.name, content, before)
+        except (OSError, envfile.Unreadable) as error:
+            return _reason(error)
+        self._last = (content, document)
+        return None
+
+    def _parse(self, content: bytes) -> envfile.Document:
+        """Parse what was read, unless it is what we wrote last: parsing takes far longer than comparing."""
+        written, document = self._last
+        return document if content == written else envfile.parse(content)
+
+    def _problems(self, names: Sequence[str]) -> Iterator[str]:
+        for name, count in sorted(Counter(names).items()):
+            if not envfile.is_name(name):
+                yield f"{name!r} is no name for a variable (letters, digits and _, no digit first)"
+            if count > 1:
+                yield f"{count} keys would be delivered as {name}"
+        path = files.resolve(self._path)
+        try:
+            yield from files.obstacles(path)
+            envfile.parse(files.peek(path) or b"")
+        except (OSError, envfile.Unreadable) as error:
+            yield _reason(error)
+
+
+def _one_line(message: str) -> str:
+    """Escape what would break the line: a path or a name may hold any character."""
+    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in message)
+
+
+def _reason(error: OSError | envfile.Unreadable) -> str:
+    return (isinstance(error, OSError) and error.strerror) or str(error)

@@ -1,0 +1,288 @@
+"""What a simulated account knows: its keys, its balance, its usage and its clock, kept in SQLite."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import string
+import threading
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Final, Literal, Self, TypedDict, Unpack
+
+from reconciler.secret import Secret
+from reconciler.simulator import database
+from reconciler.units import format_instant, format_money
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable, Iterable, Iterator
+    from datetime import date
+    from pathlib import Path
+
+_ALPHABET: Final = string.ascii_letters + string.digits
+_SECRET_LENGTH: Final = 32
+_COLUMNS: Final = "id, name, created_at, expires_at, is_enabled, credit_limit"
+_FIRST_BALANCE: Final = "100"
+_END_OF_TIME: Final = datetime(9001, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A key as the dashboard shows it; `credit_limit` (USD) and `expires_at` None mean that there is none."""
+
+    id: int
+    name: str
+    created_at: datetime
+    expires_at: datetime | None
+    is_enabled: bool
+    credit_limit: Decimal | None
+
+
+class KeyChanges(TypedDict, total=False):
+    """The fields to set on a key; one left out stays as it is."""
+
+    name: str
+    is_enabled: bool
+    credit_limit: Decimal | None
+    expires_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What one key spent on one model in one day; `cost_micros` is in millionths of a USD."""
+
+    day: date
+    key_id: int
+    model: str
+    requests: int
+    input_tokens: int
+    output_tokens: int
+    cost_micros: int
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    """A sum of usage under its day, its model or its key's name; `key_id` is 0 unless the sum is a key's."""
+
+    key_id: int
+    name: str
+    requests: int
+    input_tokens: int
+    output_tokens: int
+    cost_micros: int
+
+
+Grouping = Literal["day", "model", "key"]
+
+_SUM: Final = "sum(requests), sum(input_tokens), sum(output_tokens), sum(cost_micros) AS cost FROM usage"
+_TOTALS: Final[dict[Grouping, str]] = {
+    "day": f"SELECT 0, day, {_SUM} WHERE day BETWEEN ? AND ? GROUP BY day ORDER BY day",
+    "model": f"SELECT 0, model, {_SUM} WHERE day BETWEEN ? AND ? GROUP BY model ORDER BY cost DESC, model",
+    "key": (
+        f"SELECT key_id, name, {_SUM} JOIN keys ON keys.id = key_id"
+        " WHERE day BETWEEN ? AND ? GROUP BY key_id ORDER BY cost DESC, key_id"
+    ),
+}
+
+
+def _system_clock() -> datetime:
+    return datetime.now(UTC)
+
+
+class State:
+    """A simulated account at a path (`:memory:` for one that ends with this object).
+
+    The methods are what a person does on the dashboard, so they check nothing that the API checks: a test may set an
+    expiry in the past. Several processes may share a path, and several threads an object.
+    """
+
+    def __init__(self, path: Path | str, *, clock: Callable[[], datetime] = _system_clock) -> None:
+        """Open the account or start one; raises UsageError for a path that cannot hold one."""
+        self._clock = clock
+        self._connection = database.connect(path)
+        self._lock = threading.RLock()
+
+    def __enter__(self) -> Self:
+        """Give the account itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close it."""
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the file; an account in memory is gone."""
+        with self._lock:
+            self._connection.close()
+
+    # --- its clock ---
+
+    def now(self) -> datetime:
+        """Tell the account's time: the real one, and how far it has travelled from it."""
+        return self._clock() + self._offset()
+
+    def travel(self, by: timedelta) -> None:
+        """Move the account's clock, and leave it running; raises ValueError beyond the years 1 to 9000."""
+        with self._writing() as connection:
+            offset = self._moved(by)
+            if offset is None:
+                msg = "the account's clock cannot leave the years 1 to 9000"
+                raise ValueError(msg)
+            microseconds = offset // timedelta(microseconds=1)
+            connection.execute("REPLACE INTO account VALUES ('clock_offset', ?)", [str(microseconds)])
+
+    def _moved(self, by: timedelta) -> timedelta | None:
+        try:
+            offset = self._offset() + by
+            return offset if self._clock() + offset < _END_OF_TIME else None
+        except OverflowError:
+            return None
+
+    def _offset(self) -> timedelta:
+        return timedelta(microseconds=int(self._setting("clock_offset", "0")))
+
+    # --- its money ---
+
+    def balance(self) -> Decimal:
+        """Tell what is left on the account, in USD."""
+        return Decimal(self._setting("balance", _FIRST_BALANCE))
+
+    def set_balance(self, balance: Decimal) -> None:
+        """Set what is left on the account, in USD."""
+        with self._writing() as connection:
+            connection.execute("REPLACE INTO account VALUES ('balance', ?)", [format_money(balance)])
+
+    # --- its keys ---
+
+    def keys(self) -> tuple[Key, ...]:
+        """List the keys in the order of their creation."""
+        with self._lock:
+            rows = self._connection.execute(f"SELECT {_COLUMNS} FROM keys WHERE deleted_at IS NULL ORDER BY id")  # noqa: S608  # a constant
+            return tuple(_key(row) for row in rows)
+
+    def key(self, key_id: int) -> Key | None:
+        """Find a key; a deleted one is not found."""
+        with self._lock:
+            row = self._connection.execute(
+                f"SELECT {_COLUMNS} FROM keys WHERE id = ? AND deleted_at IS NULL",  # noqa: S608  # a constant
+                [key_id],
+            ).fetchone()
+        return _key(row) if row else None
+
+    def create_key(
+        self,
+        name: str,
+        credit_limit: Decimal | None = None,
+        expires_at: datetime | None = None,
+        *,
+        is_enabled: bool = True,
+    ) -> tuple[Key, Secret]:
+        """Issue a key and its secret, of which only the hash is kept."""
+        secret = "ng-" + "".join(secrets.choice(_ALPHABET) for _ in range(_SECRET_LENGTH))
+        created_at = self.now().replace(microsecond=0)
+        with self._writing() as connection:
+            [(key_id,)] = connection.execute(
+                "INSERT INTO keys VALUES (NULL, ?, ?, ?, ?, ?, ?, NULL) RETURNING id",
+                [name, format_instant(created_at), _text(expires_at), is_enabled, _money(credit_limit), _hash(secret)],
+            ).fetchall()
+        return Key(key_id, name, created_at, expires_at, is_enabled, credit_limit), Secret(secret)
+
+    def update_key(self, key_id: int, **changes: Unpack[KeyChanges]) -> Key | None:
+        """Change a key and give it as it is now, or None when there is no such key."""
+        with self._writing() as connection:
+            old = self.key(key_id)
+            if old is None:
+                return None
+            new = replace(old, **changes)
+            connection.execute(
+                "UPDATE keys SET name = ?, expires_at = ?, is_enabled = ?, credit_limit = ? WHERE id = ?",
+                [new.name, _text(new.expires_at), new.is_enabled, _money(new.credit_limit), key_id],
+            )
+        return new
+
+    def delete_key(self, key_id: int) -> bool:
+        """Delete a key for good and tell whether there was one."""
+        with self._writing() as connection:
+            gone = connection.execute(
+                "UPDATE keys SET deleted_at = ? WHERE id = ? AND deleted_at IS NULL",
+                [format_instant(self.now()), key_id],
+            )
+            return gone.rowcount == 1
+
+    def is_issued(self, secret: str) -> bool:
+        """Tell whether the account ever gave out this secret, deleted keys included."""
+        return self._holder(secret) is not None
+
+    def opens(self, secret: str) -> bool:
+        """Tell whether the service would serve this secret: its key exists, is enabled and has not expired."""
+        holder = self._holder(secret)
+        key = self.key(holder) if holder is not None else None
+        return key is not None and key.is_enabled and (key.expires_at is None or key.expires_at > self.now())
+
+    def _holder(self, secret: str) -> int | None:
+        with self._lock:
+            row = self._connection.execute("SELECT id FROM keys WHERE secret_sha256 = ?", [_hash(secret)]).fetchone()
+        return row[0] if row else None
+
+    # --- its usage ---
+
+    def record(self, usage: Iterable[Usage]) -> None:
+        """Write down what keys spent; a second row for the same key, model and day takes the first one's place."""
+        rows = (
+            (u.day.isoformat(), u.key_id, u.model, u.requests, u.input_tokens, u.output_tokens, u.cost_micros)
+            for u in usage
+        )
+        with self._writing() as connection:
+            connection.executemany("REPLACE INTO usage VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+
+    def totals(self, by: Grouping, since: date, until: date) -> list[Total]:
+        """Sum up the usage of the days `since` to `until`, both included, by day, by model or by key."""
+        with self._lock:
+            rows = self._connection.execute(_TOTALS[by], [since.isoformat(), until.isoformat()]).fetchall()
+        return [Total(*row) for row in rows]
+
+    # --- how it is kept ---
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        """Hold the only write transaction that any process has on this account."""
+        with self._lock:
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._connection
+            except BaseException:
+                self._connection.execute("ROLLBACK")
+                raise
+            self._connection.execute("COMMIT")
+
+    def _setting(self, name: str, default: str) -> str:
+        with self._lock:
+            row = self._connection.execute("SELECT value FROM account WHERE name = ?", [name]).fetchone()
+        return str(row[0]) if row else default
+
+
+def _text(instant: datetime | None) -> str | None:
+    return None if instant is None else format_instant(instant)
+
+
+def _money(amount: Decimal | None) -> str | None:
+    return None if amount is None else format_money(amount)
+
+
+def _key(row: tuple[int, str, str, str | None, int, str | None]) -> Key:
+    key_id, name, created_at, expires_at, is_enabled, credit_limit = row
+    return Key(
+        key_id,
+        name,
+        datetime.fromisoformat(created_at),
+        None if expires_at is None else datetime.fromisoformat(expires_at),
+        bool(is_enabled),
+        None if credit_limit is None else Decimal(credit_limit),
+    )
+
+
+def _hash(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()

@@ -1,0 +1,223 @@
+"""What every destination promises. A new one adds a Place that knows how to look into it, and a row to PLACES."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Protocol
+
+import pytest
+from dotenv import dotenv_values
+
+from reconciler.destinations.base import Consignment
+from reconciler.destinations.registry import GROUP, Registry
+from reconciler.errors import DestinationError
+from reconciler.model import Address, Target
+from reconciler.secret import Secret
+from support.leaks import everything_shown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from reconciler.destinations.base import Destination
+
+LEAK = "ng-THISMUSTNEVERBESHOWN0000000000000"
+
+
+class Place(Protocol):
+    """A destination in a world of its own, seen from outside."""
+
+    target: Target
+    unusable_names: tuple[str, str]
+
+    def held(self) -> dict[str, str]:
+        """What is there: the secrets by their names."""
+        ...
+
+    def traces(self) -> object:
+        """Everything about the place that a write would change."""
+        ...
+
+    def break_down(self) -> None:
+        """From now on, no delivery succeeds."""
+        ...
+
+
+class DotenvPlace:
+    unusable_names = ("1ST", "NAGA-KEY")
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._file = folder / "secrets" / "production.env"
+        self._folder = folder
+        self._monkeypatch = monkeypatch
+        self.target = Target("local", "dotenv", (("path", str(self._file)),))
+
+    def held(self) -> dict[str, str]:
+        return {name: value or "" for name, value in dotenv_values(self._file).items()}
+
+    def traces(self) -> object:
+        return [(path, path.lstat().st_mtime_ns) for path in sorted(self._folder.rglob("*"))]
+
+    def break_down(self) -> None:
+        def full(_descriptor: int, _content: object) -> int:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        self._monkeypatch.setattr(os, "write", full)
+
+
+PLACES: dict[str, Callable[[Path, pytest.MonkeyPatch], Place]] = {"dotenv": DotenvPlace}
+
+
+@pytest.fixture(params=sorted(PLACES))
+def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+    return PLACES[request.param](tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def destination(place: Place) -> Destination:
+    return Registry().open(place.target)
+
+
+def consignment(name: str, secret: str = LEAK) -> Consignment:
+    return Consignment(Address("production", "api"), 7, name, Secret(secret))
+
+
+async def failure(destination: Destination, name: str) -> DestinationError:
+    try:
+        await destination.deliver(consignment(name))
+    except DestinationError as error:
+        return error
+    pytest.fail(f"{name} was delivered")
+
+
+def test_every_destination_we_ship_is_held_to_this() -> None:
+    ours = {each.name for each in entry_points(group=GROUP) if each.dist and each.dist.name == "naga-reconciler"}
+    assert ours == set(PLACES)
+
+
+def test_equal_targets_share_one_instance_and_others_do_not(place: Place) -> None:
+    registry = Registry()
+    same = Target(place.target.destination, place.target.type, tuple(place.target.settings))
+    other = Target("other", place.target.type, place.target.settings)
+    assert registry.open(place.target) is registry.open(same)
+    assert registry.open(place.target) is not registry.open(other)
+
+
+def test_opening_a_destination_touches_nothing(place: Place) -> None:
+    before = place.traces()
+    Registry().open(place.target)
+    assert place.traces() == before
+
+
+def test_a_delivered_secret_is_there_under_its_name(place: Place, destination: Destination) -> None:
+    asyncio.run(destination.deliver(consignment("NAGA_API", "ng-1")))
+    assert place.held() == {"NAGA_API": "ng-1"}
+
+
+def test_a_second_delivery_replaces_the_secret_of_its_name_and_no_other(place: Place, destination: Destination) -> None:
+    async def deliver() -> None:
+        for name, secret in (("NAGA_API", "ng-1"), ("NAGA_JOBS", "ng-2"), ("NAGA_API", "ng-3")):
+            await destination.deliver(consignment(name, secret))
+
+    asyncio.run(deliver())
+    assert place.held() == {"NAGA_API": "ng-3", "NAGA_JOBS": "ng-2"}
+
+
+def test_what_an_earlier_run_delivered_stays(place: Place) -> None:
+    for name in ("NAGA_ONE", "NAGA_TWO"):
+        asyncio.run(Registry().open(place.target).deliver(consignment(name, f"ng-{name}")))
+    assert place.held() == {"NAGA_ONE": "ng-NAGA_ONE", "NAGA_TWO": "ng-NAGA_TWO"}
+
+
+def test_many_deliveries_at_once_all_arrive(place: Place, destination: Destination) -> None:
+    wanted = {f"NAGA_{number}": f"ng-{number}" for number in range(64)}
+
+    async def deliver() -> None:
+        await asyncio.gather(*(destination.deliver(consignment(*each)) for each in wanted.items()))
+
+    asyncio.run(deliver())
+    assert place.held() == wanted
+
+
+def test_a_delivery_is_there_the_moment_it_returns(place: Place, destination: Destination) -> None:
+    async def deliver(number: int) -> bool:
+        await destination.deliver(consignment(f"NAGA_{number}", f"ng-{number}"))
+        return place.held().get(f"NAGA_{number}") == f"ng-{number}"
+
+    async def all_of_them() -> list[bool]:
+        return await asyncio.gather(*map(deliver, range(16)))
+
+    assert all(asyncio.run(all_of_them()))
+
+
+def test_preflight_accepts_what_can_be_delivered_and_writes_nothing(place: Place, destination: Destination) -> None:
+    before = place.traces()
+    asyncio.run(destination.preflight(["NAGA_API", "NAGA_JOBS"]))
+    assert place.traces() == before
+
+
+def test_preflight_names_every_unusable_name_on_one_line(place: Place, destination: Destination) -> None:
+    with pytest.raises(DestinationError) as caught:
+        asyncio.run(destination.preflight(["NAGA_API", *place.unusable_names]))
+    message = str(caught.value)
+    assert [name for name in place.unusable_names if name not in message] == []
+    assert "NAGA_API" not in message
+    assert "\n" not in message
+
+
+def test_preflight_finds_two_keys_under_one_name(destination: Destination) -> None:
+    with pytest.raises(DestinationError, match="2 keys would be delivered as NAGA_API"):
+        asyncio.run(destination.preflight(["NAGA_API", "NAGA_API"]))
+
+
+def test_a_refused_name_leaves_no_trace_and_shows_no_secret(place: Place, destination: Destination) -> None:
+    before = place.traces()
+    for name in place.unusable_names:
+        error = asyncio.run(failure(destination, name))
+        assert name in str(error)
+        assert LEAK not in everything_shown(error)
+    assert place.traces() == before
+
+
+def test_a_failed_delivery_leaves_what_was_there_and_shows_no_secret(place: Place, destination: Destination) -> None:
+    asyncio.run(destination.deliver(consignment("NAGA_API", "ng-old")))
+    place.break_down()
+    error = asyncio.run(failure(destination, "NAGA_API"))
+    assert "NAGA_API" in str(error)
+    assert "\n" not in str(error)
+    assert place.held() == {"NAGA_API": "ng-old"}
+    assert LEAK not in everything_shown(error)
+    assert LEAK not in f"{destination!r} {destination} {consignment('NAGA_API')!r}"
+
+
+def test_a_failure_is_told_to_everyone_whose_secret_did_not_arrive(place: Place, destination: Destination) -> None:
+    place.break_down()
+
+    async def deliver() -> list[DestinationError]:
+        return await asyncio.gather(*(failure(destination, f"NAGA_{number}") for number in range(16)))
+
+    errors = asyncio.run(deliver())
+    assert len({str(error) for error in errors}) == 16, "each names its own secret"
+    assert place.held() == {}
+
+
+@pytest.mark.parametrize("turns", range(5))
+def test_a_cancelled_delivery_is_whole_or_absent_and_blocks_nothing(
+    place: Place, destination: Destination, turns: int
+) -> None:
+    async def deliver() -> None:
+        cancelled = asyncio.create_task(destination.deliver(consignment("NAGA_CANCELLED", "ng-1")))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        cancelled.cancel()
+        await asyncio.wait_for(destination.deliver(consignment("NAGA_NEXT", "ng-2")), timeout=20)
+        with pytest.raises(asyncio.CancelledError):
+            await cancelled
+
+    asyncio.run(deliver())
+    held = place.held()
+    assert held.pop("NAGA_CANCELLED", "ng-1") == "ng-1"
+    assert held == {"NAGA_NEXT": "ng-2"}

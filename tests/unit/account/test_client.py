@@ -1,0 +1,420 @@
+"""The account as other rooms see it, against a service that answers by script."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from datetime import timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+
+from reconciler.account.client import Account, connect
+from reconciler.errors import AmbiguousCreate, ConnectionFailed, RefusedByService, UnexpectedAnswer, UsageError
+from reconciler.model import LiveKey, NewKey
+from reconciler.secret import Secret
+from reconciler.units import parse_instant
+from support.account import (
+    CREDENTIAL,
+    DATE,
+    ISSUED,
+    FakeTime,
+    Script,
+    Step,
+    answer,
+    created_json,
+    error,
+    key_json,
+    talk,
+)
+from support.builders import NOW, live
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from reconciler.model import CreatedKey, KeyPatch, Snapshot
+
+MADE = parse_instant("2026-03-31T10:00:00Z")
+KEY = live(1, "ci/tests", created_at=MADE)
+PATCH: KeyPatch = {"credit_limit": Decimal(5)}
+
+
+def list_keys(account: Account) -> Awaitable[Snapshot]:
+    return account.list_keys()
+
+
+def get_key(account: Account) -> Awaitable[LiveKey | None]:
+    return account.get_key(1)
+
+
+def create_key(account: Account) -> Awaitable[CreatedKey]:
+    return account.create_key(NewKey("ci/tests", Decimal("0.1"), NOW))
+
+
+def update_key(account: Account) -> Awaitable[LiveKey]:
+    return account.update_key(1, PATCH)
+
+
+def delete_key(account: Account) -> Awaitable[bool]:
+    return account.delete_key(1)
+
+
+def balance(account: Account) -> Awaitable[Decimal]:
+    return account.balance()
+
+
+def try_key(account: Account) -> Awaitable[bool]:
+    return account.try_key(Secret(ISSUED))
+
+
+REPEATABLE = [list_keys, get_key, update_key, delete_key, balance, try_key]
+
+
+def good(do: Callable[[Account], Awaitable[Any]]) -> httpx.Response:
+    """Give the answer that the documentation promises."""
+    if do is delete_key:
+        return answer(204)
+    bodies: dict[Any, object] = {
+        list_keys: {"keys": [key_json()]},
+        get_key: key_json(),
+        create_key: created_json(),
+        update_key: key_json(),
+        balance: {"balance": "125.50"},
+        try_key: {"data": []},
+    }
+    return answer(200, bodies[do])
+
+
+# --- what each call sends and gives back ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("do", "call", "result"),
+    [
+        (get_key, "GET /v1/account/keys/1", KEY),
+        (update_key, "PATCH /v1/account/keys/1", KEY),
+        (delete_key, "DELETE /v1/account/keys/1", True),
+        (balance, "GET /v1/account/balance", Decimal("125.50")),
+        (try_key, "GET /v1/models", True),
+    ],
+)
+def test_each_call_has_its_method_path_and_result(do: Any, call: str, result: object) -> None:
+    came = talk(do, good(do))
+    assert came.raised is None
+    assert came.script.calls == [call]
+    assert came.result == result
+
+
+def test_listing_gives_all_keys_and_the_services_time() -> None:
+    came = talk(list_keys, answer(200, {"keys": [key_json(), key_json(2, "x")]}, Date="Sun, 22 Nov 2026 13:00:00 GMT"))
+    assert came.script.calls == ["GET /v1/account/keys"]
+    assert came.result.keys == (KEY, live(2, "x", created_at=MADE))
+    assert came.result.now == NOW + timedelta(hours=1)
+    assert came.account.now() == NOW + timedelta(hours=1)
+    assert came.account.clock_skew == timedelta(hours=1)
+
+
+@pytest.mark.parametrize("headers", [{}, {"Date": "yesterday"}])
+def test_without_a_readable_date_it_is_this_machines_time(headers: dict[str, str]) -> None:
+    came = talk(list_keys, answer(200, {"keys": []}, **headers))
+    assert came.result.now == NOW
+    assert came.account.now() == NOW
+    assert came.account.clock_skew == timedelta(0)
+
+
+@pytest.mark.parametrize("status", [200, 201])
+def test_a_created_key_comes_with_its_secret(status: int) -> None:
+    came = talk(create_key, answer(status, created_json()))
+    assert came.result.key == KEY
+    assert came.result.secret == Secret(ISSUED)
+    [request] = came.script.requests
+    assert request.content == b'{"name": "ci/tests", "credit_limit": 0.1, "expires_at": "2026-11-22T12:00:00Z"}'
+    assert request.headers["Content-Type"] == "application/json"
+
+
+def test_a_patch_sends_its_fields() -> None:
+    came = talk(update_key, good(update_key))
+    assert json.loads(came.script.requests[0].content) == {"credit_limit": 5}
+
+
+def test_every_request_carries_the_provisioning_key_but_the_trial_of_an_issued_one() -> None:
+    for do in [*REPEATABLE, create_key]:
+        [request] = talk(do, good(do)).script.requests
+        assert request.headers["Authorization"] == f"Bearer {ISSUED if do is try_key else CREDENTIAL}"
+        assert CREDENTIAL not in str(request.url)
+
+
+def test_cookies_are_not_carried_from_one_credential_to_another() -> None:
+    async def do(account: Account) -> None:
+        await account.balance()
+        await account.try_key(Secret(ISSUED))
+
+    came = talk(do, answer(200, {"balance": "1"}, Set_Cookie="session=provisioner; Path=/"), good(try_key))
+    assert "Cookie" not in came.script.requests[1].headers
+
+
+def test_a_key_that_is_not_there_is_none() -> None:
+    assert talk(get_key, error(404)).result is None
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_an_issued_key_that_the_service_refuses_does_not_work(status: int) -> None:
+    assert talk(try_key, error(status)).result is False
+
+
+def test_other_trouble_with_an_issued_key_says_nothing_about_it() -> None:
+    assert isinstance(talk(try_key, error(402)).raised, RefusedByService)
+
+
+def test_an_issued_key_that_fits_no_header_is_not_sent() -> None:
+    came = talk(lambda account: account.try_key(Secret("ng-\n")))
+    assert came.complaint == "GET /v1/models: the issued key holds characters that cannot be sent in a header"
+    assert came.script.requests == []
+
+
+# --- deleting ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("steps", "deleted"),
+    [
+        ([answer(204)], True),
+        ([answer(200, "gone")], True),
+        ([error(404)], False),
+        ([httpx.ReadError(""), error(404)], True),
+        ([error(500), error(404)], True),
+        ([error(500), error(429), error(404)], True),
+        ([error(429), error(404)], False),
+        ([httpx.ConnectError(""), error(404)], False),
+    ],
+)
+def test_a_key_gone_after_a_lost_answer_was_deleted_by_us(steps: list[Step], *, deleted: bool) -> None:
+    assert talk(delete_key, *steps).result is deleted
+
+
+# --- trying again -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("do", REPEATABLE)
+@pytest.mark.parametrize(
+    "trouble", [error(429), error(500), error(502), error(503), error(504), httpx.ReadError(""), httpx.ConnectError("")]
+)
+def test_passing_troubles_are_overcome(do: Any, trouble: Step) -> None:
+    came = talk(do, trouble, good(do))
+    assert came.raised is None
+    assert len(came.script.requests) == 2
+    assert len(came.time.naps) >= 1
+
+
+@pytest.mark.parametrize("do", REPEATABLE)
+@pytest.mark.parametrize("status", [400, 402, 422, 501])
+def test_a_clear_refusal_is_final(do: Any, status: int) -> None:
+    came = talk(do, error(status, "some_error", "because"))
+    assert isinstance(came.raised, RefusedByService)
+    assert came.raised.status == status
+    assert f": {status} some_error: because" in came.complaint
+
+
+def test_after_six_attempts_the_last_trouble_is_told() -> None:
+    came = talk(balance, *[error(500)] * 5, error(503, "server_error", "overloaded"))
+    assert came.complaint == "GET /v1/account/balance: 503 server_error: overloaded (tried 6 times)"
+    assert came.time.naps == [0.25, 0.5, 1.0, 2.0, 4.0]
+
+
+def test_after_six_broken_connections_the_cause_is_told() -> None:
+    came = talk(balance, *[httpx.ConnectTimeout("")] * 6)
+    assert isinstance(came.raised, ConnectionFailed)
+    assert came.complaint == ("GET /v1/account/balance: api.naga.ac: no connection within 5 s (tried 6 times)")
+
+
+def test_retry_after_is_waited_for_in_seconds_and_as_a_date() -> None:
+    came = talk(
+        balance,
+        error(503, Retry_After="7"),
+        error(503, Retry_After="Sun, 22 Nov 2026 12:00:11 GMT", Date=DATE),
+        error(503, Retry_After="86400"),
+        good(balance),
+    )
+    assert came.time.naps == [7.0, 11.0, 60.0]
+
+
+def test_a_429_holds_back_every_request_of_the_account() -> None:
+    async def do(account: Account) -> None:
+        first = asyncio.create_task(account.balance())
+        for _ in range(20):  # long enough for the 429 to be there; the pause that it causes is not over before 9 s
+            await asyncio.sleep(0)
+        await asyncio.gather(first, account.balance(), account.balance())
+
+    came = talk(do, error(429, Retry_After="9"), *[answer(200, {"balance": "1"}) for _ in range(3)])
+    assert came.script.sent_at[0] == 1000.0
+    assert len(came.script.sent_at) == 4
+    assert min(came.script.sent_at[1:]) == 1009.0
+
+
+def test_429s_may_go_on_for_longer_than_other_troubles() -> None:
+    came = talk(balance, *[error(429)] * 11, good(balance))
+    assert came.result == Decimal("125.50")
+
+
+# --- a POST is never repeated blindly ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [error(429), httpx.ConnectError(""), httpx.ConnectTimeout(""), httpx.PoolTimeout(""), httpx.ProxyError("502")],
+)
+def test_a_create_that_certainly_did_not_happen_is_tried_again(trouble: Step) -> None:
+    came = talk(create_key, trouble, answer(201, created_json()))
+    assert came.result.secret == Secret(ISSUED)
+    bodies = {request.content for request in came.script.requests}
+    assert len(came.script.requests) == 2
+    assert len(bodies) == 1
+
+
+@pytest.mark.parametrize(
+    ("trouble", "why"),
+    [
+        (httpx.ReadError(""), "api.naga.ac: the connection broke off"),
+        (httpx.ReadTimeout(""), "api.naga.ac: no answer within 30 s"),
+        (httpx.WriteError(""), "api.naga.ac: the connection broke off"),
+        (httpx.RemoteProtocolError(""), "api.naga.ac: the connection was closed early, or the answer is not HTTP"),
+        (error(500), "500 server_error: it hurts"),
+        (error(503), "503 server_error: it hurts"),
+        (answer(501), "501"),
+        (
+            answer(303, Location="https://x.test/"),
+            "303, a redirect to x.test, which is never followed; check NAGA_BASE_URL",
+        ),
+        (answer(200, "<html>"), "200: the answer is not JSON"),
+        (answer(201), "201: the answer is not JSON"),
+        (answer(204), "204: the answer is not JSON"),
+        (answer(200, key_json()), "200: the answer: key must be the secret as text, but is missing"),
+        (answer(200, created_json(key="")), "200: the answer: key must be the secret, but is no usable text"),
+        (answer(200, created_json(id="1")), "200: a key of the answer: id must be an integer, not this text"),
+    ],
+)
+def test_a_create_that_may_have_happened_is_ambiguous(trouble: Step, why: str) -> None:
+    came = talk(create_key, trouble)
+    assert isinstance(came.raised, AmbiguousCreate)
+    assert came.complaint == f"POST /v1/account/keys: {why}; the key may have been created all the same"
+    assert len(came.script.requests) == 1
+
+
+@pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 409, 422])
+def test_a_create_that_is_refused_did_not_happen(status: int) -> None:
+    came = talk(create_key, error(status))
+    assert isinstance(came.raised, RefusedByService)
+    assert came.raised.status == status
+
+
+def test_a_create_that_is_never_let_in_did_not_happen() -> None:
+    came = talk(create_key, *[error(429)] * 12)
+    assert isinstance(came.raised, RefusedByService)
+    assert came.raised.status == 429
+
+
+def test_a_create_that_never_got_a_connection_did_not_happen() -> None:
+    assert isinstance(talk(create_key, *[httpx.ConnectError("")] * 6).raised, ConnectionFailed)
+
+
+# --- answers nobody promised ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("do", [list_keys, get_key, update_key, balance])
+def test_a_success_that_is_not_what_was_promised_is_named_but_not_quoted(do: Any) -> None:
+    came = talk(do, answer(200, "hunter2"))
+    assert isinstance(came.raised, UnexpectedAnswer)
+    assert came.complaint == f"{came.script.calls[0]}: 200: the answer is not JSON"
+
+
+def test_a_wrong_field_is_told_with_the_request() -> None:
+    came = talk(list_keys, answer(200, {"keys": [key_json(7, is_enabled="yes")]}))
+    assert came.complaint == "GET /v1/account/keys: 200: key 7: is_enabled must be true or false, not this text"
+
+
+def test_a_redirect_is_not_followed() -> None:
+    came = talk(list_keys, answer(307, Location="https://evil.example/keys?token=hunter2"))
+    assert isinstance(came.raised, UnexpectedAnswer)
+    assert "a redirect to evil.example, which is never followed" in came.complaint
+    assert len(came.script.requests) == 1
+
+
+def test_an_answer_that_cannot_be_decompressed_is_unexpected() -> None:
+    garbled = httpx.Response(200, headers={"Content-Encoding": "gzip"}, stream=httpx.ByteStream(b"\x1f\x8b garbage"))
+    assert talk(list_keys, garbled).complaint == "GET /v1/account/keys: 200: the answer cannot be decompressed"
+
+
+# --- the rest ---------------------------------------------------------------------------------------------------------
+
+
+def test_every_attempt_is_logged_in_one_line_without_headers_or_bodies(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, logger="reconciler.account")
+    talk(create_key, error(429), httpx.ConnectError(""), answer(201, created_json()))
+    lines = [record for record in caplog.records if record.name == "reconciler.account"]
+    assert [line.getMessage() for line in lines] == [
+        "POST /v1/account/keys: 429 in 0 ms, attempt 1",
+        "POST /v1/account/keys: no connection in 0 ms, attempt 2",
+        "POST /v1/account/keys: 201 in 0 ms, attempt 3",
+    ]
+    assert [line.levelno for line in lines] == [logging.INFO, logging.INFO, logging.DEBUG]
+
+
+@pytest.mark.parametrize("key", ["ng-\n", "ng- x", "ng-\x00", "ng-ä"])
+def test_a_credential_that_fits_no_header_is_refused_before_anything_is_sent(key: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        connect(Secret(key), transport=Script([]))
+    assert str(caught.value).startswith("NAGA_PROVISIONING_KEY holds a space")
+    assert key not in str(caught.value)
+
+
+def test_a_base_url_that_would_leak_the_credential_is_refused() -> None:
+    with pytest.raises(UsageError, match="unencrypted"):
+        connect(Secret(CREDENTIAL), base_url="http://api.naga.ac/v1")
+
+
+def test_a_transport_takes_any_base_url_and_is_closed_with_the_account() -> None:
+    script = Script([answer(200, {"balance": "1"})])
+
+    async def run() -> Decimal:
+        async with connect(Secret(CREDENTIAL), base_url="http://simulator/v1/", transport=script) as account:
+            return await account.balance()
+
+    assert asyncio.run(run()) == 1
+    assert str(script.requests[0].url) == "http://simulator/v1/account/balance"
+    assert script.closed == 1
+
+
+@pytest.mark.parametrize("parallelism", [1, 3])
+def test_no_more_requests_run_at_a_time_than_asked_for(parallelism: int) -> None:
+    running = most = 0
+
+    class Busy(httpx.AsyncBaseTransport):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            nonlocal running, most
+            running += 1
+            most = max(most, running)
+            await asyncio.sleep(0)
+            running -= 1
+            return httpx.Response(200, json={"balance": "1"}, request=request)
+
+    async def run() -> None:
+        async with connect(Secret(CREDENTIAL), transport=Busy(), parallelism=parallelism) as account:
+            await asyncio.gather(*(account.balance() for _ in range(10)))
+
+    asyncio.run(run())
+    assert most == parallelism
+
+
+def test_a_run_that_is_cancelled_leaves_the_account_usable() -> None:
+    async def do(account: Account) -> Decimal:
+        first = asyncio.create_task(account.balance())
+        await asyncio.sleep(0)
+        first.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await first
+        return await account.balance()
+
+    assert talk(do, *[good(balance)] * 2, parallelism=1, time=FakeTime()).result == Decimal("125.50")

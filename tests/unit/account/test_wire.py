@@ -1,0 +1,222 @@
+"""The JSON of the account API: exact money, clear complaints, and nothing that a strange answer can break."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reconciler.account import wire
+from reconciler.errors import UnexpectedAnswer
+from reconciler.model import KeyPatch, LiveKey, NewKey
+from support.account import ISSUED, created_json, key_json
+
+MADE = datetime(2026, 3, 31, 10, tzinfo=UTC)
+
+
+def decode(**fields: Any) -> LiveKey:
+    return wire.decode_key(json.dumps(key_json(**fields)).encode())
+
+
+def complaint(body: object) -> str:
+    with pytest.raises(UnexpectedAnswer) as caught:
+        wire.decode_keys(body if isinstance(body, bytes) else json.dumps(body).encode())
+    return str(caught.value)
+
+
+def test_a_key_is_read_as_the_service_writes_it() -> None:
+    body = (
+        b'{"keys": [{"id": 12, "name": "production/api", "created_at": "2026-03-31T10:00:00Z", "expires_at": null, '
+        b'"is_enabled": true, "credit_limit": 0.1}, {"id": 9007199254740993, "name": "x", "is_enabled": false, '
+        b'"created_at": "2026-03-31T12:00:00+02:00", "expires_at": "2027-01-01T00:00:00.5Z", "credit_limit": null}]}'
+    )
+    assert wire.decode_keys(body) == (
+        LiveKey(12, "production/api", MADE, None, is_enabled=True, credit_limit=Decimal("0.1")),
+        LiveKey(
+            9007199254740993,
+            "x",
+            MADE,
+            datetime(2027, 1, 1, 0, 0, 0, 500_000, tzinfo=UTC),
+            is_enabled=False,
+            credit_limit=None,
+        ),
+    )
+
+
+def test_an_account_without_keys_is_read() -> None:
+    assert wire.decode_keys(b'{"keys": []}') == ()
+
+
+def test_a_missing_expiry_is_none_and_unknown_fields_are_ignored() -> None:
+    raw = key_json(owner={"id": 7}, tags=["a"])
+    del raw["expires_at"]
+    assert wire.decode_key(json.dumps(raw).encode()).expires_at is None
+
+
+def test_fractions_finer_than_microseconds_are_cut() -> None:
+    assert decode(created_at="2026-03-31T10:00:00.123456789Z").created_at == MADE + timedelta(microseconds=123_456)
+
+
+def test_half_a_surrogate_pair_in_a_name_becomes_writable() -> None:
+    assert decode(name="a\ud800b/ü").name == "a?b/ü"
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "expected"),
+    [
+        ("id", "12", "a key of the answer: id must be an integer, not this text"),
+        ("id", True, "a key of the answer: id must be an integer, not a boolean"),
+        ("id", 1.5, "a key of the answer: id must be an integer, not this number"),
+        ("id", None, "a key of the answer: id must be an integer, not null"),
+        ("name", 5, "key 1: name must be text, not this number"),
+        ("name", None, "key 1: name must be text, not null"),
+        ("is_enabled", "yes", "key 1: is_enabled must be true or false, not this text"),
+        ("is_enabled", 1, "key 1: is_enabled must be true or false, not this number"),
+        ("credit_limit", "5", "key 1: credit_limit must be a number of USD or null, not this text"),
+        ("credit_limit", False, "key 1: credit_limit must be a number of USD or null, not a boolean"),
+        ("credit_limit", [5], "key 1: credit_limit must be a number of USD or null, not a list"),
+        ("credit_limit", 10**40, "key 1: credit_limit must be a number of USD or null, not this number"),
+        ("created_at", 5, "key 1: created_at must be a date-time like 2026-03-31T10:00:00Z, not this number"),
+        ("created_at", "soon", "key 1: created_at must be a date-time like 2026-03-31T10:00:00Z, not this text"),
+        ("created_at", None, "key 1: created_at must be a date-time like 2026-03-31T10:00:00Z, not null"),
+        ("expires_at", {}, "key 1: expires_at must be a date-time like 2026-03-31T10:00:00Z, not an object"),
+        (
+            "expires_at",
+            "2026-02-30T10:00:00Z",
+            "key 1: expires_at must be a date-time like 2026-03-31T10:00:00Z, not this text",
+        ),
+    ],
+)
+def test_a_wrong_field_is_named_with_its_key_and_never_quoted(field: str, value: object, expected: str) -> None:
+    assert complaint({"keys": [key_json(2), key_json() | {field: value}]}) == expected
+
+
+@pytest.mark.parametrize("field", ["id", "name", "created_at", "is_enabled", "credit_limit"])
+def test_a_missing_field_is_named(field: str) -> None:
+    raw = key_json()
+    del raw[field]
+    assert complaint({"keys": [raw]}).endswith(", but is missing")
+    assert f"{field} must be" in complaint({"keys": [raw]})
+
+
+@pytest.mark.parametrize("number", ["1e999999999", "1e-999999999", "1e99999999999999999999"])
+def test_a_limit_that_would_fill_the_memory_when_written_is_refused(number: str) -> None:
+    body = json.dumps({"keys": [key_json(credit_limit="@")]}).replace('"@"', number).encode()
+    assert "credit_limit" in complaint(body) or complaint(body) == "the answer is not JSON"
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (b"", "the answer is not JSON"),
+        (b"<html>", "the answer is not JSON"),
+        (b'{"keys": [NaN]}', "the answer is not JSON"),
+        (b'{"keys": [-Infinity]}', "the answer is not JSON"),
+        (b'{"keys": ["\xff"]}', "the answer is not JSON"),
+        (b"[" * 100_000, "the answer is not JSON"),
+        (b"1" * 5_000, "the answer is not JSON"),
+        (b"[]", "the answer must be an object, not a list"),
+        (b"null", "the answer must be an object, not null"),
+        (b"{}", "the answer: keys must be a list, but is missing"),
+        (b'{"keys": {}}', "the answer: keys must be a list, not an object"),
+        (b'{"keys": [1]}', "the answer: a key must be an object, not this number"),
+    ],
+)
+def test_an_answer_of_another_shape_is_told_apart(body: bytes, expected: str) -> None:
+    assert complaint(body) == expected
+
+
+@pytest.mark.parametrize("secret", [None, "", "  ", 5, ["x"], "ng-\ud800"])
+def test_a_created_key_without_a_usable_secret_is_refused(secret: object) -> None:
+    with pytest.raises(UnexpectedAnswer, match=r"^the answer: key must be the secret"):
+        wire.decode_created(json.dumps(created_json(key=secret)).encode())
+
+
+def test_a_created_key_comes_with_its_secret() -> None:
+    created = wire.decode_created(json.dumps(created_json(id=4)).encode())
+    assert created.key.id == 4
+    assert created.secret.reveal() == ISSUED
+
+
+@pytest.mark.parametrize(
+    ("body", "balance"),
+    [
+        (b'{"balance": "125.50"}', "125.50"),
+        (b'{"balance": "-0.000001"}', "-0.000001"),
+        (b'{"balance": 125.5}', "125.5"),
+        (b'{"balance": 7}', "7"),
+    ],
+)
+def test_the_balance_is_exact(body: bytes, balance: str) -> None:
+    assert wire.decode_balance(body) == Decimal(balance)
+
+
+@pytest.mark.parametrize("body", [b"{}", b'{"balance": "1e5"}', b'{"balance": "12,5"}', b'{"balance": null}'])
+def test_a_balance_that_is_no_amount_is_refused(body: bytes) -> None:
+    with pytest.raises(UnexpectedAnswer, match="balance must be a decimal amount of USD"):
+        wire.decode_balance(body)
+
+
+@pytest.mark.parametrize(
+    ("amount", "written"),
+    [
+        ("0.1", "0.1"),
+        ("999999999999.999999", "999999999999.999999"),
+        ("5E+2", "500"),
+        ("0.000001", "0.000001"),
+        ("25.00", "25"),
+        ("0", "0"),
+    ],
+)
+def test_money_leaves_as_exactly_that_number(amount: str, written: str) -> None:
+    body = wire.encode_new(NewKey("x", Decimal(amount), None))
+    assert body == f'{{"name": "x", "credit_limit": {written}, "expires_at": null}}'.encode()
+
+
+def test_an_amount_that_is_none_is_never_sent() -> None:
+    with pytest.raises(ValueError, match="finite"):
+        wire.encode_new(NewKey("x", Decimal("NaN"), None))
+
+
+def test_a_new_key_says_all_three_fields() -> None:
+    assert json.loads(wire.encode_new(NewKey('q"\n', None, MADE))) == {
+        "name": 'q"\n',
+        "credit_limit": None,
+        "expires_at": "2026-03-31T10:00:00Z",
+    }
+
+
+@pytest.mark.parametrize(
+    ("patch", "body"),
+    [
+        ({}, {}),
+        ({"name": "b"}, {"name": "b"}),
+        ({"is_enabled": False}, {"is_enabled": False}),
+        ({"credit_limit": None}, {"credit_limit": None}),
+        ({"credit_limit": Decimal("1.5"), "expires_at": None}, {"credit_limit": 1.5, "expires_at": None}),
+        ({"expires_at": MADE}, {"expires_at": "2026-03-31T10:00:00Z"}),
+    ],
+)
+def test_a_patch_says_its_fields_and_no_other(patch: KeyPatch, body: object) -> None:
+    assert json.loads(wire.encode_patch(patch)) == body
+
+
+amounts = st.decimals(min_value=0, max_value=10**12, places=6, allow_nan=False, allow_infinity=False)
+instants = st.datetimes(min_value=datetime(1970, 1, 1), max_value=datetime(9999, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001  # Hypothesis takes bounds without a zone
+
+
+@given(st.text(), st.none() | amounts, st.none() | instants, st.booleans())
+def test_what_is_written_is_read_back(
+    name: str,
+    limit: Decimal | None,
+    expiry: datetime | None,
+    enabled: bool,  # noqa: FBT001  # given by Hypothesis
+) -> None:
+    patch: KeyPatch = {"name": name, "credit_limit": limit, "expires_at": expiry, "is_enabled": enabled}
+    body = wire.encode_patch(patch)[:-1] + b', "id": 1, "created_at": "2026-03-31T10:00:00Z"}'
+    assert wire.decode_key(body) == LiveKey(1, name, MADE, expiry, is_enabled=enabled, credit_limit=limit)

@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import asyncio
+import builtins
+import gc
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+
+from reconciler.errors import UsageError
+from reconciler.simulator import State, open_transport, transport
+from support.simulation import faults
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+KEYS = "https://api.naga.ac/v1/account/keys"
+BEARER = {"Authorization": "Bearer x"}
+
+
+def test_an_account_at_a_path_lives_on_from_one_transport_to_the_next(tmp_path: Path) -> None:
+    async def create() -> None:
+        async with httpx.AsyncClient(transport=open_transport(tmp_path / "sim.db"), headers=BEARER) as client:
+            await client.post(KEYS, json={"name": "a"})
+
+    async def names() -> list[str]:
+        async with httpx.AsyncClient(transport=open_transport(tmp_path / "sim.db"), headers=BEARER) as client:
+            return [key["name"] for key in (await client.get(KEYS)).json()["keys"]]
+
+    asyncio.run(create())
+    assert asyncio.run(names()) == ["a"]
+
+
+def test_a_path_that_cannot_hold_an_account_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="is not a file"):
+        open_transport(tmp_path)
+
+
+def test_a_transport_closes_the_account_that_it_opened_once(tmp_path: Path) -> None:
+    async def close_twice() -> None:
+        carrier = open_transport(tmp_path / "sim.db")
+        await carrier.aclose()
+        await carrier.aclose()
+
+    asyncio.run(close_twice())
+
+
+def test_a_client_that_gives_up_meets_an_effect_that_comes_late() -> None:
+    async def story(state: State) -> None:
+        carrier = transport(state, faults("POST * latency=20ms"))
+        client = httpx.AsyncClient(transport=carrier, headers=BEARER)
+        with pytest.raises(httpx.ReadTimeout, match="the simulator did not answer in time"):
+            await client.post(KEYS, json={"name": "a"}, timeout=0.001)
+        assert state.keys() == ()
+        while not state.keys():  # noqa: ASYNC110  # the account sets no event
+            await asyncio.sleep(0.005)
+        await client.aclose()
+
+    with State(":memory:") as state:
+        asyncio.run(asyncio.wait_for(story(state), 10))
+
+
+def test_an_answer_that_is_lost_after_its_client_gave_up_troubles_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    async def story(state: State) -> None:
+        carrier = transport(state, faults("POST * latency=20ms lose=after"))
+        client = httpx.AsyncClient(transport=carrier, headers=BEARER)
+        with pytest.raises(httpx.ReadTimeout):
+            await client.post(KEYS, json={"name": "a"}, timeout=0.001)
+        while len(asyncio.all_tasks()) > 1:  # noqa: ASYNC110  # the late request sets no event
+            await asyncio.sleep(0.005)
+        gc.collect()
+        await client.aclose()
+
+    with State(":memory:") as state:
+        asyncio.run(story(state))
+    assert caplog.records == []
+
+
+def test_what_still_goes_on_ends_with_the_transport() -> None:
+    async def story(state: State) -> None:
+        async with httpx.AsyncClient(transport=transport(state, faults("* * latency=600s")), headers=BEARER) as client:
+            with pytest.raises(httpx.ReadTimeout):
+                await client.post(KEYS, json={"name": "a"}, timeout=0.001)
+        assert len(asyncio.all_tasks()) == 1
+
+    with State(":memory:") as state:
+        asyncio.run(story(state))
+        assert state.keys() == ()
+
+
+@pytest.mark.parametrize("missing", ["starlette", "uvicorn"])
+def test_a_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
+    real = builtins.__import__
+
+    def without(name: str, *args: Any, **kwargs: Any) -> Any:
+        if name.partition(".")[0] == missing:
+            raise ImportError(name)
+        return real(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    with pytest.raises(UsageError) as caught:
+        open_transport(tmp_path / "sim.db")
+    assert str(caught.value) == (
+        "the simulator needs more than the basic installation: pip install 'naga-reconciler[simulator]'"
+    )
+    assert not (tmp_path / "sim.db").exists()
