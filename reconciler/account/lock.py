@@ -34,6 +34,7 @@ RENEW_EVERY: Final = 30.0
 RETRY_RENEWAL_EVERY: Final = 5.0
 # Between the last moment at which this run may write and the first at which another may.
 MARGIN: Final = timedelta(seconds=20)
+SHORTEST_PAUSE: Final = 0.2
 LONGEST_PAUSE: Final = 3.0
 
 
@@ -67,17 +68,22 @@ class Lock:
     async def _acquire(self) -> tuple[LiveKey, Snapshot]:
         give_up = self.timing.monotonic() + self.patience.total_seconds()
         while True:
+            # Reading first spares the others a lock that would be withdrawn, and tells the service's time for our own.
+            await self._wait_for_others(give_up)
             lock = await self._post()
             try:
                 snapshot = await self.account.list_keys()
             except BaseException:
                 await self._withdraw(lock)
                 raise
-            rivals = [key for key in snapshot.keys if _holds(key, snapshot.now) and key.id != lock.id]
-            if not rivals and any(key.id == lock.id for key in snapshot.keys):
+            holders = [key.id for key in snapshot.keys if _holds(key, snapshot.now)]
+            if holders == [lock.id]:
                 return lock, snapshot
             await self._withdraw(lock)
-            await self._wait(rivals, give_up)
+            if self.timing.monotonic() >= give_up:
+                msg = "the account could not be locked: others lock it too, or it does not show the lock; try again"
+                raise LockTimeout(msg)
+            await self._pause()
 
     async def _post(self) -> LiveKey:
         """Post a lock of our own; one whose answer was lost is found by its name, since its secret is of no use."""
@@ -93,16 +99,19 @@ class Lock:
         self.mask(created.secret)
         return created.key
 
-    async def _wait(self, rivals: list[LiveKey], give_up: float) -> None:
-        """Wait a random while, and then on until nobody else holds a lock; raises LockTimeout when that takes long."""
+    async def _wait_for_others(self, give_up: float) -> None:
         while True:
+            snapshot = await self.account.list_keys()
+            rivals = [key for key in snapshot.keys if _holds(key, snapshot.now)]
+            if not rivals:
+                return
             if self.timing.monotonic() >= give_up:
                 raise LockTimeout(_held_by(rivals, self.patience))
-            await self.timing.sleep(0.2 + self.timing.random() * LONGEST_PAUSE)
-            snapshot = await self.account.list_keys()
-            rivals = [key for key in snapshot.keys if _holds(key, snapshot.now)] or rivals
-            if not any(_holds(key, snapshot.now) for key in snapshot.keys):
-                return
+            await self._pause()
+
+    async def _pause(self) -> None:
+        """Let a random while go by, so that those who met do not meet again."""
+        await self.timing.sleep(SHORTEST_PAUSE + self.timing.random() * LONGEST_PAUSE)
 
     async def _renew(self, lock: LiveKey, lost: Callable[[], None]) -> None:
         end = lock.expires_at or self._lease()
@@ -142,8 +151,6 @@ def _holds(key: LiveKey, now: datetime) -> bool:
 
 
 def _held_by(rivals: list[LiveKey], patience: timedelta) -> str:
-    if not rivals:
-        return "the lock that was posted does not appear in the account's list of keys, so nothing was changed"
     first = min(rivals, key=lambda key: (key.created_at, key.id))
     since = format_instant(first.created_at)
     return (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from reconciler.model import Address
@@ -20,3 +20,6 @@ class Options:
     rotate: frozenset[Address] = frozenset()
     overlap: bool = True
     due: bool = True
+
+
+AS_THE_FILE_SAYS: Final = Options()

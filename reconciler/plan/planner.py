@@ -47,7 +47,7 @@ from reconciler.plan.diff import changed_fields
 from reconciler.plan.lineage import Lineage, trace
 from reconciler.plan.match import duplicates, match
 from reconciler.plan.names import Naming, gone_name
-from reconciler.plan.options import Options
+from reconciler.plan.options import AS_THE_FILE_SAYS, Options
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -60,10 +60,7 @@ DEFAULT_OVERLAP: Final = timedelta(hours=24)
 _NO_LINEAGE: Final = Lineage()
 
 
-_AS_THE_FILE_SAYS: Final = Options()
-
-
-def make_plan(declaration: Declaration, snapshot: Snapshot, options: Options = _AS_THE_FILE_SAYS) -> Plan:
+def make_plan(declaration: Declaration, snapshot: Snapshot, options: Options = AS_THE_FILE_SAYS) -> Plan:
     """Work out what has to be done; the same inputs, in whatever order, give the same plan."""
     now = snapshot.now
     matching = match(declaration, snapshot)

@@ -11,12 +11,12 @@ import pytest
 
 from reconciler.apply import executor
 from reconciler.errors import DestinationError, GuardrailRefused
-from reconciler.model import Delivery, Target, Unmanaged
+from reconciler.model import Unmanaged
 from reconciler.plan.outcome import Status
 from reconciler.secret import Secret
-from support.builders import SOMEWHERE, declaration, declared
+from support.builders import declaration, declared
 from support.fakes import FakeDestination, FakeRegistry
-from support.world import World
+from support.world import World, messages, statuses, to
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,18 +28,6 @@ if TYPE_CHECKING:
 @pytest.fixture
 def world(tmp_path: Path) -> World:
     return World(tmp_path)
-
-
-def statuses(result: ApplyResult) -> list[str]:
-    return [f"{outcome.action.kind} {outcome.action.address} {outcome.status}" for outcome in result.outcomes]
-
-
-def messages(result: ApplyResult) -> str:
-    return "\n".join(outcome.message or "" for outcome in result.outcomes)
-
-
-def to(*places: str) -> tuple[Delivery, ...]:
-    return tuple(Delivery(Target(place, "fake", ()), "NAME", SOMEWHERE) for place in places)
 
 
 # --- when all goes well -----------------------------------------------------------------------------------------------

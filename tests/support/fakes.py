@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from reconciler.errors import DestinationError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from reconciler.destinations.base import Consignment, Destination
     from reconciler.model import Target
@@ -18,7 +18,12 @@ class FakeDestination:
     """Takes secrets into a dict, or raises what it was told to."""
 
     def __init__(
-        self, *, refuses: BaseException | None = None, preflight: str | None = None, hangs: bool = False
+        self,
+        *,
+        refuses: BaseException | None = None,
+        preflight: str | None = None,
+        hangs: bool = False,
+        on_deliver: Callable[[], None] = lambda: None,
     ) -> None:
         self.held: dict[str, str] = {}
         self.asked: list[Sequence[str]] = []
@@ -26,6 +31,13 @@ class FakeDestination:
         self._refuses = refuses
         self._preflight = preflight
         self._hangs = hangs
+        self._on_deliver = on_deliver
+
+    def break_with(self, message: str, *, uncertain: bool = False) -> None:
+        self._refuses = DestinationError(message, uncertain=uncertain)
+
+    def mend(self) -> None:
+        self._refuses = None
 
     async def preflight(self, names: Sequence[str]) -> None:
         self.asked.append(names)
@@ -34,6 +46,7 @@ class FakeDestination:
 
     async def deliver(self, consignment: Consignment) -> None:
         self.reached.set()
+        self._on_deliver()
         if self._hangs:
             await asyncio.Event().wait()
         if self._refuses:

@@ -13,10 +13,12 @@ from reconciler.account.client import Timing, connect
 from reconciler.apply.apply import apply_plan
 from reconciler.apply.run import Run
 from reconciler.destinations.registry import Registry
+from reconciler.model import Delivery, Target
+from reconciler.plan.options import AS_THE_FILE_SAYS, Options
 from reconciler.plan.planner import make_plan
 from reconciler.secret import Secret
 from reconciler.simulator import Faults, State, parse_fault, transport
-from support.builders import declared, dotenv
+from support.builders import SOMEWHERE, declared, dotenv
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,16 +28,19 @@ if TYPE_CHECKING:
     from reconciler.model import Declaration, DeclaredKey
     from reconciler.plan.actions import Plan
     from reconciler.plan.outcome import ApplyResult, Outcome
+    from reconciler.simulator.state import Key
 
 
 class _Skipping:
-    """A clock that a sleep puts forward instead of waiting."""
+    """A clock that a sleep puts forward instead of waiting; `on_sleep` is what happens meanwhile."""
 
     def __init__(self) -> None:
         self._skipped = 0.0
+        self.on_sleep: Callable[[], object] = lambda: None
 
     async def sleep(self, seconds: float) -> None:
         self._skipped += seconds
+        self.on_sleep()
         await asyncio.sleep(0)
 
     def monotonic(self) -> float:
@@ -52,6 +57,8 @@ class World:
         self.masked: list[Secret] = []
         self.reported: list[Outcome] = []
         self.registry = Registry()
+        self.clock = _Skipping()
+        self.timing = Timing(sleep=self.clock.sleep, monotonic=self.clock.monotonic)
         self._nonces = itertools.count()
 
     def key(self, text: str, credit_limit: str | None = "5", **fields: object) -> DeclaredKey:
@@ -61,11 +68,12 @@ class World:
             fields["deliver"] = (dotenv(str(self.folder / "secrets.env"), name),)
         return declared(text, credit_limit, **fields)
 
+    def nonce(self) -> str:
+        return f"{next(self._nonces):016x}"
+
     def account(self) -> Account:
         faults = Faults(parse_fault(spec) for spec in self.faults)
-        clock = _Skipping()
-        timing = Timing(sleep=clock.sleep, monotonic=clock.monotonic)
-        return connect(Secret("provisioning"), transport=transport(self.state, faults), timing=timing)
+        return connect(Secret("provisioning"), transport=transport(self.state, faults), timing=self.timing)
 
     def plan(self, wanted: Declaration) -> Plan:
         async def read() -> Plan:
@@ -78,6 +86,7 @@ class World:
         self,
         wanted: Declaration,
         *,
+        options: Options = AS_THE_FILE_SAYS,
         parallelism: int = 4,
         stop: Callable[[Outcome], bool] = lambda _: False,
         after_plan: Callable[[], None] = lambda: None,
@@ -93,9 +102,9 @@ class World:
                     stopping.set()
 
             async with self.account() as account:
-                plan = make_plan(wanted, await account.list_keys())
+                plan = make_plan(wanted, await account.list_keys(), options)
                 after_plan()
-                run = Run(account, self.registry, lambda: f"{next(self._nonces):016x}", self.masked.append)
+                run = Run(account, self.registry, self.nonce, self.masked.append, self.clock.sleep)
                 return await apply_plan(plan, wanted, run, parallelism=parallelism, stop=stopping, report=report)
 
         return asyncio.run(work())
@@ -105,4 +114,20 @@ class World:
         return dict(dotenv_values(file)) if file.exists() else {}
 
     def names(self) -> list[str]:
-        return sorted(key.name for key in self.state.keys())  # noqa: SIM118  # a method, not a mapping's
+        return sorted(key.name for key in self.live())
+
+    def live(self) -> tuple[Key, ...]:
+        return self.state.keys()
+
+
+def statuses(result: ApplyResult) -> list[str]:
+    return [f"{outcome.action.kind} {outcome.action.address} {outcome.status}" for outcome in result.outcomes]
+
+
+def messages(result: ApplyResult) -> str:
+    return "\n".join(outcome.message or "" for outcome in result.outcomes)
+
+
+def to(*places: str) -> tuple[Delivery, ...]:
+    """Deliver to fake destinations of these names."""
+    return tuple(Delivery(Target(place, "fake", ()), "NAME", SOMEWHERE) for place in places)

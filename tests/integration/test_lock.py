@@ -1,0 +1,237 @@
+"""Two applies at once, kept apart by a key."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from datetime import timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+import pytest
+
+from reconciler.account.client import Timing
+from reconciler.account.lock import LEASE, Lock
+from reconciler.errors import AmbiguousCreate, LockTimeout, RefusedByService
+from support.world import World
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from datetime import datetime
+    from pathlib import Path
+
+    from reconciler.account.client import Account
+    from reconciler.model import Snapshot
+    from reconciler.secret import Secret
+
+PATIENCE = timedelta(minutes=5)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)
+
+
+def hold(
+    world: World,
+    work: Callable[[Snapshot, Account], Awaitable[None]],
+    *,
+    patience: timedelta = PATIENCE,
+    lost: Callable[[], None] = lambda: None,
+    mask: Callable[[Secret], None] | None = None,
+) -> None:
+    """Do some work under the lock."""
+
+    async def run() -> None:
+        async with world.account() as account:
+            lock = Lock(account, world.nonce, mask or world.masked.append, patience, world.timing)
+            async with lock.hold(lost) as snapshot:
+                await work(snapshot, account)
+
+    asyncio.run(run())
+
+
+async def nothing(_: Snapshot, __: Account) -> None:
+    """Do nothing."""
+
+
+def post_rival(world: World, *, lease: timedelta = LEASE) -> int:
+    key, _ = world.state.create_key("reconciler~lock.rival", Decimal(0), world.state.now() + lease)
+    return key.id
+
+
+def test_the_lock_is_a_key_that_opens_nothing_costs_nothing_and_is_gone_afterwards(world: World) -> None:
+    async def look(snapshot: Snapshot, _: Account) -> None:
+        (key,) = world.live()
+        assert key.name == "reconciler~lock.0000000000000000"
+        assert key.credit_limit == 0
+        assert key.expires_at
+        assert timedelta(seconds=118) <= key.expires_at - key.created_at <= LEASE
+        assert [seen.name for seen in snapshot.keys] == [key.name]
+
+    hold(world, look)
+    assert world.names() == []
+    assert len(world.masked) == 1
+
+
+def test_who_sees_the_lock_of_another_waits_without_one_of_its_own(world: World) -> None:
+    rival = post_rival(world)
+    while_waiting: list[str] = []
+
+    def rival_ends() -> None:
+        while_waiting.extend(world.names())
+        world.state.delete_key(rival)
+
+    world.clock.on_sleep = rival_ends
+    hold(world, nothing)
+    assert while_waiting[0] == "reconciler~lock.rival"
+    assert world.names() == []
+
+
+def test_who_meets_another_withdraws_and_tries_again(world: World) -> None:
+    rivals: list[int] = []
+
+    def another_appears(_: Secret) -> None:
+        if not rivals:
+            rivals.append(post_rival(world))
+
+    def another_ends() -> None:
+        assert world.names() == ["reconciler~lock.rival"]
+        world.state.delete_key(rivals[0])
+        world.clock.on_sleep = lambda: None
+
+    world.clock.on_sleep = another_ends
+    hold(world, nothing, mask=another_appears)
+    assert world.names() == []
+
+
+def test_the_lease_is_counted_by_the_clock_of_the_service(world: World) -> None:
+    world.state.travel(timedelta(days=-1))
+
+    async def look(_: Snapshot, __: Account) -> None:
+        (key,) = world.live()
+        assert key.expires_at
+        assert timedelta(seconds=118) <= key.expires_at - key.created_at <= LEASE
+
+    hold(world, look)
+
+
+def test_a_lock_whose_lease_has_run_out_holds_up_nobody_and_is_swept(world: World) -> None:
+    post_rival(world)
+    world.state.create_key("reconciler~lock.eternal", Decimal(0), None)
+    world.state.travel(LEASE + timedelta(seconds=1))
+    hold(world, nothing)
+    assert world.names() == []
+
+
+def test_who_has_waited_long_enough_is_told_for_whom(world: World) -> None:
+    rival = post_rival(world, lease=timedelta(days=1))
+    with pytest.raises(LockTimeout) as caught:
+        hold(world, nothing)
+    assert f"another apply is running: key {rival} (reconciler~lock.rival) has locked the account since " in str(
+        caught.value
+    )
+    assert "waited 5m for it (--lock-timeout), and nothing was changed" in str(caught.value)
+    assert world.names() == ["reconciler~lock.rival"]
+
+
+def test_a_service_that_does_not_show_the_lock_is_not_trusted(world: World) -> None:
+    def vanish(_: Secret) -> None:
+        for key in world.live():
+            world.state.delete_key(key.id)
+
+    with pytest.raises(LockTimeout, match="could not be locked"):
+        hold(world, nothing, patience=timedelta(seconds=5), mask=vanish)
+
+
+@pytest.mark.parametrize("fault", ["POST * lose=after times=1", "POST * status=503 when=after times=1"])
+def test_a_lock_whose_answer_was_lost_is_found_by_its_name(world: World, fault: str) -> None:
+    world.faults = [fault]
+    hold(world, nothing)
+    assert world.names() == []
+
+
+def test_a_lock_that_never_came_about_is_an_error(world: World) -> None:
+    world.faults = ["POST * lose=before"]
+    with pytest.raises(AmbiguousCreate):
+        hold(world, nothing)
+
+
+def test_a_list_that_cannot_be_read_leaves_no_lock_behind(world: World) -> None:
+    world.faults = ["GET * status=403 skip=1"]
+    with pytest.raises(RefusedByService):
+        hold(world, nothing)
+    assert world.names() == []
+
+
+def test_a_lock_that_cannot_be_removed_ends_with_its_lease(world: World) -> None:
+    world.faults = ["DELETE * status=403"]
+    hold(world, nothing)
+    assert world.names() == ["reconciler~lock.0000000000000000"]
+    world.state.travel(LEASE + timedelta(seconds=1))
+    world.faults = []
+    hold(world, nothing)
+    assert world.names() == []
+
+
+async def for_a_while(_: Snapshot, __: Account) -> None:
+    """Work on, until the renewal has had a few turns."""
+    for _turn in range(200):
+        await asyncio.sleep(0)
+
+
+def test_the_lease_is_renewed_while_the_work_goes_on(world: World) -> None:
+    ends: set[datetime | None] = set()
+
+    async def work(snapshot: Snapshot, account: Account) -> None:
+        for _ in range(5):
+            await for_a_while(snapshot, account)
+            ends.update(key.expires_at for key in world.live())
+            world.state.travel(timedelta(seconds=40))
+
+    hold(world, work)
+    assert len(ends) > 1
+
+
+@pytest.mark.parametrize("fault", ["PATCH * status=404", "PATCH * status=403"])
+def test_a_lock_that_cannot_be_renewed_is_lost(world: World, fault: str) -> None:
+    world.faults = [fault]
+    world.clock.on_sleep = lambda: world.state.travel(timedelta(seconds=5))
+    told: list[str] = []
+
+    async def until_lost(_: Snapshot, __: Account) -> None:
+        for _turn in range(10_000):
+            if told:
+                break
+            await asyncio.sleep(0)
+
+    hold(world, until_lost, lost=lambda: told.append("lost"))
+    assert told == ["lost"]
+
+
+def test_a_renewal_that_works_again_in_time_loses_nothing(world: World) -> None:
+    world.faults = ["PATCH * status=403 times=1"]
+    told: list[str] = []
+    hold(world, for_a_while, lost=lambda: told.append("lost"))
+    assert told == []
+
+
+def test_several_at_once_never_work_at_the_same_time(world: World) -> None:
+    at_work: list[int] = []
+    fast = Timing(sleep=lambda seconds: asyncio.sleep(seconds / 100), monotonic=lambda: time.monotonic() * 100)
+
+    async def one(number: int) -> None:
+        async with (
+            world.account() as account,
+            Lock(account, world.nonce, world.masked.append, PATIENCE, fast).hold(lambda: None),
+        ):
+            at_work.append(number)
+            await asyncio.sleep(0.01)
+            assert at_work[-1] == number
+
+    async def all_of_them() -> None:
+        await asyncio.gather(*(one(number) for number in range(4)))
+
+    asyncio.run(all_of_them())
+    assert sorted(at_work) == [0, 1, 2, 3]
+    assert world.names() == []
