@@ -19,6 +19,7 @@ from support.fakes import FakeDestination, FakeRegistry
 from support.world import World, messages, statuses, to
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from reconciler.model import Declaration, DeclaredKey
@@ -26,8 +27,9 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> World:
-    return World(tmp_path)
+def world(tmp_path: Path) -> Iterator[World]:
+    with World(tmp_path) as world:
+        yield world
 
 
 # --- when all goes well -----------------------------------------------------------------------------------------------

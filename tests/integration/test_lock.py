@@ -16,7 +16,7 @@ from reconciler.errors import AmbiguousCreate, LockTimeout, RefusedByService
 from support.world import World
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
     from datetime import datetime
     from pathlib import Path
 
@@ -28,8 +28,9 @@ PATIENCE = timedelta(minutes=5)
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> World:
-    return World(tmp_path)
+def world(tmp_path: Path) -> Iterator[World]:
+    with World(tmp_path) as world:
+        yield world
 
 
 def hold(

@@ -16,6 +16,7 @@ from support.fakes import FakeDestination, FakeRegistry
 from support.world import World, messages, statuses, to
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from reconciler.model import Declaration, DeclaredKey
@@ -25,8 +26,9 @@ WEEK = timedelta(days=7)
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> World:
-    return World(tmp_path)
+def world(tmp_path: Path) -> Iterator[World]:
+    with World(tmp_path) as world:
+        yield world
 
 
 def graceful(*keys: DeclaredKey) -> Declaration:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from dotenv import dotenv_values
 
@@ -60,6 +60,12 @@ class World:
         self.clock = _Skipping()
         self.timing = Timing(sleep=self.clock.sleep, monotonic=self.clock.monotonic)
         self._nonces = itertools.count()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.state.close()
 
     def key(self, text: str, credit_limit: str | None = "5", **fields: object) -> DeclaredKey:
         """Declare a key whose secret goes to this world's secrets.env under the key's own name."""

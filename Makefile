@@ -1,0 +1,101 @@
+# `make demo` shows the tool, `make test` decides whether a change is good.
+#
+# Both ask for nothing but Python 3.11 or newer (with venv), make and git. Everything else is installed below this
+# folder, pinned and hashed, from requirements/: what the demo and people use into .venv, what tests use into a venv of
+# its own for each Python version, so that `make test PYTHON=python3.13` neither breaks nor reuses another's.
+
+PYTHON ?= python3
+VENV ?= .venv
+PYTHON_VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
+TEST_VENV ?= .venv-test-$(PYTHON_VERSION)
+BIN := $(TEST_VENV)/bin
+WHEELS := build/$(PYTHON_VERSION)
+
+# Wheels only: building a source distribution would fetch build tools that nobody pinned.
+PIP_INSTALL := pip install --quiet --disable-pip-version-check
+PIP_PINNED := $(PIP_INSTALL) --only-binary :all: --require-hashes
+UV_LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
+PYTEST_ARGS ?=
+LOCK_ARGS ?=
+
+.DELETE_ON_ERROR:
+.SUFFIXES:
+.PHONY: help demo dev test format lint types imports workflows schemas unit wheel fmt lock clean python
+
+help: ## list what make can do
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
+
+demo: $(VENV)/.installed ## install into .venv and show the whole story on the simulator
+	$(VENV)/bin/reconciler demo
+
+dev: $(VENV)/.installed-dev ## add the development tools to .venv, for an editor and quick pytest runs
+
+test: format lint types imports workflows schemas unit ## everything that decides whether a change is good
+
+format: $(TEST_VENV)/.installed ## check the formatting
+	$(BIN)/ruff format --check .
+
+lint: $(TEST_VENV)/.installed ## check the code with ruff
+	$(BIN)/ruff check .
+
+types: $(TEST_VENV)/.installed ## check the types with mypy
+	$(BIN)/mypy
+
+imports: $(TEST_VENV)/.installed ## check that imports point one way
+	$(BIN)/lint-imports --no-logo
+
+workflows: $(TEST_VENV)/.installed ## check the GitHub workflows
+	$(BIN)/actionlint
+	$(BIN)/zizmor --offline --persona auditor --strict-collection .
+
+schemas: $(TEST_VENV)/.installed ## check the schemas, and the example against its schema
+	$(BIN)/check-jsonschema --check-metaschema schemas/*.json
+	$(BIN)/check-jsonschema --default-filetype yaml --schemafile schemas/keys.schema.json keys.yaml.example
+
+# Run against the built wheel. PYTHONSAFEPATH keeps this folder off sys.path in every process that a test starts.
+unit: wheel ## run the tests against the built wheel, with branch coverage
+	rm -f .coverage .coverage.*
+	RECONCILER_WHEEL="$$(echo $(WHEELS)/*.whl)" PYTHONSAFEPATH=1 \
+	  $(BIN)/pytest -n auto --maxprocesses 4 --cov --cov-report term-missing $(PYTEST_ARGS)
+
+# Always built and installed anew: it takes two seconds, and a stale wheel would test yesterday's code.
+wheel: $(TEST_VENV)/.installed ## build the wheel and install it into the tests' venv
+	rm -rf $(WHEELS)
+	$(BIN)/python -m hatchling build --target wheel --directory $(WHEELS)
+	$(BIN)/$(PIP_INSTALL) --no-index --no-deps --force-reinstall $(WHEELS)/*.whl
+
+fmt: $(TEST_VENV)/.installed ## format the code and fix what ruff can fix
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock: $(TEST_VENV)/.installed ## pin requirements/ anew from pyproject.toml (LOCK_ARGS=--upgrade raises all versions)
+	$(UV_LOCK) $(LOCK_ARGS) --all-extras --group dev pyproject.toml --output-file requirements/dev.txt
+	$(UV_LOCK) $(LOCK_ARGS) --constraint requirements/dev.txt --all-extras pyproject.toml --output-file requirements/runtime.txt
+	$(UV_LOCK) $(LOCK_ARGS) --constraint requirements/dev.txt --group build --output-file requirements/build.txt
+
+clean: ## remove what make made, except .venv
+	rm -rf build dist .venv-test-* .coverage .coverage.* .hypothesis .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+
+python:
+	@command -v $(PYTHON) >/dev/null || { \
+	  echo "'$(PYTHON)' was not found: install Python 3.11 or newer, or name one: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "reconciler needs Python 3.11 or newer, '$(PYTHON)' is $(PYTHON_VERSION): name another, as in make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo "'$(PYTHON)' comes without venv: install it (on Debian and Ubuntu: apt install python3-venv)" >&2; exit 1; }
+
+$(TEST_VENV)/.installed: requirements/dev.txt | python
+	$(PYTHON) -m venv --clear $(TEST_VENV)
+	$(BIN)/$(PIP_PINNED) --requirement requirements/dev.txt
+	touch $@
+
+# An existing .venv is kept and only brought up to date: it may be somebody's working environment.
+$(VENV)/.installed: requirements/build.txt requirements/runtime.txt pyproject.toml | python
+	test -x $(VENV)/bin/pip || $(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/$(PIP_PINNED) --requirement requirements/build.txt --requirement requirements/runtime.txt
+	$(VENV)/bin/$(PIP_INSTALL) --no-index --no-deps --no-build-isolation --editable .
+	touch $@
+
+$(VENV)/.installed-dev: requirements/dev.txt | $(VENV)/.installed
+	$(VENV)/bin/$(PIP_PINNED) --requirement requirements/dev.txt
+	touch $@
