@@ -1,1 +1,90 @@
-"""keys.yaml, read, checked and merged into a `Declaration`."""
+"""keys.yaml, read, checked and merged into a `Declaration`.
+
+    bytes → source (build, scalars, syntax) → schema → merge → resolve (destinations, fields, checks) → Declaration
+
+Each step reports what it finds and takes it out of the data, so that the next one sees sound values only and all errors
+come at once.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from reconciler.declaration.collector import collector_paused
+from reconciler.declaration.merge import merged
+from reconciler.declaration.nodes import Report, TooManyDiagnostics
+from reconciler.declaration.not_yet import NOT_YET
+from reconciler.declaration.resolve import resolve
+from reconciler.declaration.schema import check
+from reconciler.declaration.source import LARGEST_FILE, SourceFile, read
+from reconciler.errors import DeclarationError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from reconciler.model import Declaration
+
+__all__ = ["SourceFile", "load", "load_sources"]
+
+
+def load(path: Path) -> Declaration:
+    """Load a declaration from a file, or from all `*.yaml` of a folder (not of folders in it).
+
+    Raises:
+        DeclarationError: with everything that is wrong, in reading order.
+        UsageError: when there is nothing to read.
+    """
+    return load_sources([_read(file) for file in _files(path)])
+
+
+def load_sources(sources: Sequence[SourceFile], unready: frozenset[str] = NOT_YET) -> Declaration:
+    """Load a declaration from files that have been read; their order doesn't matter, their names must differ.
+
+    `unready` are the fields and the types of destinations that are checked and then refused.
+
+    Raises:
+        DeclarationError: with everything that is wrong, in reading order.
+    """
+    report = Report()
+    with collector_paused():
+        try:
+            declaration = _load(sorted(sources, key=lambda source: source.name), unready, report)
+        except TooManyDiagnostics:
+            declaration = None
+    if declaration is None or report:
+        raise DeclarationError(report.in_reading_order())
+    return declaration
+
+
+def _load(sources: Sequence[SourceFile], unready: frozenset[str], report: Report) -> Declaration | None:
+    documents = [read(source, report) for source in sources]
+    readable = [document for document in documents if document is not None]
+    for document in readable:
+        check(document, report)
+    if len(readable) < len(documents):
+        return None  # what is missing in the rest may stand in the file that can't be read
+    folders = {source.name: source.folder for source in sources}
+    return resolve(merged(readable, report), folders, unready, report)
+
+
+def _files(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return [path]
+    files = [file for file in path.glob("*.yaml") if not file.name.startswith(".") and not file.is_dir()]
+    if not files:
+        msg = f"the folder {path} holds no *.yaml file; put one there, or name another place with -f"
+        raise UsageError(msg)
+    return sorted(files)
+
+
+def _read(path: Path) -> SourceFile:
+    try:
+        with path.open("rb") as file:
+            return SourceFile(str(path), path.parent, file.read(LARGEST_FILE + 1))
+    except FileNotFoundError as error:
+        msg = f"there is no file {path}; start from keys.yaml.example, or name another place with -f"
+        raise UsageError(msg) from error
+    except (OSError, ValueError) as error:  # the latter: a name with a NUL
+        msg = f"{path} can't be read: {getattr(error, 'strerror', None) or error}"
+        raise UsageError(msg) from error

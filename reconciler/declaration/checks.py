@@ -1,0 +1,88 @@
+"""What can only be seen over several keys: two of them must never want to be the same thing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from reconciler.declaration.destinations import place
+from reconciler.declaration.nodes import Fields, Items
+from reconciler.declaration.templates import ambiguities
+from reconciler.declaration.wording import shown
+from reconciler.model import DeclaredKey
+from reconciler.plan.names import LONGEST_LIVE_NAME, LONGEST_SUFFIX
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from reconciler.declaration.nodes import Report
+    from reconciler.model import Delivery
+
+Resolved = tuple[DeclaredKey, Fields]
+"""A key, and the mapping of the file that it comes from."""
+
+
+def check_environments(naming: str, environments: Fields, report: Report) -> None:
+    """Report environments whose live names could be taken for another's."""
+    for longer, shorter, key in ambiguities(naming, sorted(environments)):
+        words = f"live names of environment '{longer}' can be read as those of '{shorter}': its key 'a' as '{key}'"
+        hint = "put a character between {environment} and {key} in naming that no name can hold, such as '/'"
+        report.error(environments.key_marks[longer], f"{words}; {hint}")
+
+
+def check_live_names(keys: Sequence[Resolved], report: Report) -> None:
+    """Report live names that are too long, and earlier names that are still somebody's."""
+    longest = LONGEST_LIVE_NAME - LONGEST_SUFFIX
+    owners = {key.name: key for key, _ in keys}
+    for key, node in keys:
+        if len(key.name) > longest:
+            words = (
+                f"the live name of {key.address} has {len(key.name)} characters by naming, and {longest} are the most"
+            )
+            report.error_at(key.source, words)
+        for index, name in enumerate(key.renamed_from):
+            if name in owners:
+                owner = owners[name]
+                whose = "this key itself" if owner is key else f"{owner.address}, declared at {owner.source}"
+                mark = cast("Items", node["renamed_from"]).marks[index]
+                report.error(mark, f"renamed_from must name earlier live names, and '{shown(name)}' is that of {whose}")
+
+
+def check_keys(keys: Sequence[Resolved], report: Report) -> None:
+    """Report two keys that claim one live key, or one name in one destination."""
+    claims: dict[tuple[str, int | str], list[Resolved]] = {}
+    for key, node in keys:
+        if key.id is not None:
+            claims.setdefault(("id", key.id), []).append((key, node))
+        for name in key.renamed_from:
+            claims.setdefault(("renamed_from", name), []).append((key, node))
+    for (field, claimed), claimants in claims.items():
+        (first, _), *others = sorted(claimants, key=lambda claimant: claimant[0].source)
+        for _, node in others:
+            words = f"{field} {shown(str(claimed))} is claimed by {first.address} too, at {first.source}"
+            report.error(node.value_marks[field], f"{words}; a live key belongs to one place only")
+    _check_deliveries(keys, report)
+
+
+def _check_deliveries(keys: Sequence[Resolved], report: Report) -> None:
+    taken: dict[tuple[object, str], list[tuple[DeclaredKey, Delivery]]] = {}
+    places: dict[int, object] = {}  # by id(): keys share targets, and hashing one takes longer than all the rest
+    for key, _ in keys:
+        for delivery in key.deliver:
+            target = delivery.target
+            if id(target) not in places:
+                places[id(target)] = place(target)
+            taken.setdefault((places[id(target)], delivery.name), []).append((key, delivery))
+    for takers in taken.values():
+        if len(takers) > 1:
+            _report_collision(takers, report)
+
+
+def _report_collision(takers: Sequence[tuple[DeclaredKey, Delivery]], report: Report) -> None:
+    (first, _), *others = sorted(takers, key=lambda taker: (taker[0].source, taker[1].source))
+    for key, delivery in others:
+        name, to = shown(delivery.name), delivery.target.destination
+        if key is first:
+            report.error_at(delivery.source, f"deliver puts {key.address} twice as {name} into '{to}'; keep one")
+        else:
+            words = f"deliver puts {key.address} as {name} into '{to}', where {first.address} ({first.source}) goes too"
+            report.error_at(key.source, f"{words}; use {{KEY}} and {{ENVIRONMENT}} in as or in the destination")

@@ -1,0 +1,151 @@
+"""Destinations of the file, and what a key's `deliver` makes of them."""
+
+from __future__ import annotations
+
+import os.path
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, cast
+
+from reconciler.declaration import not_yet
+from reconciler.declaration.nodes import Fields, Items, location
+from reconciler.declaration.templates import Template, parse_template
+from reconciler.declaration.wording import shown, suggestion
+from reconciler.model import Delivery, Target
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from reconciler.declaration.nodes import Mark, Report, Value
+    from reconciler.diagnostic import Location
+    from reconciler.model import Setting
+
+_PATHS: Final = {"dotenv": frozenset({"path"})}
+_PER_KEY: Final = frozenset({"key", "KEY", "live_name"})
+_VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+
+_Pattern = Template | bool | int | tuple[Template, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """A destination with its templates still open."""
+
+    name: str
+    type: str
+    settings: tuple[tuple[str, _Pattern], ...]
+    folder: Path
+    is_per_key: bool
+    _targets: dict[str, Target] = field(default_factory=dict)
+
+    def target(self, values: Mapping[str, str]) -> Target:
+        """Give the place that it is for a key; keys of one environment share it where the settings allow."""
+        if self.is_per_key:
+            return self._filled(values)
+        environment = values["environment"]
+        if environment not in self._targets:
+            self._targets[environment] = self._filled(values)
+        return self._targets[environment]
+
+    def _filled(self, values: Mapping[str, str]) -> Target:
+        settings = tuple((name, self._setting(name, pattern, values)) for name, pattern in self.settings)
+        return Target(self.name, self.type, settings)
+
+    def _setting(self, name: str, pattern: _Pattern, values: Mapping[str, str]) -> Setting:
+        if isinstance(pattern, tuple):
+            return tuple(template.fill(values) for template in pattern)
+        if not isinstance(pattern, Template):
+            return pattern
+        text = pattern.fill(values)
+        return str(self.folder / text) if name in _PATHS.get(self.type, ()) else text
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """An item of `deliver`: the destination, and the name there with its template still open."""
+
+    destination: Destination
+    name: Template
+    mark: Mark
+    source: Location
+
+    def delivery(self, values: Mapping[str, str]) -> Delivery:
+        """Fill the templates in; raises ValueError, in words that follow `as`, for a name that can't be."""
+        name = self.name.fill(values)
+        if self.destination.type == "dotenv" and not _VARIABLE.fullmatch(name):
+            msg = f"must come out as a variable name (letters, digits and _, no digit first), not '{shown(name)}'"
+            raise ValueError(msg)
+        return Delivery(self.destination.target(values), name, self.source)
+
+
+def place(target: Target) -> tuple[object, ...]:
+    """Give what two targets have in common that are one place, whatever the file calls them."""
+    paths = _PATHS.get(target.type, frozenset())
+    return (
+        target.type,
+        *((name, _absolute(str(value)) if name in paths else value) for name, value in target.settings),
+    )
+
+
+def _absolute(path: str) -> str:
+    return os.path.abspath(path)  # noqa: PTH100  # resolve() would ask the file system, and validating is offline
+
+
+def read_destinations(
+    group: Fields, folders: Mapping[str, Path], unready: frozenset[str], report: Report
+) -> dict[str, Destination | None]:
+    """Read all destinations; None stands for one with errors, which others may still name."""
+    found: dict[str, Destination | None] = dict.fromkeys(group.broken)
+    for name in group:
+        node = cast("Fields", group[name])
+        if node.get("type") in unready:
+            report.error(node.value_marks["type"], f"type {node['type']} {not_yet.words()}")
+        found[name] = _read_destination(name, node, folders[group.key_marks[name].name], report)
+    return found
+
+
+def _read_destination(name: str, node: Fields, folder: Path, report: Report) -> Destination | None:
+    settings: list[tuple[str, _Pattern]] = []
+    fields: set[str] = set()
+    for setting in sorted(node.keys() - {"type"}):
+        try:
+            pattern = _pattern(node[setting])
+        except ValueError as error:
+            report.error(node.value_marks[setting], f"{shown(setting)} {error}")
+            node.discard(setting)
+            continue
+        settings.append((setting, pattern))
+        templates = pattern if isinstance(pattern, tuple) else (pattern,)
+        fields.update(field for template in templates if isinstance(template, Template) for field in template.fields)
+    if node.broken:
+        return None
+    return Destination(name, str(node["type"]), tuple(settings), folder, not fields.isdisjoint(_PER_KEY))
+
+
+def _pattern(value: Value) -> _Pattern:
+    if isinstance(value, Items):
+        return tuple(parse_template(str(text)) for text in value)
+    return parse_template(value) if isinstance(value, str) else cast("bool | int", value)
+
+
+def read_deliver(items: Items, destinations: Mapping[str, Destination | None], report: Report) -> tuple[Drop, ...]:
+    """Read a `deliver` list; leaves out what is reported, here or before."""
+    drops = (_read_drop(node, destinations, report) for node in items if isinstance(node, Fields) and not node.broken)
+    return tuple(drop for drop in drops if drop is not None)
+
+
+def _read_drop(node: Fields, destinations: Mapping[str, Destination | None], report: Report) -> Drop | None:
+    to = str(node["to"])
+    if to not in destinations:
+        words = f"to must name a destination, and '{shown(to)}' is none{suggestion(to, destinations)}"
+        report.error(node.value_marks["to"], words)
+    try:
+        name = parse_template(str(node["as"]))
+    except ValueError as error:
+        report.error(node.value_marks["as"], f"as {error}")
+        return None
+    destination = destinations.get(to)
+    if destination is None:
+        return None
+    return Drop(destination, name, node.value_marks["as"], location(node.mark))

@@ -1,0 +1,163 @@
+"""From a merged document to a Declaration: defaults, templates, live names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+from reconciler.declaration import checks, not_yet
+from reconciler.declaration.destinations import read_destinations
+from reconciler.declaration.fields import KeyFields, read_duration, read_fields
+from reconciler.declaration.nodes import Fields, location
+from reconciler.declaration.templates import DEFAULT_NAMING, address_values, check_naming
+from reconciler.model import Address, Declaration, DeclaredKey, Environment, Unmanaged
+from reconciler.plan.names import Naming
+from reconciler.units import format_duration
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from reconciler.declaration.destinations import Destination, Drop
+    from reconciler.declaration.nodes import Report
+    from reconciler.diagnostic import Location
+    from reconciler.model import Delivery
+
+
+@dataclass(frozen=True, slots=True)
+class _Context:
+    """What every key needs to be read."""
+
+    root: Fields
+    naming: Naming
+    destinations: Mapping[str, Destination | None]
+    unready: frozenset[str]
+    report: Report
+
+    def fields(self, node: Fields) -> KeyFields:
+        """Read the key fields of a mapping, and refuse those that can't be done yet."""
+        not_yet.refuse(node, self.unready, self.report)
+        return read_fields(node, self.destinations, self.report)
+
+
+def resolve(root: Fields, folders: Mapping[str, Path], unready: frozenset[str], report: Report) -> Declaration:
+    """Give what a merged document means; where the report has errors, the result is good for nothing.
+
+    `folders` holds the folder of each file by the file's name, `unready` the fields and destination types to refuse.
+    """
+    not_yet.refuse(root, unready, report)
+    if "environments" not in root and "environments" not in root.broken:
+        report.error(root.mark, "environments is missing in the file; write {} to declare none")
+    naming = _read_naming(root, report)
+    environments = _group(root, "environments")
+    destinations = read_destinations(_group(root, "destinations"), folders, unready, report)
+    context = _Context(root, Naming(naming or DEFAULT_NAMING, environments), destinations, unready, report)
+    inherited = context.fields(_group(root, "defaults"))
+    declared: dict[str, Environment] = {}
+    keys: list[checks.Resolved] = []
+    for name in sorted(environments):
+        declared[name] = _read_environment(name, environments, context)
+        keys += _read_keys(name, cast("Fields", environments[name]), inherited, context)
+    if naming is not None:
+        checks.check_environments(naming, environments, report)
+        checks.check_live_names(keys, report)
+    checks.check_keys(keys, report)
+    return Declaration(
+        naming=naming or DEFAULT_NAMING,
+        environments=declared,
+        keys=tuple(key for key, _ in keys),
+        source=location(root.mark),
+        unmanaged=Unmanaged(cast("str", root.get("unmanaged", Unmanaged.REPORT))),
+        ignore=tuple(cast("Sequence[str]", root.get("ignore", ()))),
+    )
+
+
+def _group(node: Fields, name: str) -> Fields:
+    """Give a mapping that the schema allows to be left out."""
+    return cast("Fields", node.get(name, Fields(node.mark)))
+
+
+def _read_naming(root: Fields, report: Report) -> str | None:
+    """Give the naming to use; None, with the reason in the report, where it can't be used."""
+    naming = str(root.get("naming", DEFAULT_NAMING))
+    try:
+        check_naming(naming)
+    except ValueError as error:
+        report.error(root.value_marks["naming"], f"naming {error}")
+        return None
+    return None if "naming" in root.broken else naming
+
+
+def _read_environment(name: str, environments: Fields, context: _Context) -> Environment:
+    node = cast("Fields", environments[name])
+    mark = environments.key_marks[name]
+    if "keys" not in node and "keys" not in node.broken:
+        words = f"keys is missing in environment '{name}'; write {{}} for none, which deletes those that are live"
+        context.report.error(mark, words)
+    grace = None
+    if "deletion_grace" in node:
+        try:
+            grace = read_duration(str(node["deletion_grace"]))
+        except ValueError as error:
+            context.report.error(node.value_marks["deletion_grace"], f"deletion_grace {error}")
+    return Environment(name, location(mark), grace, protected=bool(node.get("protected", False)))
+
+
+def _read_keys(name: str, environment: Fields, outer: KeyFields, context: _Context) -> Iterator[checks.Resolved]:
+    """Read the keys of an environment, each over what it inherits."""
+    defaults, keys = _group(environment, "defaults"), _group(environment, "keys")
+    inherited: KeyFields = {**outer, **context.fields(defaults), **context.fields(environment)}
+    origins = (environment, defaults, _group(context.root, "defaults"))
+    reported = any("credit_limit" in node.broken for node in origins) or any(
+        "defaults" in node.broken for node in (environment, context.root)
+    )
+    for key in sorted(keys):
+        node = cast("Fields", keys[key])
+        fields: KeyFields = {**inherited, **context.fields(node)}
+        address = Address(name, key)
+        source = location(keys.key_marks[key])
+        if not ("credit_limit" in fields or "credit_limit" in node.broken or reported):
+            words = "and no defaults have one; write a number of USD, or null for no limit"
+            context.report.error_at(source, f"credit_limit is missing in key '{address}', {words}")
+        _check_overlap(fields, (node, *origins), context.report)
+        yield _declared(address, source, fields, context), node
+
+
+def _check_overlap(fields: KeyFields, origins: Sequence[Fields], report: Report) -> None:
+    every, overlap = fields.get("rotate_every"), fields.get("rotation_overlap")
+    if every is not None and overlap is not None and overlap > every:
+        mark = next(node.value_marks["rotation_overlap"] for node in origins if "rotation_overlap" in node)
+        words = f"rotation_overlap must not be longer than rotate_every, which is {format_duration(every)}"
+        report.error(mark, f"{words}, not {format_duration(overlap)}")
+
+
+def _declared(address: Address, source: Location, fields: KeyFields, context: _Context) -> DeclaredKey:
+    name = context.naming.format(address)
+    drops = fields.get("deliver", ())
+    return DeclaredKey(
+        address=address,
+        name=name,
+        credit_limit=fields.get("credit_limit"),
+        is_enabled=fields.get("is_enabled", True),
+        expires_at=fields.get("expires_at"),
+        source=source,
+        deliver=_deliveries(drops, address_values(address, name), context.report) if drops else (),
+        description=fields.get("description"),
+        team=fields.get("team"),
+        protected=fields.get("protected", False),
+        rotate_every=fields.get("rotate_every"),
+        rotation_overlap=fields.get("rotation_overlap"),
+        verify=fields.get("verify", True),
+        id=fields.get("id"),
+        renamed_from=fields.get("renamed_from", ()),
+    )
+
+
+def _deliveries(drops: Sequence[Drop], values: Mapping[str, str], report: Report) -> tuple[Delivery, ...]:
+    deliveries: list[Delivery] = []
+    for drop in drops:
+        try:
+            deliveries.append(drop.delivery(values))
+        except ValueError as error:
+            report.error(drop.mark, f"as {error}")
+    return tuple(deliveries)

@@ -1,0 +1,192 @@
+"""The shape of the file: which fields there are, and what kind of value each takes.
+
+A compiled validator says yes or no to a whole file in milliseconds. Only a file that it refuses is looked at again,
+with jsonschema, whose error tree knows enough to explain; and only the part of it that was refused, because that takes
+a hundred times as long. What is wrong is then taken out of the data, so that later checks see sound values only.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import jsonschema_rs
+
+from reconciler import schema_files
+from reconciler.declaration.nodes import Fields, Items
+from reconciler.declaration.wording import closest, described, label, shown, spelling, suggestion
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Iterator
+
+    from jsonschema.exceptions import ValidationError
+    from jsonschema.protocols import Validator
+
+    from reconciler.declaration.nodes import Mark, Report, Value
+
+SCHEMA: Final = "keys.schema.json"
+
+_NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}", re.ASCII)
+_GROUPS: Final = {"environments": "environment", "keys": "key", "destinations": "destination"}
+_BOUNDS: Final = {
+    "minimum": "must be at least {}",
+    "maximum": "must be at most {}",
+    "exclusiveMaximum": "must be under {}",
+    "maxLength": "must have at most {} characters",
+    "uniqueItems": "must not hold the same thing twice",
+}
+
+_Path = tuple[str | int, ...]
+
+
+def check(document: Fields, report: Report) -> None:
+    """Report what is wrong with the shape of a file, and take it out of the document."""
+    gate = jsonschema_rs.validator_for(schema_files.read(SCHEMA).decode())
+    if gate.is_valid(document):
+        return
+    refused = [tuple(error.instance_path) for error in gate.iter_errors(document)]
+    unsound: list[_Path] = []
+    for error in _explainer().iter_errors(_part(document, refused)):
+        unsound += _explain(error, document, report)
+    for path in unsound:
+        _discard(document, path)
+
+
+def _part(document: Fields, refused: Iterable[_Path]) -> dict[str, Any]:
+    """Copy the document without the environments, keys and destinations that nothing is wrong with."""
+    wanted = {path[:length] for path in refused for length in range(1, len(path) + 1)}
+
+    def sifted(group: Any, path: _Path) -> Any:  # noqa: ANN401  # the file may hold anything in its place
+        if not isinstance(group, Fields):
+            return group
+        return {name: value for name, value in group.items() if (*path, name) in wanted or not _NAME.fullmatch(name)}
+
+    part: dict[str, Any] = {
+        name: sifted(value, (name,)) if name in _GROUPS else value for name, value in document.items()
+    }
+    environments = part.get("environments")
+    if isinstance(environments, dict):
+        for name, environment in environments.items():
+            if isinstance(environment, Fields) and "keys" in environment:
+                keys = sifted(environment["keys"], ("environments", name, "keys"))
+                environments[name] = {**environment, "keys": keys}
+    return part
+
+
+@functools.cache
+def _explainer() -> Validator:
+    """Give a validator of jsonschema that agrees with the gate."""
+    import json
+
+    from jsonschema import Draft202012Validator, ValidationError, validators
+
+    def pattern(_validator: Validator, wanted: str, instance: object, _schema: object) -> Iterator[ValidationError]:
+        # The schema's `$` is ECMAScript's, the very end; Python's lets a line break follow.
+        if isinstance(instance, str) and not re.search(wanted.replace("$", r"\Z"), instance):
+            yield ValidationError("pattern")
+
+    extend: Callable[[type[Validator], dict[str, object]], type[Validator]] = validators.extend
+    return extend(Draft202012Validator, {"pattern": pattern})(json.loads(schema_files.read(SCHEMA)))
+
+
+def _explain(error: ValidationError, document: Fields, report: Report) -> list[_Path]:
+    """Report one error in the user's words; gives the paths of what is no use because of it."""
+    path: _Path = tuple(error.absolute_path)
+    if "propertyNames" in error.absolute_schema_path:
+        return [_explain_name(str(error.instance), path, document, report)]
+    if error.validator == "additionalProperties":
+        return _explain_unknown(_schema(error)["properties"], path, document, report)
+    if error.validator == "required":
+        return _explain_missing(error, path, document, report)
+    report.error(_value_mark(document, path), f"{label(path)} {_requirement(error)}")
+    return [path]
+
+
+def _explain_name(name: str, path: _Path, document: Fields, report: Report) -> _Path:
+    words = "must match [a-z0-9][a-z0-9._-]* and have at most 63 characters"
+    kind = _GROUPS[str(path[-1])]
+    report.error(_key_mark(document, (*path, name)), f"{kind} '{shown(name)}' {words}{spelling(name)}")
+    return (*path, name)
+
+
+def _explain_unknown(known: Collection[str], path: _Path, document: Fields, report: Report) -> list[_Path]:
+    node = _node(document, path)
+    unsound: list[_Path] = []
+    for name in [name for name in node if name not in known]:
+        meant = closest(name, known)
+        hint = (
+            f" in {label(path)}; known are {', '.join(sorted(known))}"
+            if meant is None
+            else f"; did you mean '{meant}'?"
+        )
+        report.error(node.key_marks[name], f"unknown field '{shown(name)}'{hint}")
+        unsound.append((*path, name))
+        if meant is not None and meant not in node:
+            unsound.append((*path, meant))  # it was said, if badly: nobody shall be told that it is missing
+    return unsound
+
+
+def _explain_missing(error: ValidationError, path: _Path, document: Fields, report: Report) -> list[_Path]:
+    node, schema = _node(document, path), _schema(error)
+    missing = [name for name in schema["required"] if name not in node and name not in node.broken]
+    closed = schema.get("additionalProperties") is False  # so that a misspelt field is an error of its own
+    said = {closest(name, schema["properties"]) for name in node if closed and name not in schema["properties"]}
+    for name in missing:
+        if name not in said:
+            report.error(_key_mark(document, path), f"{name} is missing in {label(path)}")
+    return [path] if missing else []
+
+
+def _requirement(error: ValidationError) -> str:
+    """Say what would be right and what is there."""
+    found = error.instance
+    if error.validator in _BOUNDS:
+        bound = _BOUNDS[error.validator].format(error.validator_value)
+        return bound if isinstance(found, Items) else f"{bound}, not {described(found)}"
+    schema = _schema(error)
+    hint = suggestion(found, schema["enum"]) if "enum" in schema and isinstance(found, str) else ""
+    return f"{schema['errorMessage']}, not {described(found)}{hint}"
+
+
+def _schema(error: ValidationError) -> dict[str, Any]:
+    """Give the part of the schema that an error comes from; jsonschema sets it on every error that it yields."""
+    return cast("dict[str, Any]", error.schema)
+
+
+def _step(value: Value, step: str | int) -> Value:
+    return value[step]  # type: ignore[index]  # a path of the validator fits what it was given
+
+
+def _node(document: Fields, path: _Path) -> Fields:
+    """Give the mapping at a path that leads to one."""
+    return cast("Fields", functools.reduce(_step, path, cast("Value", document)))
+
+
+def _key_mark(document: Fields, path: _Path) -> Mark:
+    """Give the place of the name at the end of a path; of the value where there is no name."""
+    if path and isinstance(path[-1], str):
+        return _node(document, path[:-1]).key_marks[path[-1]]
+    return _value_mark(document, path)
+
+
+def _value_mark(document: Fields, path: _Path) -> Mark:
+    if not path:
+        return document.mark
+    parent = functools.reduce(_step, path[:-1], cast("Value", document))
+    if isinstance(parent, Items):
+        return parent.marks[cast("int", path[-1])]
+    return cast("Fields", parent).value_marks[str(path[-1])]
+
+
+def _discard(document: Fields, path: _Path) -> None:
+    """Take out the value at a path, or the first list on the way, which without an item would say something else."""
+    node: Value | None = document
+    for depth, step in enumerate(path):
+        if not isinstance(node, Fields):  # an earlier error has taken it out
+            return
+        inner = node.get(str(step))
+        if depth == len(path) - 1 or isinstance(inner, Items):
+            node.discard(str(step))
+            return
+        node = inner
