@@ -13,13 +13,9 @@ NOT_YET: Final = frozenset(
     {
         "alerts",
         "credit_budget",
-        "deletion_grace",
         "guardrails",
         "protected",
         "provisioning_key_env",
-        "rotate_every",
-        "rotation_overlap",
-        "verify",
         # types of destinations
         "age",
         "aws-secrets-manager",

@@ -152,13 +152,13 @@ def _removals(
         if address in declared:
             continue
         undeclared += [(address, key) for key in lineage.upcoming]
-        if environment.deletion_grace is None:
+        if not environment.deletion_grace:
             # With a grace period the removal may be undone, and then who still uses the old key must not have lost it.
             undeclared += [(address, key) for key in lineage.rotated_out]
     for address, key in undeclared:
         environment = declaration.environments[address.environment]
         grace = environment.deletion_grace
-        if grace is None:
+        if not grace:
             yield Delete(address, key, DeleteReason.UNDECLARED, environment.source)
         else:
             after = KeyState(gone_name(naming.format(address), now + grace), False, key.credit_limit, key.expires_at)  # noqa: FBT003  # is_enabled, as the fields stand
