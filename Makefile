@@ -20,7 +20,7 @@ LOCK_ARGS ?=
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: help demo dev test format lint types imports workflows schemas unit wheel fmt lock clean python
+.PHONY: help demo dev test format lint types imports workflows schemas unit wheel fmt lock pictures clean python
 
 help: ## list what make can do
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -72,6 +72,9 @@ lock: $(TEST_VENV)/.installed ## pin requirements/ anew from pyproject.toml (LOC
 	$(UV_LOCK) $(LOCK_ARGS) --all-extras --group dev pyproject.toml --output-file requirements/dev.txt
 	$(UV_LOCK) $(LOCK_ARGS) --constraint requirements/dev.txt --all-extras pyproject.toml --output-file requirements/runtime.txt
 	$(UV_LOCK) $(LOCK_ARGS) --constraint requirements/dev.txt --group build --output-file requirements/build.txt
+
+pictures: wheel ## make the pictures and the made parts of the docs anew
+	$(BIN)/python docs/generator/make.py
 
 clean: ## remove what make made, except .venv
 	rm -rf build dist .venv-test-* .coverage .coverage.* .hypothesis .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -1,0 +1,146 @@
+"""Whoever does what the documentation says gets what it says."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from dotenv import dotenv_values
+
+import reconciler
+from reconciler.declaration import load
+from reconciler.errors import ReconcilerError
+from reconciler.simulator import State
+from reconciler.simulator.app import create_app
+from support import pages
+from support.packages import ROOT
+from support.simulation import names, served
+
+BIN = Path(sys.executable).parent
+BASH = shutil.which("bash") or "bash"
+EXAMPLES = [
+    pytest.param(block, id=f"{page.relative_to(ROOT)}-{number}")
+    for page in pages.PAGES
+    for number, block in enumerate(pages.blocks(pages.by_hand(page), "yaml"))
+    if not pages.file_name(block)
+]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    shutil.copy(ROOT / "keys.yaml.example", tmp_path)
+    shutil.copy(ROOT / "keys.yaml.example", tmp_path / "keys.yaml")
+    return tmp_path
+
+
+def surroundings(folder: Path, **variables: str) -> dict[str, str]:
+    """Give an environment with our command in its PATH, an author for git, and nothing of whoever runs the tests."""
+    left = {name: value for name, value in os.environ.items() if not name.startswith(("NAGA_", "GIT_"))}
+    author = {
+        f"GIT_{who}_{what}": "reader@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")
+    }
+    own = {"GIT_CONFIG_GLOBAL": os.devnull, "HOME": str(folder), "PATH": f"{BIN}:{os.environ['PATH']}"}
+    return {**left, **author, **own, **variables}
+
+
+def at_a_terminal(lines: str, answer: str, environment: dict[str, str], folder: Path) -> tuple[int, str]:
+    """Type lines at a terminal, answer the one question that they ask; give the exit code and what was shown."""
+    ours, theirs = os.openpty()
+    with os.fdopen(theirs, "wb") as terminal:
+        os.write(ours, answer.encode())
+        shell = [BASH, "-c", lines]
+        process = subprocess.Popen(shell, cwd=folder, env=environment, stdin=terminal, stdout=terminal, stderr=terminal)
+    shown = bytearray()
+    with suppress(OSError):  # how Linux says that nobody holds the other end any more
+        while chunk := os.read(ours, 65_536):
+            shown += chunk
+    os.close(ours)
+    return process.wait(), shown.decode()
+
+
+@pytest.mark.parametrize("text", EXAMPLES)
+def test_every_example_of_a_file_is_valid(text: str, tmp_path: Path) -> None:
+    (tmp_path / "keys.yaml").write_text(text, "utf-8")
+    assert load(tmp_path / "keys.yaml").naming
+
+
+def test_the_quick_start_leads_to_keys_whose_secrets_have_arrived(folder: Path) -> None:
+    blocks = pages.blocks(pages.read("README.md"), "console")
+    typed = [each.line for block in blocks for each in pages.commands(block)]
+    lines = [line for line in typed if not re.match(r"make |export |python3 -m venv|\S*pip ", line)]
+    assert len(typed) - len(lines) == 6, "what a test cannot type: make demo, make test, venv, pip, and two exports"
+    (folder / "keys.yaml").unlink()
+    with State(folder / "account.db") as state, served(create_app(state)) as address:
+        script = "\n".join(["set -e", "git init --quiet", *lines])
+        reader = surroundings(folder, NAGA_BASE_URL=address, NAGA_PROVISIONING_KEY="a-provisioning-key")
+        code, shown = at_a_terminal(script, "y\n", reader, folder)
+        assert code == 0, shown
+        assert {"production/api", "ci/sandbox"} <= set(names(state))
+        assert state.opens(str(dotenv_values(folder / ".secrets/production.env")["NAGA_API_KEY_API"]))
+    look = [BASH, "-c", "git ls-files && git check-ignore .secrets/production.env"]
+    committed = subprocess.check_output(look, cwd=folder, text=True, env=reader)
+    assert committed.split() == [".gitignore", "keys.yaml", ".secrets/production.env"]
+
+
+@pytest.mark.parametrize("page", [page for page in pages.PAGES if page.name != "README.md"], ids=lambda page: page.name)
+def test_every_command_of_a_page_shows_what_the_page_shows(page: Path, folder: Path) -> None:
+    text = pages.by_hand(page)
+    for block in pages.blocks(text, "yaml"):
+        if name := pages.file_name(block):
+            (folder / name).write_text(block, "utf-8")
+    for block in pages.blocks(text, "console"):
+        for command in pages.commands(block):
+            done = subprocess.run(
+                [BASH, "-c", command.line],
+                cwd=folder,
+                check=False,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                env=surroundings(folder),
+            )
+            assert done.stdout == command.output
+
+
+def test_the_workflow_of_the_readme_is_a_sound_one(tmp_path: Path) -> None:
+    (workflow,) = (block for block in pages.blocks(pages.read("README.md"), "yaml") if "runs-on" in block)
+    file = tmp_path / pages.file_name(workflow)
+    file.parent.mkdir(parents=True)
+    file.write_text(workflow, "utf-8")
+    done = subprocess.run([BIN / "actionlint", file], check=False, stdout=subprocess.PIPE, text=True)
+    assert done.stdout == ""
+    assert done.returncode == 0
+
+
+def test_every_link_leads_somewhere() -> None:
+    others = [ROOT / name for name in ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")]
+    for page in (*pages.PAGES, *others):
+        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text("utf-8")):
+            assert (page.parent / target).exists(), f"{page.relative_to(ROOT)} links to {target}"
+
+
+def exit_codes(kind: type[ReconcilerError] = ReconcilerError) -> set[int]:
+    return {kind.exit_code}.union(*(exit_codes(each) for each in kind.__subclasses__()))
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/commands.md"])
+def test_every_exit_code_is_explained(page: str) -> None:
+    success, pending = 0, 2
+    documented = {int(code) for code in re.findall(r"^\| (\d+) \|", pages.read(page), re.MULTILINE)}
+    assert documented == exit_codes() | {success, pending}
+
+
+def test_every_environment_variable_that_the_program_reads_is_explained() -> None:
+    sources = [file.read_text("utf-8") for file in Path(reconciler.__file__).parent.rglob("*.py")]
+    text = "\n".join(sources)
+    read = set(re.findall(r'environ(?:\.get\(|\[)"(\w+)"', text)) | set(re.findall(r'VARIABLE: Final = "(\w+)"', text))
+    assert "NAGA_PROVISIONING_KEY" in read
+    page = pages.read("docs/commands.md")
+    assert [name for name in sorted(read) if f"`{name}`" not in page] == []
