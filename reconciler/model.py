@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from decimal import Decimal
 from enum import StrEnum
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Final, Generic, Literal, TypedDict, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime, timedelta
-    from decimal import Decimal
 
     from reconciler.diagnostic import Location
     from reconciler.secret import Secret
+
+_Value = TypeVar("_Value")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -60,6 +62,10 @@ class LiveKey:
     is_enabled: bool
     credit_limit: Decimal | None
 
+    def __str__(self) -> str:
+        """Show as messages call it; an id below 0 stands for one that is not known."""
+        return f"key {self.name}" if self.id < 0 else f"key {self.id} ({self.name})"
+
     @property
     def state(self) -> KeyState:
         """The part of the key that can be changed."""
@@ -89,6 +95,37 @@ class CreatedKey:
 
     key: LiveKey
     secret: Secret
+
+
+# --- what is used -----------------------------------------------------------------------------------------------------
+
+LONGEST_DAYS: Final = 30
+"""How far back the service tells what was used, in days."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a key was used for in the last `days` days; `cost` in USD."""
+
+    days: int
+    cost: Decimal
+    requests: int
+
+    def __bool__(self) -> bool:
+        """Tell whether the key was used at all."""
+        return bool(self.requests or self.cost)
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """What the keys of the account were used for in the last `days` days; `by_key` leaves out those that were not."""
+
+    days: int
+    by_key: Mapping[int, Usage]
+
+    def of(self, key_id: int) -> Usage:
+        """Give the usage of a key, zero for one that was not used."""
+        return self.by_key.get(key_id) or Usage(self.days, Decimal(0), 0)
 
 
 # --- what is declared -------------------------------------------------------------------------------------------------
@@ -147,13 +184,45 @@ class DeclaredKey:
 
 
 @dataclass(frozen=True, slots=True)
+class Rule(Generic[_Value]):
+    """What a guardrail allows, and where the file says so.
+
+    `kept` marks one that only the base file has, or has in this strictness: the change that loosens it is still held
+    to it.
+    """
+
+    value: _Value
+    source: Location
+    kept: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Guardrails:
+    """What no plan may do; None is no rule. Money in USD; one that is declared `false` guards nothing and is None too.
+
+    `max_deletions` and `credit_budget` hold for all keys of the account or of the environment together, the others for
+    each key.
+    """
+
+    max_deletions: Rule[int] | None = None
+    protected: Rule[Literal[True]] | None = None
+    protect_active: Rule[timedelta] | None = None
+    credit_budget: Rule[Decimal] | None = None
+    max_credit_limit: Rule[Decimal] | None = None
+    require_limit: Rule[Literal[True]] | None = None
+    max_lifetime: Rule[timedelta] | None = None
+    require_rotation: Rule[Literal[True]] | None = None
+    limit_below_spend: Rule[Literal[True]] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Environment:
     """What an environment says for itself; it outlives its keys."""
 
     name: str
     source: Location
     deletion_grace: timedelta | None = None
-    protected: bool = False
+    guardrails: Guardrails = Guardrails()
 
 
 class Unmanaged(StrEnum):
@@ -175,3 +244,4 @@ class Declaration:
     source: Location
     unmanaged: Unmanaged = Unmanaged.REPORT
     ignore: tuple[str, ...] = field(default=())
+    guardrails: Guardrails = Guardrails()

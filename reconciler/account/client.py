@@ -18,7 +18,7 @@ from reconciler.account.pool import client_pool
 from reconciler.account.retry import RetryPolicy, Timing
 from reconciler.account.sender import Sender
 from reconciler.errors import AmbiguousCreate, UnexpectedAnswer, UsageError
-from reconciler.model import Snapshot
+from reconciler.model import LONGEST_DAYS, Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from reconciler.account.sender import Conclusion
     from reconciler.errors import AccountError
-    from reconciler.model import CreatedKey, KeyPatch, LiveKey, NewKey
+    from reconciler.model import Activity, CreatedKey, KeyPatch, LiveKey, NewKey
     from reconciler.secret import Secret
 
 __all__ = ["DEFAULT_BASE_URL", "Account", "RetryPolicy", "Timeouts", "Timing", "check_base_url", "connect"]
@@ -155,6 +155,18 @@ class Account:
         """Read the balance in USD (`GET /account/balance`)."""
         request = self._request("GET", "/account/balance")
         return _decode(request, self._expect(request, await self._sender.perform(request)), wire.decode_balance)
+
+    async def activity(self, days: int = LONGEST_DAYS) -> Activity:
+        """Read what the keys were used for in the last `days` days, 1 to 30 (`GET /account/activity`).
+
+        The service counts whole days and may answer as of five minutes ago.
+        """
+        if not 1 <= days <= LONGEST_DAYS:
+            msg = f"activity goes back 1 to {LONGEST_DAYS} days, not {days}"
+            raise ValueError(msg)
+        request = self._request("GET", f"/account/activity?days={days}")
+        answer = self._expect(request, await self._sender.perform(request))
+        return _decode(request, answer, lambda body: wire.decode_activity(body, days))
 
     async def try_key(self, secret: Secret) -> bool:
         """Tell whether the service accepts an issued key (`GET /models` with it, which costs nothing)."""

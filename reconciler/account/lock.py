@@ -38,15 +38,23 @@ SHORTEST_PAUSE: Final = 0.2
 LONGEST_PAUSE: Final = 3.0
 
 
+def _untold(_: LiveKey) -> None:
+    """Tell nobody."""
+
+
 @dataclass(frozen=True, slots=True)
 class Lock:
-    """How to lock an account: whom to tell what, and how long to wait for others."""
+    """How to lock an account: whom to tell what, and how long to wait for others.
+
+    `waiting` hears whose lock is waited for, once for each.
+    """
 
     account: Account
     nonce: Callable[[], str]
     mask: Callable[[Secret], None]
     patience: timedelta
     timing: Timing = field(default_factory=Timing)
+    waiting: Callable[[LiveKey], None] = _untold
 
     @contextlib.asynccontextmanager
     async def hold(self, lost: Callable[[], None]) -> AsyncIterator[Snapshot]:
@@ -58,12 +66,12 @@ class Lock:
         lock, snapshot = await self._acquire()
         renewal = asyncio.create_task(self._renew(lock, lost))
         try:
-            await self._sweep(snapshot)
+            await sweep(self.account, snapshot)
             yield snapshot
         finally:
             renewal.cancel()
             await asyncio.wait([renewal])
-            await self._withdraw(lock)
+            await _delete(self.account, lock)
 
     async def _acquire(self) -> tuple[LiveKey, Snapshot]:
         give_up = self.timing.monotonic() + self.patience.total_seconds()
@@ -73,13 +81,13 @@ class Lock:
             lock = await self._post()
             try:
                 snapshot = await self.account.list_keys()
-            except BaseException:
-                await self._withdraw(lock)
+                holders = [key.id for key in snapshot.keys if _holds(key, snapshot.now)]
+                if holders == [lock.id]:
+                    return lock, snapshot
+                await _delete(self.account, lock)
+            except BaseException:  # a cancelled run leaves no lock behind either
+                await _delete(self.account, lock)
                 raise
-            holders = [key.id for key in snapshot.keys if _holds(key, snapshot.now)]
-            if holders == [lock.id]:
-                return lock, snapshot
-            await self._withdraw(lock)
             if self.timing.monotonic() >= give_up:
                 msg = "the account could not be locked: others lock it too, or it does not show the lock; try again"
                 raise LockTimeout(msg)
@@ -100,6 +108,7 @@ class Lock:
         return created.key
 
     async def _wait_for_others(self, give_up: float) -> None:
+        told: set[int] = set()
         while True:
             snapshot = await self.account.list_keys()
             rivals = [key for key in snapshot.keys if _holds(key, snapshot.now)]
@@ -107,6 +116,10 @@ class Lock:
                 return
             if self.timing.monotonic() >= give_up:
                 raise LockTimeout(_held_by(rivals, self.patience))
+            first = _first(rivals)
+            if first.id not in told:
+                told.add(first.id)
+                self.waiting(first)
             await self._pause()
 
     async def _pause(self) -> None:
@@ -131,27 +144,33 @@ class Lock:
             else:
                 end, pause = lease, RENEW_EVERY
 
-    async def _sweep(self, snapshot: Snapshot) -> None:
-        """Delete the locks of runs that died."""
-        for key in snapshot.keys:
-            if is_lock(key.name) and not _holds(key, snapshot.now):
-                await self._withdraw(key)
-
-    async def _withdraw(self, lock: LiveKey) -> None:
-        """Delete a lock; one that cannot be deleted now ends with its lease."""
-        with contextlib.suppress(AccountError):
-            await self.account.delete_key(lock.id)
-
     def _lease(self) -> datetime:
         return (self.account.now() + LEASE).replace(microsecond=0)
+
+
+async def sweep(account: Account, snapshot: Snapshot) -> None:
+    """Delete the locks of runs that died, whether or not one holds the lock: nobody counts on theirs any more."""
+    for key in snapshot.keys:
+        if is_lock(key.name) and not _holds(key, snapshot.now):
+            await _delete(account, key)
+
+
+async def _delete(account: Account, lock: LiveKey) -> None:
+    """Delete a lock; one that cannot be deleted now ends with its lease, and is swept later."""
+    with contextlib.suppress(AccountError):
+        await account.delete_key(lock.id)
 
 
 def _holds(key: LiveKey, now: datetime) -> bool:
     return is_lock(key.name) and (key.expires_at or key.created_at + LEASE) > now
 
 
+def _first(rivals: list[LiveKey]) -> LiveKey:
+    return min(rivals, key=lambda key: (key.created_at, key.id))
+
+
 def _held_by(rivals: list[LiveKey], patience: timedelta) -> str:
-    first = min(rivals, key=lambda key: (key.created_at, key.id))
+    first = _first(rivals)
     since = format_instant(first.created_at)
     return (
         f"another apply is running: key {first.id} ({first.name}) has locked the account since {since}; waited "

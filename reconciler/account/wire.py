@@ -14,7 +14,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Final, NoReturn, assert_never
 
 from reconciler.errors import UnexpectedAnswer
-from reconciler.model import CreatedKey, KeyPatch, LiveKey, NewKey
+from reconciler.model import Activity, CreatedKey, KeyPatch, LiveKey, NewKey, Usage
 from reconciler.secret import Secret
 from reconciler.units import format_instant, format_money, parse_instant
 
@@ -66,13 +66,26 @@ def decode_created(body: bytes) -> CreatedKey:
 
 def decode_balance(body: bytes) -> Decimal:
     """Read the answer to `GET /account/balance`, in USD; raises UnexpectedAnswer."""
-    balance = _object(body).get("balance", _MISSING)
-    if isinstance(balance, str) and _AMOUNT.fullmatch(balance):
-        return Decimal(balance)
-    amount = _amount(balance)
-    if amount is None:
-        _wrong("the answer", "balance", "a decimal amount of USD", balance)
-    return amount
+    return _cost("the answer", "balance", _object(body).get("balance", _MISSING))
+
+
+def decode_activity(body: bytes, days: int) -> Activity:
+    """Read what each key was used for, from the answer to `GET /account/activity`; raises UnexpectedAnswer.
+
+    `days` is what was asked for, and what the answer is about if it says so at all. The sums over all keys, the days
+    and the models are not looked at. Use that belongs to no key any more (`api_key_id` null) is left out.
+    """
+    raw = _object(body)
+    period = raw.get("period_days", days)
+    if type(period) is not int or period != days:
+        _wrong("the answer", "period_days", f"{days}, as asked", period)
+    usages = raw.get("api_key_usage", _MISSING)
+    if not isinstance(usages, list):
+        _wrong("the answer", "api_key_usage", "a list", usages)
+    by_key: dict[int, Usage] = {}
+    for entry in usages:
+        _add_usage(by_key, entry, days)
+    return Activity(days, by_key)
 
 
 def encode_new(new: NewKey) -> bytes:
@@ -161,6 +174,35 @@ def _key(raw: object) -> LiveKey:
         is_enabled=is_enabled,
         credit_limit=amount,
     )
+
+
+def _add_usage(by_key: dict[int, Usage], raw: object, days: int) -> None:
+    if not isinstance(raw, dict):
+        _wrong("the answer", "an entry of api_key_usage", "an object", raw)
+    key_id = raw.get("api_key_id", _MISSING)
+    if key_id is None:
+        return
+    if type(key_id) is not int:
+        _wrong("an entry of api_key_usage", "api_key_id", "an integer", key_id)
+    requests = raw.get("request_count", _MISSING)
+    if type(requests) is not int or requests < 0:
+        _wrong(f"the usage of key {key_id}", "request_count", "a whole number from 0", requests)
+    cost = _cost(f"the usage of key {key_id}", "total_cost", raw.get("total_cost", _MISSING))
+    if cost < 0:
+        _wrong(f"the usage of key {key_id}", "total_cost", "an amount of USD from 0", raw["total_cost"])
+    if earlier := by_key.get(key_id):
+        cost, requests = cost + earlier.cost, requests + earlier.requests
+    by_key[key_id] = Usage(days, cost, requests)
+
+
+def _cost(where: str, field: str, raw: object) -> Decimal:
+    """Read an amount that the service writes as text, or as a number."""
+    if isinstance(raw, str) and _AMOUNT.fullmatch(raw):
+        return Decimal(raw)
+    amount = _amount(raw)
+    if amount is None:
+        _wrong(where, field, "a decimal amount of USD", raw)
+    return amount
 
 
 def _amount(raw: object) -> Decimal | None:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from reconciler.apply.executor import execute
 from reconciler.apply.preflight import preflight
 from reconciler.errors import AccountError, GuardrailRefused
-from reconciler.plan.options import Options
 from reconciler.plan.outcome import ApplyResult
 from reconciler.plan.planner import make_plan
 
@@ -53,5 +52,6 @@ async def apply_plan(
     except AccountError as error:
         return ApplyResult(outcomes, interrupted=False, note=f"the result could not be checked: {error}")
     # As of the plan's own time, and without rotations for age: what became due meanwhile is the next run's work.
-    remaining = make_plan(declaration, replace(snapshot, now=plan.created_at), Options(due=False))
+    options = replace(plan.options, rotate=frozenset(), due=False)
+    remaining = make_plan(declaration, replace(snapshot, now=plan.created_at), options)
     return ApplyResult(outcomes, interrupted=False, remaining=remaining)

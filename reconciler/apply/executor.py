@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING, Any, Final
 
 from reconciler.apply.change import carry_out
@@ -32,27 +33,27 @@ async def execute(
 ) -> tuple[Outcome, ...]:
     """Carry out the actions, `parallelism` at a time; `report` hears of each outcome as it comes.
 
-    A failure stops nothing else but deletions at the same address: what they delete may be the sign by which the next
-    run knows that a change is incomplete. All deletions wait until everything else has been tried. Once `stop` is set
-    nothing new starts, and what is under way has seven seconds to finish. Returns an outcome for each action, in the
-    plan's order.
+    What happens at one address happens in the plan's order, and a failure stops the rest of it, but nothing else: what
+    comes later may be the sign by which the next run knows that a change is incomplete. All deletions wait until
+    everything else has been tried. Once `stop` is set nothing new starts, and what is under way has seven seconds to
+    finish. Returns an outcome for each action, in the plan's order.
     """
     outcomes: dict[int, Outcome] = {}
-    failed: set[Address | None] = set()
+    failed: set[Address] = set()
 
     async def perform(position: int) -> None:
         action = actions[position]
-        if isinstance(action, Delete) and action.address in failed:
+        if action.address in failed:
             outcomes[position] = Outcome(action, Status.NOT_ATTEMPTED, _KEPT)
         else:
             outcomes[position] = await _attempt(action, run)
-            if outcomes[position].status is Status.FAILED and not isinstance(action, Delete):
+            if outcomes[position].status is Status.FAILED and action.address is not None:
                 failed.add(action.address)
         report(outcomes[position])
 
     deletions = [position for position, action in enumerate(actions) if isinstance(action, Delete)]
     others = [position for position, action in enumerate(actions) if not isinstance(action, Delete)]
-    for wave in (others, deletions):
+    for wave in (_by_address(others, actions), _by_address(deletions, actions)):
         queue = iter(wave)
         await _supervise([_work(queue, perform, stop) for _ in wave[:parallelism]], stop)
     return tuple(
@@ -60,11 +61,22 @@ async def execute(
     )
 
 
-async def _work(queue: Iterator[int], perform: Callable[[int], Awaitable[None]], stop: asyncio.Event) -> None:
-    for position in queue:
-        if stop.is_set():
-            return
-        await perform(position)
+def _by_address(positions: Sequence[int], actions: Sequence[Action]) -> list[list[int]]:
+    """Put together what has to happen one after the other; keys without an address have nothing to do with each other."""
+    groups: dict[Address | int, list[int]] = {}
+    for position in positions:
+        groups.setdefault(actions[position].address or position, []).append(position)
+    return list(groups.values())
+
+
+async def _work(
+    queue: Iterator[Sequence[int]], perform: Callable[[int], Awaitable[None]], stop: asyncio.Event
+) -> None:
+    for group in queue:
+        for position in group:
+            if stop.is_set():
+                return
+            await perform(position)
 
 
 async def _supervise(workers: Sequence[Awaitable[None]], stop: asyncio.Event) -> None:
@@ -78,6 +90,10 @@ async def _supervise(workers: Sequence[Awaitable[None]], stop: asyncio.Event) ->
         stopped.cancel()
         cut_off = work.cancel()
         await asyncio.wait([work])
+        if cut_off:
+            # Looked at, or asyncio complains on the terminal that nobody did.
+            with contextlib.suppress(asyncio.CancelledError):
+                work.exception()
     if not cut_off:
         work.result()
 

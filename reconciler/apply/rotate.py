@@ -52,5 +52,6 @@ async def _retire(declared: DeclaredKey, old: LiveKey, overlap: timedelta | None
     try:
         await run.change_key(old.id, asked)
     except RefusedByService as error:
-        if error.status != NOT_FOUND:
+        # Asked a second time: were it there after all, its successor would get the name that it still has.
+        if error.status != NOT_FOUND or await run.account.get_key(old.id) is not None:
             raise

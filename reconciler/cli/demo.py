@@ -26,6 +26,7 @@ destinations:
 
 environments:
   production:
+    deletion_grace: 7d
     deliver: [{to: local, as: "NAGA_API_KEY_{KEY}"}]
     keys:
       api: {credit_limit: 500, description: the public API}
@@ -53,8 +54,9 @@ def command(*, keep: bool) -> int:
     try:
         with chdir(folder):
             code = _tell()
-        _say("With a real account")
-        click.echo(_NEXT)
+        if code == 0:
+            _say("With a real account")
+            click.echo(_NEXT)
         if keep:
             click.echo(f"\nThe demo's files are in {folder}; go on with  cd {folder}")
         return code
@@ -83,7 +85,10 @@ def _tell() -> int:
         ("Someone raises a limit on the dashboard …", _meddle),
         ("… and plan shows the drift (exit code 2: changes pending)", lambda: _run("plan --detailed-exitcode", 2)),
         ("A pull request removes the worker's key", lambda: _write(file, _FIRST.replace(_WORKER, ""))),
-        ("Apply puts the limit back and deletes what is no longer declared", lambda: _run("apply --auto-approve")),
+        ("Apply puts the limit back, and disables the key for its grace period", lambda: _run("apply --auto-approve")),
+        ("That was a mistake: the worker stands still. git revert …", lambda: _write(file, _FIRST)),
+        ("… and apply brings the same key back, with the same secret", lambda: _run("apply --auto-approve")),
+        ("What the worker holds works again, nothing had to be delivered", _try_worker),
         ("Nothing is left to do", lambda: _run("plan --detailed-exitcode")),
     ]
     for title, tell in story:
@@ -143,3 +148,16 @@ def _meddle() -> int:
         state.update_key(keys["production/api"], credit_limit=Decimal(900))
     click.echo("(production/api: $500 → $900, by hand)")
     return 0
+
+
+def _try_worker() -> int:
+    """Use the secret that was delivered at first, as the worker would."""
+    from dotenv import dotenv_values
+
+    from reconciler.simulator.state import State
+
+    secret = dotenv_values(".secrets/production.env")["NAGA_API_KEY_WORKER"]
+    with State(Path(ACCOUNT)) as state:
+        works = state.opens(secret or "")
+    click.echo(f"(the service {'accepts' if works else 'refuses'} it)")
+    return 0 if works else 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import logging
 import os
 import signal
 import sys
@@ -12,19 +11,19 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from reconciler import __version__
-from reconciler.errors import ReconcilerError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-INTERRUPTED: Final = 130
+NAME: Final = "reconciler"
+COMPLETION: Final = "_RECONCILER_COMPLETE"
 
 # Each command lives in a module of its own that is imported only when the command is used.
 COMMANDS: Final = {
     "validate": "Check the file, offline.",
     "plan": "Show what has to change until the account matches the file.",
     "apply": "Change the account until it matches the file.",
-    "simulate": "Serve a simulated account over HTTP.",
+    "simulate": "Serve a simulated NagaAI account over HTTP, until Ctrl-C.",
     "demo": "Tell the whole story on a simulated account, in a temporary folder.",
 }
 
@@ -45,7 +44,7 @@ class _LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args[0] not in COMMANDS:
+        if args[0] not in COMMANDS and not ctx.resilient_parsing:  # that is a shell asking for completions
             import difflib
 
             near = difflib.get_close_matches(args[0], COMMANDS, n=1)
@@ -58,47 +57,61 @@ class _LazyGroup(click.Group):
 
 
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.option("-v", "--verbose", is_flag=True, help="Show unmanaged keys, and each request as it is made.")
+@click.option("-v", "--verbose", is_flag=True, help="Show unmanaged keys, all that was done, and each request.")
 @click.version_option(__version__, message="reconciler %(version)s")
 @click.pass_context
 def cli(context: click.Context, *, verbose: bool) -> None:
     """Keep the API keys of a NagaAI account equal to a reviewed file.
 
-    Exit codes: 0 done · 1 error · 2 changes pending (plan --detailed-exitcode) · 3 refused by a guardrail ·
-    4 the plan is stale · 5 applied in part · 130 interrupted.
+    \b
+    Exit codes:
+      0    done
+      1    error: usage, configuration, network, refused by the service
+      2    changes are pending (only plan --detailed-exitcode)
+      3    refused by a guardrail
+      4    the plan is stale
+      5    applied in part
+      130  interrupted
+
+    \b
+    Example:
+      reconciler demo
     """
+    from reconciler.cli.console import use_color
+
     context.obj = verbose
+    context.color = use_color()
     if verbose:
-        logging.basicConfig(format="%(message)s", stream=sys.stderr)
-        logging.getLogger("reconciler").setLevel(logging.DEBUG)
+        from reconciler.cli.verbose import notes_of_the_log
+
+        context.with_resource(notes_of_the_log())
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and give its exit code; this is the only place where errors become exit codes."""
+    verbose = False
     try:
-        code = cli.main(
-            args=None if arguments is None else list(arguments), prog_name="reconciler", standalone_mode=False
-        )
+        with cli.make_context(NAME, sys.argv[1:] if arguments is None else [*arguments]) as context:
+            verbose = bool(context.params["verbose"])
+            code = cli.invoke(context)
         sys.stdout.flush()
-    except click.ClickException as error:
-        error.show()
-        return 1
-    except ReconcilerError as error:
-        from reconciler.cli.console import show_error
+    except click.exceptions.Exit as ended:
+        return ended.exit_code
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  # whatever it is, it gets a message and a code
+        from reconciler.cli.ending import explain
 
-        show_error(error)
-        return error.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("Interrupted.", err=True)
-        return INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read the output has gone; keep the interpreter from complaining when it flushes at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        return explain(error, verbose=verbose)
     return code if isinstance(code, int) else 0
 
 
 def main() -> None:
     """Enter here from the command line."""
+    from reconciler.cli.console import prepare_streams
+
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    prepare_streams()
+    if COMPLETION in os.environ:
+        from click.shell_completion import shell_complete
+
+        sys.exit(shell_complete(cli, {}, NAME, COMPLETION, os.environ[COMPLETION]))
     sys.exit(run())

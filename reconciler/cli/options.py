@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
     from datetime import timedelta
-
-    from reconciler.model import Address, Declaration
 
 F = TypeVar("F", bound="Callable[..., object]")
 
@@ -59,29 +57,3 @@ def format_option(*choices: str) -> Callable[[F], F]:
         show_default=True,
         help="How to write the result.",
     )
-
-
-def rotate_option(command: F) -> F:
-    """Add `--rotate`."""
-    return click.option(
-        "--rotate",
-        multiple=True,
-        metavar="ADDRESS",
-        help="Rotate this declared key (environment/key) now; can be given several times.",
-    )(command)
-
-
-def declared_addresses(texts: Iterable[str], declaration: Declaration) -> frozenset[Address]:
-    """Find the addresses that an option names; raises UsageError for one that is not declared."""
-    known = {str(key.address): key.address for key in declaration.keys}
-    unknown = [text for text in texts if text not in known]
-    if unknown:
-        from difflib import get_close_matches
-
-        from reconciler.errors import UsageError
-
-        near = get_close_matches(unknown[0], known, n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        msg = f"{unknown[0]} is not declared, an address is environment/key{hint}"
-        raise UsageError(msg)
-    return frozenset(known[text] for text in texts)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
 
-from reconciler.cli.options import declared_addresses, file_option, format_option, rotate_option, simulator_option
+from reconciler.cli.options import format_option
+from reconciler.cli.request import request_options
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from reconciler.model import Declaration
+    from reconciler.cli.request import Asked, Request
     from reconciler.plan.actions import Plan
     from reconciler.plan.options import Options
 
@@ -20,64 +19,115 @@ CHANGES_PENDING: Final = 2
 
 
 @click.command("plan")
-@file_option
-@simulator_option
-@format_option("text", "json")
-@rotate_option
+@request_options
+@format_option("text", "json", "markdown", "github")
+@click.option("--offline", is_flag=True, help="Let --base stand for the account: needs no credential.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Save the plan for `apply FILE`, which then does just this or nothing.",
+)
 @click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 when there are changes.")
 @click.pass_obj
 def command(
     verbose: bool,  # noqa: FBT001  # click hands its object over by position
-    file: Path,
-    simulator: Path | None,
+    asked: Asked,
     output_format: str,
-    rotate: tuple[str, ...],
+    out: Path | None,
     *,
+    offline: bool,
     detailed_exitcode: bool,
 ) -> int:
     """Show what has to change until the account matches the file.
 
-    Reads the account and changes nothing. Exits with 3 when a finding would make apply refuse.
+    Reads the account and changes nothing. Exits with 3 when a finding would make apply refuse, with 2 when there are
+    changes and --detailed-exitcode is given.
 
     \b
     Examples:
       reconciler plan
       reconciler plan --simulator sim.db
-      reconciler plan --format json --detailed-exitcode
+      reconciler plan --base git:origin/main --format markdown
+      reconciler plan --base git:origin/main --offline
+      reconciler plan -e production --out plan.json --detailed-exitcode
       reconciler plan --rotate production/api
     """
-    from reconciler.declaration import load
-    from reconciler.errors import GuardrailRefused
-    from reconciler.plan.options import Options
+    from reconciler.cli import interrupt
+    from reconciler.cli.console import show
+    from reconciler.cli.request import annotated, make_request
+    from reconciler.errors import GuardrailRefused, UsageError
 
-    declaration = load(file)
-    options = Options(declared_addresses(rotate, declaration))
-    plan = asyncio.run(plan_once(declaration, options, simulator))
-    click.echo(format_plan(plan, output_format, verbose=verbose), nl=False)
+    if offline and (asked.base is None or out):
+        msg = (
+            "--offline needs --base, which then stands for the account"
+            if out is None
+            else ("--offline makes no plan that can be applied, so --out does not go with it")
+        )
+        raise UsageError(msg)
+    with annotated(output_format):
+        request = make_request(asked)
+    if offline:
+        plan = plan_offline(request)
+    else:
+        from reconciler.cli.reading import read_plan
+
+        plan, _ = interrupt.run(read_plan(request))
+    if out:
+        save(plan, request.options, out)
+    show(format_plan(plan, output_format, request.options, verbose=verbose))
     if plan.errors:
         return GuardrailRefused.exit_code
     return CHANGES_PENDING if detailed_exitcode and plan.actions else 0
 
 
-def format_plan(plan: Plan, output_format: str, *, verbose: bool) -> str:
+def format_plan(plan: Plan, output_format: str, options: Options, *, verbose: bool) -> str:
     """Write a plan in one of the formats."""
-    if output_format == "json":
-        from reconciler.plan.digest import digest
-        from reconciler.render.document import plan_document, to_json
+    match output_format:
+        case "json":
+            return _json(plan, options)
+        case "markdown":
+            from reconciler.plan.digest import digest
+            from reconciler.render import markdown
 
-        return to_json(plan_document(plan, digest(plan)))
-    from reconciler.cli.console import use_color, width
-    from reconciler.render.text import render_plan
+            return markdown.render_plan(plan, digest=digest(plan))
+        case "github":
+            from reconciler.render import github
 
-    return render_plan(plan, color=use_color(), verbose=verbose, width=width())
+            return github.render_plan(plan)
+        case _:
+            from reconciler.cli.console import use_color, width
+            from reconciler.render.text import render_plan
+
+            return render_plan(plan, color=use_color(), verbose=verbose, width=width())
 
 
-async def plan_once(declaration: Declaration, options: Options, simulator: Path | None) -> Plan:
-    """Connect, read the account once and plan."""
-    from reconciler.cli.wiring import check_clock, open_account
+def _json(plan: Plan, options: Options) -> str:
+    from reconciler.plan.digest import digest
+    from reconciler.plan.planfile import options_document
+    from reconciler.render.document import plan_document, to_json
+
+    return to_json({**plan_document(plan, digest(plan)), "options": options_document(options)})
+
+
+def plan_offline(request: Request) -> Plan:
+    """Plan against the base instead of the account."""
+    from datetime import UTC, datetime
+
+    from reconciler.plan.base import snapshot_of
+    from reconciler.plan.facts import Facts
     from reconciler.plan.planner import make_plan
 
-    async with open_account(simulator) as account:
-        snapshot = await account.list_keys()
-        check_clock(account)
-    return make_plan(declaration, snapshot, options)
+    assert request.base is not None  # noqa: S101  # the command has seen to it
+    snapshot = snapshot_of(request.base, datetime.now(UTC))
+    return make_plan(request.declaration, snapshot, request.options, Facts(base=request.base, offline=True))
+
+
+def save(plan: Plan, options: Options, file: Path) -> None:
+    """Save a plan, readable for this user only: it holds no secret, but names and money."""
+    import os
+
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+        os.fchmod(descriptor, 0o600)  # also one that was there before
+        stream.write(_json(plan, options))

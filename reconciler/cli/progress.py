@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 
 import click
 
 from reconciler.cli.console import note
+from reconciler.plan.outcome import Status
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -16,18 +19,22 @@ if TYPE_CHECKING:
 
 
 class Progress:
-    """Hears of each outcome as it comes and shows it on stderr."""
+    """Keeps each outcome as it comes and shows it on stderr; never fails, even when nobody reads that any more."""
 
     def __init__(self, total: int) -> None:
         """Take the number of outcomes to come."""
+        self.outcomes: list[Outcome] = []
         self._total = total
-        self._seen = 0
-        self._bar = click.progressbar(length=total, label="Applying", file=sys.stderr) if sys.stderr.isatty() else None
+        watched = total and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+        self._bar = (
+            click.progressbar(length=total, label="Applying", show_pos=True, file=sys.stderr) if watched else None
+        )
 
     def __enter__(self) -> Self:
         """Show the empty bar."""
         if self._bar:
-            self._bar.__enter__()
+            with suppress(OSError):
+                self._bar.__enter__()
         return self
 
     def __exit__(
@@ -35,15 +42,31 @@ class Progress:
     ) -> None:
         """Leave the bar as it stands."""
         if self._bar:
-            self._bar.__exit__(kind, error, trace)
+            with suppress(OSError):
+                self._bar.__exit__(kind, error, trace)
+
+    @property
+    def complete(self) -> bool:
+        """Whether there is an outcome of everything."""
+        return len(self.outcomes) >= self._total
 
     def report(self, outcome: Outcome) -> None:
-        """Show one outcome."""
-        self._seen += 1
+        """Keep and show one outcome."""
+        self.outcomes.append(outcome)
         if self._bar:
-            self._bar.update(1)
-            return
-        action = outcome.action
-        what = action.live.name if action.address is None else action.address
-        ending = f": {outcome.message}" if outcome.message else ""
-        note(f"[{self._seen}/{self._total}] {action.kind} {what} {outcome.status}{ending}")
+            with suppress(OSError):
+                self._bar.update(1)
+        else:
+            note(f"[{len(self.outcomes)}/{self._total}] {_in_words(outcome)}")
+
+    def say(self, message: str) -> None:
+        """Say something in between."""
+        note(message, start="\n" if self._bar else "")
+
+
+def _in_words(outcome: Outcome) -> str:
+    action = outcome.action
+    what = action.live.name if action.address is None else action.address
+    made = f" (id {outcome.key_id})" if outcome.status is Status.DONE and outcome.key_id is not None else ""
+    ending = f": {outcome.message}" if outcome.message else ""
+    return f"{action.kind} {what} {outcome.status.replace('_', ' ')}{made}{ending}"

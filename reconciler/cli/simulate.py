@@ -44,7 +44,13 @@ They ask for no credential, and any bearer may manage the account: stay on loopb
 def command(
     *, host: str, port: int, path: str, specs: Sequence[str], usage: bool, seed: int, keys: Sequence[str]
 ) -> None:
-    """Serve a simulated NagaAI account over HTTP, until Ctrl-C."""
+    """Serve a simulated NagaAI account over HTTP, until Ctrl-C.
+
+    \b
+    Examples:
+      reconciler simulate --port 8080 --state sim.db
+      reconciler simulate --usage --fault "POST /v1/account/keys lose=after times=1"
+    """
     require_extra()
     from reconciler.simulator.app import create_app
     from reconciler.simulator.serve import Server

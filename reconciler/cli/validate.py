@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from reconciler.cli.options import file_option
+from reconciler.cli.options import file_option, format_option
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -14,19 +14,26 @@ if TYPE_CHECKING:
 
 @click.command("validate")
 @file_option
-def command(file: Path) -> None:
+@format_option("text", "github")
+def command(file: Path, output_format: str) -> None:
     """Check the file, offline.
 
     Every error comes at once, with its file, line and column. Needs no credential and touches no account.
 
-    \b
-    Example:
-      reconciler validate -f keys.yaml
-    """
-    from reconciler.declaration import load
+    With --format github the errors are annotations at their place in the pull request as well.
 
-    declaration = load(file)
+    \b
+    Examples:
+      reconciler validate -f keys.yaml
+      reconciler validate --format github
+    """
+    from reconciler.cli.console import show
+    from reconciler.cli.request import annotated
+    from reconciler.declaration import load
+    from reconciler.render.escape import terminal
+
+    with annotated(output_format):
+        declaration = load(file)
     keys, environments = len(declaration.keys), len(declaration.environments)
-    click.echo(
-        f"{file} is valid: {keys} key{'s' * (keys != 1)} in {environments} environment{'s' * (environments != 1)}."
-    )
+    counts = f"{keys} key{'s' * (keys != 1)} in {environments} environment{'s' * (environments != 1)}"
+    show(f"{terminal(str(file))} is valid: {counts}.\n")

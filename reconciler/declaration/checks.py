@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from reconciler.declaration.destinations import place
+from reconciler.declaration.destinations import file_of, place
 from reconciler.declaration.nodes import Fields, Items
 from reconciler.declaration.templates import ambiguities
 from reconciler.declaration.wording import shown
@@ -64,14 +64,15 @@ def check_keys(keys: Sequence[Resolved], report: Report) -> None:
 
 
 def _check_deliveries(keys: Sequence[Resolved], report: Report) -> None:
-    taken: dict[tuple[object, str], list[tuple[DeclaredKey, Delivery]]] = {}
+    taken: dict[object, list[tuple[DeclaredKey, Delivery]]] = {}
     places: dict[int, object] = {}  # by id(): keys share targets, and hashing one takes longer than all the rest
     for key, _ in keys:
         for delivery in key.deliver:
             target = delivery.target
             if id(target) not in places:
                 places[id(target)] = place(target)
-            taken.setdefault((places[id(target)], delivery.name), []).append((key, delivery))
+            claim = file_of(delivery) or (places[id(target)], delivery.name)
+            taken.setdefault(claim, []).append((key, delivery))
     for takers in taken.values():
         if len(takers) > 1:
             _report_collision(takers, report)

@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 import os.path
-import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, cast
 
 from reconciler.declaration import not_yet
+from reconciler.declaration.kinds import kind_of
 from reconciler.declaration.nodes import Fields, Items, location
 from reconciler.declaration.templates import Template, parse_template
 from reconciler.declaration.wording import shown, suggestion
 from reconciler.model import Delivery, Target
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
     from pathlib import Path
 
     from reconciler.declaration.nodes import Mark, Report, Value
     from reconciler.diagnostic import Location
     from reconciler.model import Setting
 
-_PATHS: Final = {"dotenv": frozenset({"path"})}
 _PER_KEY: Final = frozenset({"key", "KEY", "live_name"})
-_VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+_NAME: Final = "name"
 
 _Pattern = Template | bool | int | tuple[Template, ...]
 
@@ -58,7 +57,7 @@ class Destination:
         if not isinstance(pattern, Template):
             return pattern
         text = pattern.fill(values)
-        return str(self.folder / text) if name in _PATHS.get(self.type, ()) else text
+        return str(self.folder / text) if name in kind_of(self.type).paths else text
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,15 +72,23 @@ class Drop:
     def delivery(self, values: Mapping[str, str]) -> Delivery:
         """Fill the templates in; raises ValueError, in words that follow `as`, for a name that can't be."""
         name = self.name.fill(values)
-        if self.destination.type == "dotenv" and not _VARIABLE.fullmatch(name):
-            msg = f"must come out as a variable name (letters, digits and _, no digit first), not '{shown(name)}'"
+        kind = kind_of(self.destination.type)
+        if not kind.names.fullmatch(name):
+            msg = f"must come out as {kind.words}, not '{shown(name)}'"
             raise ValueError(msg)
         return Delivery(self.destination.target(values), name, self.source)
 
 
+def file_of(delivery: Delivery) -> str | None:
+    """Give the file that a secret is alone in, None where a place holds many of them."""
+    if delivery.target.type != "age":
+        return None
+    return _absolute(str(dict(delivery.target.settings)["path"]).replace(f"{{{_NAME}}}", delivery.name))
+
+
 def place(target: Target) -> tuple[object, ...]:
     """Give what two targets have in common that are one place, whatever the file calls them."""
-    paths = _PATHS.get(target.type, frozenset())
+    paths = kind_of(target.type).paths
     return (
         target.type,
         *((name, _absolute(str(value)) if name in paths else value) for name, value in target.settings),
@@ -108,9 +115,11 @@ def read_destinations(
 def _read_destination(name: str, node: Fields, folder: Path, report: Report) -> Destination | None:
     settings: list[tuple[str, _Pattern]] = []
     fields: set[str] = set()
-    for setting in sorted(node.keys() - {"type"}):
+    kind = kind_of(str(node.get("type")))
+    values: dict[str, Value] = {**kind.defaults, **node}
+    for setting in sorted((values.keys() - {"type"}) - node.broken):
         try:
-            pattern = _pattern(node[setting])
+            pattern = _pattern(values[setting], (_NAME,) if setting in kind.named else ())
         except ValueError as error:
             report.error(node.value_marks[setting], f"{shown(setting)} {error}")
             node.discard(setting)
@@ -123,10 +132,10 @@ def _read_destination(name: str, node: Fields, folder: Path, report: Report) -> 
     return Destination(name, str(node["type"]), tuple(settings), folder, not fields.isdisjoint(_PER_KEY))
 
 
-def _pattern(value: Value) -> _Pattern:
+def _pattern(value: Value, kept: Collection[str]) -> _Pattern:
     if isinstance(value, Items):
-        return tuple(parse_template(str(text)) for text in value)
-    return parse_template(value) if isinstance(value, str) else cast("bool | int", value)
+        return tuple(parse_template(str(text), kept=kept) for text in value)
+    return parse_template(value, kept=kept) if isinstance(value, str) else cast("bool | int", value)
 
 
 def read_deliver(items: Items, destinations: Mapping[str, Destination | None], report: Report) -> tuple[Drop, ...]:

@@ -75,7 +75,8 @@ def _read_period(text: str) -> timedelta:
     return period
 
 
-def _read_money(amount: int | Decimal) -> Decimal:
+def read_money(amount: int | Decimal) -> Decimal:
+    """Read USD of the file; raises ValueError, in words that follow the field's name."""
     if isinstance(amount, int):
         return Decimal(amount)
     if amount != amount.quantize(_SMALLEST):
@@ -96,7 +97,7 @@ def _read_instant(text: str) -> datetime:
 # The schema has seen to the types of what arrives here.
 _PLAIN: Final = frozenset({"is_enabled", "description", "team", "protected", "verify", "id"})
 _READERS: Final[dict[str, Callable[[Any], object]]] = {
-    "credit_limit": _read_money,
+    "credit_limit": read_money,
     "expires_at": _read_instant,
     "rotate_every": _read_period,
     "rotation_overlap": read_duration,

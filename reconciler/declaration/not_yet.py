@@ -12,16 +12,9 @@ if TYPE_CHECKING:
 NOT_YET: Final = frozenset(
     {
         "alerts",
-        "credit_budget",
-        "guardrails",
-        "protected",
         "provisioning_key_env",
         # types of destinations
-        "age",
-        "aws-secrets-manager",
-        "exec",
         "github-actions",
-        "vault",
     }
 )
 """Fields and types of destinations that are checked and then refused; silence would look like a promise."""

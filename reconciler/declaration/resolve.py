@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
-from reconciler.declaration import checks, not_yet
+from reconciler.declaration import checks, guardrails, not_yet
 from reconciler.declaration.destinations import read_destinations
 from reconciler.declaration.fields import KeyFields, read_duration, read_fields
 from reconciler.declaration.nodes import Fields, location
@@ -69,6 +69,7 @@ def resolve(root: Fields, folders: Mapping[str, Path], unready: frozenset[str], 
         source=location(root.mark),
         unmanaged=Unmanaged(cast("str", root.get("unmanaged", Unmanaged.REPORT))),
         ignore=tuple(cast("Sequence[str]", root.get("ignore", ()))),
+        guardrails=guardrails.read_account(root, report),
     )
 
 
@@ -100,7 +101,7 @@ def _read_environment(name: str, environments: Fields, context: _Context) -> Env
             grace = read_duration(str(node["deletion_grace"]))
         except ValueError as error:
             context.report.error(node.value_marks["deletion_grace"], f"deletion_grace {error}")
-    return Environment(name, location(mark), grace, protected=bool(node.get("protected", False)))
+    return Environment(name, location(mark), grace, guardrails.read_environment(node, context.report))
 
 
 def _read_keys(name: str, environment: Fields, outer: KeyFields, context: _Context) -> Iterator[checks.Resolved]:

@@ -97,7 +97,7 @@ def _explain(error: ValidationError, document: Fields, report: Report) -> list[_
         return [_explain_name(str(error.instance), path, document, report)]
     if error.validator == "additionalProperties":
         return _explain_unknown(_schema(error)["properties"], path, document, report)
-    if error.validator == "required":
+    if error.validator in {"required", "anyOf"}:
         return _explain_missing(error, path, document, report)
     report.error(_value_mark(document, path), f"{label(path)} {_requirement(error)}")
     return [path]
@@ -129,12 +129,15 @@ def _explain_unknown(known: Collection[str], path: _Path, document: Fields, repo
 
 def _explain_missing(error: ValidationError, path: _Path, document: Fields, report: Report) -> list[_Path]:
     node, schema = _node(document, path), _schema(error)
-    missing = [name for name in schema["required"] if name not in node and name not in node.broken]
+    wanted = [[name] for name in schema["required"]]
+    if error.validator == "anyOf":  # of which the schema has no others than one of fields that stand for each other
+        wanted = [[name for choice in schema["anyOf"] for name in choice["required"]]]
+    missing = [names for names in wanted if node.broken.isdisjoint(names) and node.keys().isdisjoint(names)]
     closed = schema.get("additionalProperties") is False  # so that a misspelt field is an error of its own
     said = {closest(name, schema["properties"]) for name in node if closed and name not in schema["properties"]}
-    for name in missing:
-        if name not in said:
-            report.error(_key_mark(document, path), f"{name} is missing in {label(path)}")
+    for names in missing:
+        if said.isdisjoint(names):
+            report.error(_key_mark(document, path), f"{' or '.join(names)} is missing in {label(path)}")
     return [path] if missing else []
 
 

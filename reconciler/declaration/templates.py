@@ -35,19 +35,28 @@ class Template:
         return self.percent_format % values
 
 
-def parse_template(text: str, known: Collection[str] = FIELDS) -> Template:
-    """Read a template; raises ValueError, in words that follow the field's name, for braces that name nothing known."""
+def parse_template(text: str, known: Collection[str] = FIELDS, kept: Collection[str] = ()) -> Template:
+    """Read a template; raises ValueError, in words that follow the field's name, for braces that name nothing known.
+
+    Fields to be `kept` are let through as they are, for somebody else to fill in.
+    """
     if _CONTROL.search(text):
         msg = "must not hold line breaks or other control characters"
         raise ValueError(msg)
     fields: list[str] = []
     for match in _BRACES.finditer(text):
+        if match[1] in kept:
+            continue
         if match[1] not in known:
-            choice = ", ".join(f"{{{field}}}" for field in known)
+            choice = ", ".join(f"{{{field}}}" for field in (*known, *kept))
             msg = f"must hold no other braces than {choice}; '{shown(match[0])}' is none of them"
             raise ValueError(msg)
         fields.append(match[1])
-    return Template(tuple(fields), _BRACES.sub(r"%(\1)s", text.replace("%", "%%")))
+
+    def opened(match: re.Match[str]) -> str:
+        return match[0] if match[1] in kept else f"%({match[1]})s"
+
+    return Template(tuple(fields), _BRACES.sub(opened, text.replace("%", "%%")))
 
 
 def address_values(address: Address, live_name: str) -> dict[str, str]:

@@ -5,15 +5,19 @@ the entry point is the `type` of keys.yaml, its object is called with the Target
 created once per target and run, and many keys share it at the same time; connections and whatever else costs something
 belong into `preflight` and `deliver`, not into the creation. Credentials come from each system's usual place, never
 from the target's settings.
+
+A destination may do more than it must: one that can tell whose secrets it holds is Describing too, one that keeps
+something open is Closing too. Both are found by their method, there is nothing to inherit from.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
 
     from reconciler.model import Address
     from reconciler.secret import Secret
@@ -27,6 +31,14 @@ class Consignment:
     key_id: int
     name: str
     secret: Secret
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What a destination knows about a secret that it holds: of which key, and since when (UTC); None is unknown."""
+
+    key_id: int | None
+    since: datetime | None
 
 
 class Destination(Protocol):
@@ -48,7 +60,31 @@ class Destination(Protocol):
         Cancelled, it leaves the secret either there or not, and the destination as usable as before.
 
         Raises:
-            DestinationError: nothing of this secret is there, unless the message says so; neither the error nor what
-                it was raised from holds the secret.
+            DestinationError: nothing of this secret is there, unless the error is `uncertain`; neither the error nor
+                what it was raised from holds the secret.
         """
+        ...
+
+
+@runtime_checkable
+class Describing(Protocol):
+    """A destination that can tell whose secrets it holds."""
+
+    async def describe(self, names: Sequence[str]) -> Mapping[str, Held]:
+        """Say which of these names hold a secret, and of which key; reads no secret and writes nothing.
+
+        A name that holds none is left out.
+
+        Raises:
+            DestinationError: it cannot be found out.
+        """
+        ...
+
+
+@runtime_checkable
+class Closing(Protocol):
+    """A destination that keeps something open while it is in use."""
+
+    async def aclose(self) -> None:
+        """Let go of connections and the like; called once at the end of a run, also of one that was interrupted."""
         ...

@@ -7,10 +7,10 @@ wait and are then written together, so that a thousand keys do not mean a thousa
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from typing import TYPE_CHECKING
 
 from reconciler.destinations import envfile, files
+from reconciler.destinations.wording import one_line, repeated
 from reconciler.errors import DestinationError
 from reconciler.secret import Secret
 
@@ -47,7 +47,7 @@ class Dotenv:
         """Check the names, and that the file can be read and replaced; see `Destination`."""
         problems = await asyncio.to_thread(lambda: list(self._problems(names)))
         if problems:
-            raise DestinationError(_one_line(f"{self._path}: {'; '.join(problems)}"))
+            raise DestinationError(one_line(f"{self._path}: {'; '.join(problems)}"))
 
     async def deliver(self, consignment: Consignment) -> None:
         """Set the variable to the secret and return when it is on the disk; see `Destination`."""
@@ -57,7 +57,7 @@ class Dotenv:
             problem = await asyncio.shield(self._group())
         if problem is not None:
             # Raised here, from nothing: the frames that saw the text of the file are no part of the traceback.
-            raise DestinationError(_one_line(f"{consignment.name} was not written to {self._path}: {problem}"))
+            raise DestinationError(one_line(f"{consignment.name} was not written to {self._path}: {problem}"))
 
     def _enlist(self, consignment: Consignment) -> str | None:
         quoted = envfile.quote(consignment.secret.reveal())
@@ -101,22 +101,16 @@ class Dotenv:
         return document if content == written else envfile.parse(content)
 
     def _problems(self, names: Sequence[str]) -> Iterator[str]:
-        for name, count in sorted(Counter(names).items()):
+        for name in sorted(set(names)):
             if not envfile.is_name(name):
                 yield f"{name!r} is no name for a variable (letters, digits and _, no digit first)"
-            if count > 1:
-                yield f"{count} keys would be delivered as {name}"
+        yield from repeated(names)
         path = files.resolve(self._path)
         try:
             yield from files.obstacles(path)
             envfile.parse(files.peek(path) or b"")
         except (OSError, envfile.Unreadable) as error:
             yield _reason(error)
-
-
-def _one_line(message: str) -> str:
-    """Escape what would break the line: a path or a name may hold any character."""
-    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in message)
 
 
 def _reason(error: OSError | envfile.Unreadable) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Final
 
+from reconciler.destinations.base import Closing
 from reconciler.errors import DestinationError
 
 if TYPE_CHECKING:
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
     from reconciler.model import Target
 
 GROUP: Final = "reconciler.destinations"
+EXEC: Final = "exec"
 
 _EXTRAS: Final = {"age": "age", "github-actions": "github", "aws-secrets-manager": "aws", "vault": "vault"}
 """The extra of our own distribution that brings what a type needs; other types come from other packages."""
@@ -21,20 +24,37 @@ _EXTRAS: Final = {"age": "age", "github-actions": "github", "aws-secrets-manager
 class Registry:
     """The destinations of one run: equal targets share one instance."""
 
-    def __init__(self) -> None:
-        """Begin with none open; a type is looked up when the first target asks for it."""
+    def __init__(self, *, allow_exec: bool = False) -> None:
+        """Begin with none open; a type is looked up when the first target asks for it.
+
+        `allow_exec` is the user's word that commands of the file may run; nothing in the file itself can give it.
+        """
+        self._allow_exec = allow_exec
         self._opened: dict[Target, Destination] = {}
 
     def open(self, target: Target) -> Destination:
         """Give the destination of a target.
 
         Raises:
-            DestinationError: no installed package offers the type, it cannot be loaded, or it refuses the settings.
+            DestinationError: no installed package offers the type, it cannot be loaded, it refuses the settings, or
+                it would run a command and nobody has allowed that.
         """
+        if target.type == EXEC and not self._allow_exec:
+            msg = "it runs a command of keys.yaml, which is done only with --allow-exec"
+            raise DestinationError(msg)
         destination = self._opened.get(target)
         if destination is None:
             destination = self._opened[target] = _create(target)
         return destination
+
+    async def aclose(self) -> None:
+        """Close every destination that keeps something open.
+
+        What cannot be closed cleanly is left to the end of the process: the secrets have been delivered or not before.
+        """
+        closing = [each for each in self._opened.values() if isinstance(each, Closing)]
+        self._opened.clear()
+        await asyncio.gather(*(each.aclose() for each in closing), return_exceptions=True)
 
 
 def _create(target: Target) -> Destination:
@@ -66,15 +86,13 @@ def _find(kind: str) -> Callable[[Target], Destination]:
 
 def _unknown(kind: str, known: list[str]) -> str:
     found = f"no installed package offers the destination type {kind!r} (there are: {', '.join(known) or 'none'})"
-    return f"{found}{_install(kind, otherwise='; correct the type, or install the package that offers it')}"
+    return f"{found}; correct the type, or install the package that offers it"
 
 
 def _broken(kind: str, error: Exception) -> str:
     cause = " ".join(f"{type(error).__name__}: {error}".split())
-    found = f"the destination type {kind!r} cannot be used ({cause})"
-    return f"{found}{_install(kind, otherwise='; reinstall or repair the package that offers it')}"
-
-
-def _install(kind: str, *, otherwise: str) -> str:
     extra = _EXTRAS.get(kind)
-    return otherwise if extra is None else f"; install it: pip install 'naga-reconciler[{extra}]'"
+    remedy = "reinstall or repair the package that offers it"
+    if extra is not None:
+        remedy = f"install it: pip install 'naga-reconciler[{extra}]'"
+    return f"the destination type {kind!r} cannot be used ({cause}); {remedy}"

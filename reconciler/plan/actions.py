@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, ClassVar
 
 from reconciler.diagnostic import Severity
+from reconciler.plan.options import AS_THE_FILE_SAYS
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime, timedelta
     from decimal import Decimal
 
     from reconciler.diagnostic import Location
-    from reconciler.model import Address, DeclaredKey, KeyState, LiveKey
+    from reconciler.model import Address, DeclaredKey, KeyState, LiveKey, Usage
+    from reconciler.plan.options import Options
 
 
 class ActionKind(StrEnum):
@@ -126,6 +129,19 @@ class Finish:
         return self.declared.address
 
 
+class DeleteReason(StrEnum):
+    """Why a live key has to go."""
+
+    UNDECLARED = "no longer declared"
+    REMOVED = "removed by this change"
+    LIVE_ONLY = "not declared, and not in the base file either: live only"
+    OVERLAP_OVER = "rotated out, its overlap is over"
+    GRACE_OVER = "retired, its grace period is over"
+    WORKS_AGAIN = "retired, and yet it works"
+    LEASE_EXPIRED = "left by an interrupted run, its lease has run out"
+    UNMANAGED = "not managed, and the declaration says to delete such keys"
+
+
 @dataclass(frozen=True, slots=True)
 class Retire:
     """Disable a key that is no longer declared; it can be restored until `grace` is over."""
@@ -137,6 +153,7 @@ class Retire:
     fields: tuple[Field, ...]
     grace: timedelta
     source: Location
+    reason: DeleteReason = DeleteReason.UNDECLARED
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,16 +170,6 @@ class Restore:
     def address(self) -> Address:
         """The address that gets its key back."""
         return self.declared.address
-
-
-class DeleteReason(StrEnum):
-    """Why a live key has to go."""
-
-    UNDECLARED = "no longer declared"
-    OVERLAP_OVER = "rotated out, its overlap is over"
-    GRACE_OVER = "retired, its grace period is over"
-    LEASE_EXPIRED = "left by an interrupted run, its lease has run out"
-    UNMANAGED = "not managed, and the declaration says to delete such keys"
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +211,11 @@ class Credit:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What has to be done, in order of environment, key and live key."""
+    """What has to be done, in order of environment, key and live key.
+
+    `usage` tells by its id how much a live key that is changed was used lately; where it was not read, it is empty.
+    `options` are the wishes that it was made with.
+    """
 
     created_at: datetime
     actions: tuple[Action, ...]
@@ -212,6 +223,8 @@ class Plan:
     credit: Credit
     unchanged: int
     unmanaged: tuple[LiveKey, ...]
+    usage: Mapping[int, Usage] = field(default_factory=dict)
+    options: Options = AS_THE_FILE_SAYS
 
     @property
     def errors(self) -> tuple[Finding, ...]:

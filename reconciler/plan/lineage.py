@@ -10,7 +10,7 @@ from reconciler.plan.actions import DeleteReason
 from reconciler.plan.names import Role
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
 
     from reconciler.model import Address, LiveKey
@@ -44,7 +44,18 @@ class Lineage:
 
         A destination may hold the secret of the pending key then, and nobody can read the live key's secret again.
         """
-        return any((key.created_at, key.id) > (live.created_at, live.id) for key in self.pending)
+        return any(_is_newer(key, live) for key in self.pending)
+
+    def superfluous(self, lasting: Sequence[LiveKey]) -> Iterable[tuple[DeleteReason, LiveKey]]:
+        """Give what has to go, if these keys of the address stay or may come back with the secrets that they have.
+
+        A pending key is the sign that the rotation of an older one was interrupted, and must not be forgotten before
+        that is. One that lost its expiry is no such sign: it would work for ever.
+        """
+        for reason, key in self.outdated:
+            is_sign = key in self.pending and key.expires_at is not None
+            if not (is_sign and any(_is_newer(key, older) for older in lasting)):
+                yield reason, key
 
     def restorable(self, key_id: int | None) -> LiveKey | None:
         """Give the retired key to bring back: the one with this id, else the one that was retired last."""
@@ -63,6 +74,10 @@ def trace(engine: Iterable[tuple[ParsedName, LiveKey]], now: datetime) -> dict[A
 def lease_end(key: LiveKey) -> datetime:
     """Say when a pending key may be removed: at its expiry, or a lease after its creation if that was taken away."""
     return key.expires_at or key.created_at + LEASE
+
+
+def _is_newer(key: LiveKey, other: LiveKey) -> bool:
+    return (key.created_at, key.id) > (other.created_at, other.id)
 
 
 def _place(parsed: ParsedName, key: LiveKey, lineage: Lineage, now: datetime) -> None:

@@ -130,7 +130,7 @@ def _adopt(seekers: Iterable[DeclaredKey], found: dict[Address, LiveKey], matchi
             matching.live[wanted.address] = live
             continue
         others = ", ".join(str(a) for a in sorted(found) if found[a].id == live.id and a != wanted.address)
-        message = f"key {live.id} ({live.name}) is also claimed by {others}; say in one place only where it belongs"
+        message = f"{live} is also claimed by {others}; say in one place only where it belongs"
         matching.findings.append(_finding("ambiguous-key", wanted, message))
         matching.unclear.add(wanted.address)
 

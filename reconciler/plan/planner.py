@@ -17,14 +17,13 @@ owned by no declared environment    unmanaged: report | ignore | error | delete
 
 from __future__ import annotations
 
-import re
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
-from fnmatch import translate
 from typing import TYPE_CHECKING, Final
 
 from reconciler.diagnostic import Severity
-from reconciler.model import KeyState, Unmanaged
+from reconciler.model import Unmanaged
 from reconciler.plan.actions import (
     Action,
     Change,
@@ -43,51 +42,74 @@ from reconciler.plan.actions import (
     RotateReason,
     Update,
 )
+from reconciler.plan.base import explained, without_unknown_ids
 from reconciler.plan.diff import changed_fields
+from reconciler.plan.draft import Draft
+from reconciler.plan.facts import NOTHING_READ, Facts
 from reconciler.plan.lineage import Lineage, trace
 from reconciler.plan.match import duplicates, match
-from reconciler.plan.names import Naming, gone_name
-from reconciler.plan.options import AS_THE_FILE_SAYS, Options
+from reconciler.plan.options import AS_THE_FILE_SAYS, Options, matcher
+from reconciler.plan.removals import removals
+from reconciler.plan.review import review
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from datetime import datetime
 
-    from reconciler.model import Address, Declaration, DeclaredKey, LiveKey, Snapshot
+    from reconciler.model import Address, Declaration, DeclaredKey, LiveKey, Snapshot, Usage
     from reconciler.plan.match import Matching
 
 DEFAULT_OVERLAP: Final = timedelta(hours=24)
 _NO_LINEAGE: Final = Lineage()
 
 
-def make_plan(declaration: Declaration, snapshot: Snapshot, options: Options = AS_THE_FILE_SAYS) -> Plan:
-    """Work out what has to be done; the same inputs, in whatever order, give the same plan."""
-    now = snapshot.now
+def make_plan(
+    declaration: Declaration,
+    snapshot: Snapshot,
+    options: Options = AS_THE_FILE_SAYS,
+    facts: Facts = NOTHING_READ,
+) -> Plan:
+    """Work out what has to be done, and judge it; the same inputs, in whatever order, give the same plan.
+
+    Of `facts`, nothing changes what is done: they say what speaks against it, and what a reviewer wants to know.
+    """
+    unknown: list[Finding] = []
+    if facts.offline:
+        declaration, unknown = without_unknown_ids(declaration, snapshot)
+    now, covers = snapshot.now, options.selector()
     matching = match(declaration, snapshot)
     lineages = trace(matching.engine, now)
     matching.findings.extend(_rival_successors(declaration, lineages, matching))
     converging = [
         _converge(key, matching, lineages.get(key.address, _NO_LINEAGE), options, now)
         for key in declaration.keys
-        if key.address not in matching.unclear
+        if key.address not in matching.unclear and covers(key.address)
     ]
     changes = [change for change in converging if change]
-    foreign = _unmanaged(declaration, matching)
-    findings = [*matching.findings]
+    going = removals(declaration, matching, lineages, {change.address: change for change in changes}, now)
+    deletions = _deletions(declaration, matching, going, options, facts)
+    draft = Draft(
+        declaration=declaration,
+        actions=tuple(sorted([*changes, *deletions], key=_order)),
+        live=matching.live,
+        foreign=tuple(matching.foreign),
+        credit=_credit(declaration, matching, covers, facts.balance),
+        options=options,
+        facts=facts,
+        now=now,
+    )
+    findings = [*unknown, *_mismatches(declaration, matching, options), *review(draft)]
     for change in changes:
         findings += _doubts(change, now)
-    actions: list[Action] = [*changes, *_removals(declaration, matching, lineages, now)]
-    if declaration.unmanaged is Unmanaged.DELETE:
-        actions += [Delete(None, key, DeleteReason.UNMANAGED, declaration.source) for key in foreign]
-    if declaration.unmanaged is Unmanaged.ERROR:
-        findings += [_unmanaged_error(declaration, key) for key in foreign]
     return Plan(
         created_at=now,
-        actions=tuple(sorted(actions, key=_order)),
-        findings=tuple(sorted(findings, key=_finding_order)),
-        credit=_credit(declaration, matching),
+        actions=draft.actions,
+        findings=tuple(sorted(dict.fromkeys(findings), key=_finding_order)),
+        credit=draft.credit,
         unchanged=converging.count(None),
-        unmanaged=tuple(foreign),
+        unmanaged=tuple(_unmanaged(declaration, matching)),
+        usage=_usage(draft),
+        options=options,
     )
 
 
@@ -109,12 +131,10 @@ def _converge(
     overlap = (wanted.rotation_overlap or DEFAULT_OVERLAP) if options.overlap else None
     if lineage.upcoming:
         successor = lineage.upcoming[0]
-        return Finish(wanted, successor, live, after, changed_fields(successor.state, after), overlap)
+        old = live or lineage.restorable(wanted.id)
+        return Finish(wanted, successor, old, after, changed_fields(successor.state, after), overlap)
     if live is None:
-        retired = None if wanted.address in options.rotate else lineage.restorable(wanted.id)
-        if retired:
-            return Restore(wanted, retired, after, changed_fields(retired.state, after))
-        return Create(wanted)
+        return _revive(wanted, lineage, options, overlap, now)
     fields = changed_fields(live.state, after)
     reason = _rotation(wanted, live, lineage, options, now)
     if reason:
@@ -122,6 +142,21 @@ def _converge(
     if Field.NAME in fields:
         return Rename(wanted, live, after, fields)
     return Update(wanted, live, after, fields) if fields else None
+
+
+def _revive(
+    wanted: DeclaredKey, lineage: Lineage, options: Options, overlap: timedelta | None, now: datetime
+) -> Restore | Rotate | Create:
+    """Bring a retired key back, unless its secret is not what the destinations hold or should hold."""
+    retired = lineage.restorable(wanted.id)
+    if retired is None:
+        return Create(wanted)
+    fields = changed_fields(retired.state, wanted.state)
+    # One that is due comes back first, so that who still has its secret can go on for the overlap.
+    reason = _rotation(wanted, retired, lineage, replace(options, due=False), now)
+    if reason:
+        return Rotate(wanted, retired, fields, overlap, reason)
+    return Restore(wanted, retired, wanted.state, fields)
 
 
 def _rotation(
@@ -139,37 +174,36 @@ def _rotation(
     return None
 
 
-def _removals(
-    declaration: Declaration, matching: Matching, lineages: Mapping[Address, Lineage], now: datetime
-) -> Iterable[Retire | Delete]:
-    naming = Naming(declaration.naming, declaration.environments)
-    declared = {key.address for key in declaration.keys}
-    undeclared = [*matching.undeclared]
-    for address, lineage in lineages.items():
-        environment = declaration.environments[address.environment]
-        for reason, key in lineage.outdated:
-            yield Delete(address, key, reason, environment.source)
-        if address in declared:
-            continue
-        undeclared += [(address, key) for key in lineage.upcoming]
-        if not environment.deletion_grace:
-            # With a grace period the removal may be undone, and then who still uses the old key must not have lost it.
-            undeclared += [(address, key) for key in lineage.rotated_out]
-    for address, key in undeclared:
-        environment = declaration.environments[address.environment]
-        grace = environment.deletion_grace
-        if not grace:
-            yield Delete(address, key, DeleteReason.UNDECLARED, environment.source)
-        else:
-            after = KeyState(gone_name(naming.format(address), now + grace), False, key.credit_limit, key.expires_at)  # noqa: FBT003  # is_enabled, as the fields stand
-            yield Retire(address, key, after, changed_fields(key.state, after), grace, environment.source)
+def _deletions(
+    declaration: Declaration,
+    matching: Matching,
+    going: Iterable[Retire | Delete],
+    options: Options,
+    facts: Facts,
+) -> Iterable[Action]:
+    """Give what goes of all that the run is about, and say why."""
+    covers = options.selector()
+    if facts.base is not None:
+        going = explained(going, facts.base)
+    yield from (removal for removal in going if removal.address is not None and covers(removal.address))
+    if declaration.unmanaged is Unmanaged.DELETE and not options.selective:
+        for key in _unmanaged(declaration, matching):
+            yield Delete(None, key, DeleteReason.UNMANAGED, declaration.source)
+
+
+def _mismatches(declaration: Declaration, matching: Matching, options: Options) -> Iterable[Finding]:
+    """Give what is wrong with the live keys that the run is about; no guardrail's lifting makes it right."""
+    covers = options.selector()
+    yield from (finding for finding in matching.findings if finding.address is not None and covers(finding.address))
+    if declaration.unmanaged is Unmanaged.ERROR and not options.selective:
+        yield from (_unmanaged_error(declaration, key) for key in _unmanaged(declaration, matching))
 
 
 def _unmanaged(declaration: Declaration, matching: Matching) -> list[LiveKey]:
     if declaration.unmanaged is Unmanaged.IGNORE:
         return []
-    ignored = re.compile("|".join(translate(glob) for glob in declaration.ignore) or "(?!)")
-    return sorted((key for key in matching.foreign if not ignored.match(key.name)), key=lambda key: (key.name, key.id))
+    ignored = matcher(declaration.ignore)
+    return sorted((key for key in matching.foreign if not ignored(key.name)), key=lambda key: (key.name, key.id))
 
 
 def _doubts(action: Change, now: datetime) -> Iterable[Finding]:
@@ -193,20 +227,31 @@ def _doubts(action: Change, now: datetime) -> Iterable[Finding]:
 
 
 def _unmanaged_error(declaration: Declaration, key: LiveKey) -> Finding:
-    message = f"key {key.id} ({key.name}) is not declared; declare it, add its name to `ignore`, or delete it"
+    message = f"{key} is not declared; declare it, add its name to `ignore`, or delete it"
     return Finding("unmanaged", Severity.ERROR, message, source=declaration.source)
 
 
-def _credit(declaration: Declaration, matching: Matching) -> Credit:
-    before = [key.credit_limit for key in matching.live.values()]
-    before += [key.credit_limit for _, key in matching.undeclared]
-    after = [key.credit_limit for key in declaration.keys]
+def _credit(
+    declaration: Declaration, matching: Matching, covers: Callable[[Address], bool], balance: Decimal | None
+) -> Credit:
+    before = [(address, key.credit_limit) for address, key in (*matching.live.items(), *matching.undeclared)]
+    # What the run is not about stays as it is.
+    after = [limit for address, limit in before if not covers(address)]
+    after += [key.credit_limit for key in declaration.keys if covers(key.address)]
+    limits = [limit for _, limit in before]
     return Credit(
-        limits_before=sum((limit for limit in before if limit is not None), Decimal(0)),
+        limits_before=sum((limit for limit in limits if limit is not None), Decimal(0)),
         limits_after=sum((limit for limit in after if limit is not None), Decimal(0)),
-        unlimited_before=before.count(None),
+        unlimited_before=limits.count(None),
         unlimited_after=after.count(None),
+        balance=balance,
     )
+
+
+def _usage(draft: Draft) -> dict[int, Usage]:
+    """Say how much the keys that change were used lately, where that is known."""
+    keys = [action.live.id for action in draft.actions if not isinstance(action, Create)]
+    return {key_id: usage for key_id in keys if (usage := draft.facts.usage(key_id)) is not None}
 
 
 def _order(action: Action) -> tuple[bool, str, str, str, int]:

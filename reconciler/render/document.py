@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from decimal import Decimal
 
     from reconciler.diagnostic import Location
-    from reconciler.model import KeyState
+    from reconciler.model import KeyState, Usage
     from reconciler.plan.actions import Action, Credit, Field, Finding, Plan
     from reconciler.plan.outcome import ApplyResult, Outcome
 
@@ -32,7 +32,7 @@ def plan_document(plan: Plan, digest: str) -> dict[str, object]:
         "created_at": format_instant(plan.created_at),
         "summary": _plan_summary(plan),
         "credit": _credit(plan.credit),
-        "changes": [_change(action) for action in plan.actions],
+        "changes": [_change(action, plan.usage) for action in plan.actions],
         "findings": [_finding(finding) for finding in plan.findings],
     }
 
@@ -52,7 +52,8 @@ def result_document(result: ApplyResult) -> dict[str, object]:
 def to_json(document: Mapping[str, object]) -> str:
     """Write a document in ASCII, a field a line and every element of a list on its own line, so that it diffs well."""
     fields = (f"  {json.dumps(name)}: {_field(value)}" for name, value in document.items())
-    return "{\n" + ",\n".join(fields) + "\n}\n"
+    # A build log obeys `##[command]` wherever it stands; in JSON a # can be written so that it doesn't.
+    return ("{\n" + ",\n".join(fields) + "\n}\n").replace("##[", "#\\u0023[")
 
 
 def _field(value: object) -> str:
@@ -77,16 +78,17 @@ def _credit(credit: Credit) -> dict[str, object]:
     }
 
 
-def _change(action: Action) -> dict[str, object]:
+def _change(action: Action, usage: Mapping[int, Usage]) -> dict[str, object]:
     before, after, fields = _states(action)
+    key_id = _live_id(action)
     return {
         "action": action.kind.value,
         "address": None if action.address is None else str(action.address),
-        "key_id": _live_id(action),
+        "key_id": key_id,
         "before": _state(before),
         "after": _state(after),
         "fields": [field.value for field in fields],
-        "spend": None,
+        "spend": None if key_id is None else _spend(usage.get(key_id)),
         "source": _source(words.source(action)),
     }
 
@@ -106,7 +108,7 @@ def _states(action: Action) -> tuple[KeyState | None, KeyState | None, Sequence[
 
 
 def _live_id(action: Action) -> int | None:
-    return None if isinstance(action, Create) else action.live.id
+    return None if isinstance(action, Create) or action.live.id < 0 else action.live.id
 
 
 def _state(state: KeyState | None) -> dict[str, object] | None:
@@ -118,6 +120,12 @@ def _state(state: KeyState | None) -> dict[str, object] | None:
         "credit_limit": _money(state.credit_limit),
         "expires_at": _instant(state.expires_at),
     }
+
+
+def _spend(usage: Usage | None) -> dict[str, object] | None:
+    if usage is None:
+        return None
+    return {"days": usage.days, "cost": format_money(usage.cost), "requests": usage.requests}
 
 
 def _finding(finding: Finding) -> dict[str, object]:

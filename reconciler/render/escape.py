@@ -1,4 +1,4 @@
-"""What comes from the account or a file is data: nothing in it may act on a terminal or on a build log.
+"""What comes from the account or a file is data: nothing in it may act on a terminal, a build log or a page.
 
 Escaping keeps different texts different, so that a reviewer who sees two names alike can trust that they are alike.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from itertools import groupby
 from typing import Final
 
 # Other, and separators: controls, formats (bidi, zero width, tags), lone surrogates, private use, unassigned code
@@ -23,6 +24,13 @@ _COMMAND: Final = re.compile(r"(?<!\S)(?=::)|(?<=##)(?=\[)")
 
 _PLAIN_WORD: Final = re.compile(r"""[^\s"',;()→]+""")
 _NEEDS_CARE: Final = re.compile(r"[^ -~]|\\|::|##\[")
+
+# A word, a number or an arrow that no Markdown renderer makes anything of: no mention, reference, link, emoji, formula;
+# and no seven hexadecimal digits in a row, which may be a commit. What stands in quotes counts as one piece.
+_PIECE: Final = re.compile(r'"(?:[^"\\]|\\.)*"\S*|\S+')
+_PLAIN_PIECE: Final = re.compile(r"\(?(?:(?![0-9A-Fa-f]{7})[A-Za-z]+(?:'[a-z]+)?|\d{1,6}|→)[,.;:?)]*")
+_ENDED: Final = re.compile(r"(.*\w)([,.;:])")
+_TICKS: Final = re.compile("`+")
 
 
 def terminal(text: str) -> str:
@@ -42,6 +50,49 @@ def terminal_name(name: str) -> str:
     if _PLAIN_WORD.fullmatch(shown):
         return shown
     return '"' + shown.replace('"', '\\"') + '"'
+
+
+def markdown(text: str) -> str:
+    """Make a sentence safe on one line of Markdown: what is not a plain word or number stands as code.
+
+    In code nothing is a link, an image, a mention, a reference or HTML, neither by the rules of Markdown nor by what a
+    forge adds to them. Runs of spaces count as one.
+    """
+    pieces = groupby(_PIECE.findall(terminal(text)), key=lambda piece: _PLAIN_PIECE.fullmatch(piece) is not None)
+    return " ".join(" ".join(group) if plain else _coded(" ".join(group)) for plain, group in pieces)
+
+
+def markdown_name(name: str) -> str:
+    """Show a name as `terminal_name` does, as code."""
+    return markdown_code(terminal_name(name))
+
+
+def markdown_code(shown: str) -> str:
+    """Set text that is safe for a terminal, and not blank, as code in a cell of a table.
+
+    A pipe would end the cell, even in code. The start of an HTML comment is broken up because programs find the
+    comment that they keep up to date by such a marker, without parsing what they search.
+    """
+    text = shown.replace("|", "\\|").replace("<!--", "<\\!--")
+    fence = "`" * (1 + max((len(run) for run in _TICKS.findall(text)), default=0))
+    gap = " " if text.startswith("`") or text.endswith("`") else ""
+    return f"{fence}{gap}{text}{gap}{fence}"
+
+
+def workflow_data(text: str) -> str:
+    """Encode text that is safe for a terminal, or lines of it, as the message of a GitHub workflow command."""
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def workflow_property(text: str) -> str:
+    """Encode text that is safe for a terminal as the value of a property of a GitHub workflow command."""
+    return workflow_data(text).replace(":", "%3A").replace(",", "%2C")
+
+
+def _coded(pieces: str) -> str:
+    """Set pieces of a sentence as code, without the mark that ends them."""
+    ended = _ENDED.fullmatch(pieces)
+    return markdown_code(ended[1]) + ended[2] if ended else markdown_code(pieces)
 
 
 def _is_seen(character: str) -> bool:

@@ -17,11 +17,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from reconciler.diagnostic import Location
-    from reconciler.model import LiveKey
+    from reconciler.model import LiveKey, Usage
     from reconciler.plan.actions import Action, Finding, Plan
     from reconciler.plan.outcome import ApplyResult, Outcome
 
 _DELETIONS_NAMED: Final = 5
+_SHOW: Final = words.Show(terminal_name)
 _SEVERITIES: Final = {
     Severity.ERROR: ("✗", Ink.ALARM),
     Severity.WARNING: ("!", Ink.YELLOW),
@@ -41,7 +42,7 @@ def render_plan(plan: Plan, *, color: bool, verbose: bool = False, width: int | 
     `verbose` lists the unmanaged keys too; `width` is the columns to wrap at, None for a log that never wraps.
     """
     pen = Pen(color=color)
-    blocks = [*_sections(_changes(plan.actions, pen), pen, width)]
+    blocks = [*_sections(_changes(plan, pen), pen, width)]
     if plan.findings:
         blocks += _sections({pen(Ink.BOLD, "Findings"): _findings(plan.findings)}, pen, width)
     if verbose and plan.unmanaged:
@@ -50,11 +51,16 @@ def render_plan(plan: Plan, *, color: bool, verbose: bool = False, width: int | 
     return _joined(blocks)
 
 
-def render_result(result: ApplyResult, *, color: bool) -> str:
-    """Show what an apply did, what was not attempted, what failed and why, and how the account compares now."""
+def render_result(result: ApplyResult, *, color: bool, verbose: bool = True) -> str:
+    """Show what an apply did, what was not attempted, what failed and why, and how the account compares now.
+
+    Without `verbose`, what was done and has nothing to say for itself is counted only: the plan has listed it.
+    """
     pen = Pen(color=color)
     groups: dict[str, list[Entry]] = {pen(ink, title): [] for title, ink in _STATUSES.values()}
     for outcome in result.outcomes:
+        if not verbose and outcome.status is Status.DONE and outcome.message is None:
+            continue
         title, ink = _STATUSES[outcome.status]
         groups[pen(ink, title)].append(_outcome_entry(outcome))
     return _joined([*_sections(groups, pen, None), [*_result_summary(result, pen)]])
@@ -75,37 +81,35 @@ def _sections(groups: Mapping[str, list[Entry]], pen: Pen, width: int | None) ->
 # --- a plan -----------------------------------------------------------------------------------------------------------
 
 
-def _changes(actions: tuple[Action, ...], pen: Pen) -> dict[str, list[Entry]]:
+def _changes(plan: Plan, pen: Pen) -> dict[str, list[Entry]]:
     groups: dict[str, list[Entry]] = {}
-    for action in actions:
+    for action in plan.actions:
         group = "not managed" if action.address is None else terminal_name(action.address.environment)
-        groups.setdefault(pen(Ink.BOLD, group), []).append(_change_entry(action))
+        groups.setdefault(pen(Ink.BOLD, group), []).append(_change_entry(action, plan.usage))
     return groups
 
 
-def _change_entry(action: Action) -> Entry:
+def _change_entry(action: Action, usage: Mapping[int, Usage]) -> Entry:
     mark, word, ink = _look(action)
     name = terminal_name(words.subject(action))
-    lines = words.details(action, terminal_name)
+    lines = (*words.details(action, _SHOW), words.used(action, usage, _SHOW))
     return Entry(mark, word, name, ink, lines, _place(words.source(action)), loud=isinstance(action, Delete))
 
 
 def _look(action: Action) -> tuple[str, str, Ink]:
+    return words.SYMBOLS[action.kind], words.word(action.kind), _ink(action)
+
+
+def _ink(action: Action) -> Ink:
     match action:
-        case Create():
-            return "+", action.kind.value, Ink.GREEN
+        case Create() | Restore():
+            return Ink.GREEN
         case Update():
-            return "~", action.kind.value, Ink.YELLOW
-        case Rename():
-            return "→", action.kind.value, Ink.CYAN
-        case Rotate() | Finish():
-            return "±", action.kind.value, Ink.CYAN
-        case Restore():
-            return "+", action.kind.value, Ink.GREEN
-        case Retire():
-            return "-", action.kind.value, Ink.ALARM
-        case Delete():
-            return "-", action.kind.value.upper(), Ink.ALARM
+            return Ink.YELLOW
+        case Rename() | Rotate() | Finish():
+            return Ink.CYAN
+        case Retire() | Delete():
+            return Ink.ALARM
         case _:
             assert_never(action)
 
@@ -124,28 +128,29 @@ def _finding_entry(finding: Finding) -> Entry:
 
 
 def _unmanaged(keys: tuple[LiveKey, ...]) -> list[Entry]:
-    return [Entry("·", "id", str(key.id), Ink.DIM, (terminal_name(key.name),)) for key in keys]
+    # An id below 0 belongs to no live key: a file stands for the account.
+    return [
+        Entry("·", "id", "unknown" if key.id < 0 else str(key.id), Ink.DIM, (terminal_name(key.name),)) for key in keys
+    ]
 
 
 def _plan_summary(plan: Plan, pen: Pen, width: int | None) -> Iterator[str]:
-    errors = sum(finding.severity is Severity.ERROR for finding in plan.findings)
+    errors = len(plan.errors)
     rest = words.standing(plan)
     if plan.actions:
-        yield f"{pen(Ink.BOLD, 'Plan:')} {_pending(plan, pen)}{'; ' if rest else ''}{rest}."
+        yield f"{pen(Ink.BOLD, 'Plan:')} {_pending(plan.actions, pen)}{'; ' if rest else ''}{rest}."
         yield f"{pen(Ink.BOLD, 'Limits:')} {words.limits(plan.credit)}"
     elif errors:
         yield f"{pen(Ink.BOLD, 'Nothing is planned')} until the errors are resolved{'; ' if rest else ''}{rest}."
     else:
-        keys = words.plural(plan.unchanged, "key")
-        unmanaged = f", {len(plan.unmanaged):,} unmanaged" if plan.unmanaged else ""
-        yield f"{pen(Ink.GREEN, 'No changes.')} The account matches the declaration: {keys}{unmanaged}."
+        yield f"{pen(Ink.GREEN, 'No changes.')} {words.matching(plan)}"
     yield from _deletions(plan.actions, pen, width)
     if errors:
-        yield pen(Ink.ALARM, f"This plan cannot be applied: {words.plural(errors, 'error')}.")
+        yield pen(Ink.ALARM, words.refusal(errors))
 
 
-def _pending(plan: Plan, pen: Pen) -> str:
-    counts = Counter(action.kind for action in plan.actions)
+def _pending(actions: Iterable[Action], pen: Pen) -> str:
+    counts = Counter(action.kind for action in actions)
     return ", ".join(
         pen(Ink.ALARM if kind is ActionKind.DELETE else Ink.PLAIN, text) for kind, text in words.pending(counts)
     )
@@ -155,17 +160,12 @@ def _deletions(actions: tuple[Action, ...], pen: Pen, width: int | None) -> Iter
     doomed = [action for action in actions if isinstance(action, Delete)]
     if not doomed:
         return
-    names = [_full_name(action) for action in doomed[:_DELETIONS_NAMED]]
+    names = [terminal_name(words.full_name(action)) for action in doomed[:_DELETIONS_NAMED]]
     if len(doomed) > _DELETIONS_NAMED:
         names.append(f"and {len(doomed) - _DELETIONS_NAMED:,} more")
-    whose = "its users lose" if len(doomed) == 1 else "their users lose"
-    text = f"Deletes {words.plural(len(doomed), 'key')} for good, {whose} access at once: {', '.join(names)}."
+    text = f"{words.deletion(len(doomed))}: {', '.join(names)}."
     for line in wrapped(text, width):
         yield pen(Ink.ALARM, line)
-
-
-def _full_name(action: Action) -> str:
-    return terminal_name(words.subject(action) if action.address is None else str(action.address))
 
 
 def _place(location: Location | None) -> str:
@@ -179,31 +179,22 @@ def _outcome_entry(outcome: Outcome) -> Entry:
     mark, word, ink = _look(outcome.action)
     message = () if outcome.message is None else (terminal(outcome.message),)
     made = () if outcome.key_id is None or outcome.status is not Status.DONE else (f"id {outcome.key_id}",)
-    return Entry(mark, word, _full_name(outcome.action), ink, (*made, *message))
+    return Entry(mark, word, terminal_name(words.full_name(outcome.action)), ink, (*made, *message))
 
 
 def _result_summary(result: ApplyResult, pen: Pen) -> Iterator[str]:
-    done = result.count(Status.DONE)
-    total = words.plural(len(result.outcomes), "change")
-    if not result.outcomes:
-        yield "Nothing to apply."
-    elif done == len(result.outcomes):
-        yield pen(Ink.GREEN, f"Applied {total}.")
-    else:
-        failed, left = result.count(Status.FAILED), result.count(Status.NOT_ATTEMPTED)
-        counts = ((failed, "failed"), (left, "not attempted"))
-        text = ", ".join(f"{count:,} {word}" for count, word in counts if count)
-        yield pen(Ink.ALARM if failed else Ink.YELLOW, f"Applied {done:,} of {total}: {text}.")
+    yield pen(_result_ink(result), f"{words.applied(result)}.")
     if result.interrupted:
-        yield pen(Ink.YELLOW, "The run was interrupted; the next apply goes on from here.")
-    yield _comparison(result, pen)
+        yield pen(Ink.YELLOW, words.INTERRUPTED)
+    comparison = words.comparison(result, lambda actions: _pending(actions, pen))
+    yield pen(Ink.GREEN if result.in_sync else Ink.PLAIN, comparison)
     if result.note is not None:
         yield f"Note: {terminal(result.note)}"
 
 
-def _comparison(result: ApplyResult, pen: Pen) -> str:
-    if result.remaining is None:
-        return "The account was not read again: run `reconciler plan` to see whether it matches the declaration."
-    if result.in_sync:
-        return pen(Ink.GREEN, "The account matches the declaration.")
-    return f"The account does not match the declaration yet: {_pending(result.remaining, pen)}."
+def _result_ink(result: ApplyResult) -> Ink:
+    if result.count(Status.FAILED):
+        return Ink.ALARM
+    if result.count(Status.NOT_ATTEMPTED):
+        return Ink.YELLOW
+    return Ink.GREEN if result.outcomes else Ink.PLAIN

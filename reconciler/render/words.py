@@ -1,35 +1,57 @@
 """How values are put into words, the same in every format meant for people.
 
-Names are handed to `show`, which escapes and quotes them for the format at hand; everything else in here is our own.
+Names and values are handed to a `Show`, which sets them off for the format at hand; everything else in here is our own.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, assert_never
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, assert_never
 
+from reconciler.plan import phrases
 from reconciler.plan.actions import ActionKind, Create, Delete, Field, Finish, Rename, Restore, Retire, Rotate, Update
-from reconciler.units import format_duration, format_instant, format_money
+from reconciler.plan.outcome import Status
+from reconciler.units import format_duration, format_instant
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from datetime import datetime, timedelta
-    from decimal import Decimal
 
     from reconciler.diagnostic import Location
-    from reconciler.model import Delivery, KeyState, LiveKey
+    from reconciler.model import Delivery, KeyState, LiveKey, Usage
     from reconciler.plan.actions import Action, Credit, Plan
+    from reconciler.plan.outcome import ApplyResult
+
+# The signs people know from other tools: + comes, ~ changes, - goes, ± is replaced, → moves.
+SYMBOLS: Final = {
+    ActionKind.CREATE: "+",
+    ActionKind.UPDATE: "~",
+    ActionKind.RENAME: "→",
+    ActionKind.ROTATE: "±",
+    ActionKind.FINISH: "±",
+    ActionKind.RETIRE: "-",
+    ActionKind.RESTORE: "+",
+    ActionKind.DELETE: "-",
+}
+
+INTERRUPTED: Final = "The run was interrupted; the next apply goes on from here."
 
 
-def dollars(amount: Decimal) -> str:
-    """Write USD as people read it: `$1,500`, `$12.50`, `$0.000125`, `-$3`."""
-    whole, point, fraction = format_money(abs(amount)).partition(".")
-    sign = "-" if amount < 0 else ""
-    return f"{sign}${int(whole):,}{point}{fraction.ljust(2, '0') if point else ''}"
+@dataclass(frozen=True, slots=True)
+class Show:
+    """How a format sets off what stands in a sentence of ours.
+
+    `name` escapes and quotes a text from outside; `value` is for amounts, instants and the like, which are harmless.
+    """
+
+    name: Callable[[str], str]
+    value: Callable[[str], str] = str
 
 
-def limit(amount: Decimal | None) -> str:
-    """Write a credit limit in USD; None is no limit."""
-    return "no limit" if amount is None else dollars(amount)
+dollars = phrases.dollars
+limit = phrases.show_limit
+plural = phrases.plural
 
 
 def expiry(instant: datetime | None) -> str:
@@ -37,14 +59,19 @@ def expiry(instant: datetime | None) -> str:
     return "never" if instant is None else format_instant(instant)
 
 
-def plural(count: int, noun: str) -> str:
-    """Count a noun that takes an s: `1 key`, `2,000 keys`."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
-
-
 def subject(action: Action) -> str:
     """Give the raw name that an action is listed under: the key within its environment, else the live name."""
     return action.live.name if action.address is None else action.address.key
+
+
+def full_name(action: Action) -> str:
+    """Give the raw name that an action goes by on its own: the address, else the live name."""
+    return action.live.name if action.address is None else str(action.address)
+
+
+def word(kind: ActionKind) -> str:
+    """Name an action; the one that cannot be undone is loud."""
+    return kind.value.upper() if kind is ActionKind.DELETE else kind.value
 
 
 def source(action: Action) -> Location | None:
@@ -52,33 +79,63 @@ def source(action: Action) -> Location | None:
     return action.source if isinstance(action, Delete | Retire) else action.declared.source
 
 
-def details(action: Action, show: Callable[[str], str]) -> tuple[str, ...]:
+def details(action: Action, show: Show) -> tuple[str, ...]:
     """Say what an action does, a line each; the first line is the one that matters most."""
+    return (*essentials(action, show), *particulars(action, show))
+
+
+def essentials(action: Action, show: Show) -> tuple[str, ...]:
+    """Say what changes, a line each."""
     match action:
         case Create(declared=key):
-            return (", ".join(_traits(key.state)), *_deliveries(key.deliver, show))
+            return (", ".join(_traits(key.state, show)),)
         case Update() | Rename():
             return _changes(action.fields, action.live, action.after, show)
         case Rotate(declared=key, live=live):
-            changes = _changes(action.fields, live, key.state, show)
-            return (action.reason.value, _overlap(action.overlap), *changes, *_deliveries(key.deliver, show))
+            return (
+                action.reason.value,
+                _overlap(action.overlap, show),
+                *_changes(action.fields, live, key.state, show),
+            )
         case Finish(old=old):
             first = "an interrupted rotation: the new key is delivered and takes over"
-            return (first, *([_overlap(action.overlap)] if old else []))
-        case Retire(grace=grace):
-            return ("no longer declared", f"disabled now, can be restored for {format_duration(grace)}, then deleted")
+            return (first, *([_overlap(action.overlap, show)] if old else []))
+        case Retire(grace=grace, reason=reason):
+            end = show.value(format_duration(grace))
+            return (reason.value, f"disabled now, can be restored for {end}, then deleted")
         case Restore(live=live):
             fields = tuple(field for field in action.fields if field is not Field.NAME)
-            return (
-                f"the retired key {live.id} comes back with its secret",
-                *_changes(fields, live, action.after, show),
-            )
-        case Delete(live=live, reason=reason, address=address):
-            name = [] if address is None or live.name == str(address) else [f"name {show(live.name)}"]
-            facts = [f"id {live.id}", *name, *_traits(live.state), f"created {_day(live.created_at)}"]
-            return (reason.value, ", ".join(facts))
+            first = f"the retired key {show.value(str(live.id))} comes back with its secret"
+            return (first, *_changes(fields, live, action.after, show))
+        case Delete(reason=reason):
+            return (reason.value,)
         case _:
             assert_never(action)
+
+
+def particulars(action: Action, show: Show) -> tuple[str, ...]:
+    """Say what else there is to know, a line each: who receives a secret, what a key was that goes."""
+    match action:
+        case Create() | Rotate():
+            return _deliveries(action.declared.deliver, show)
+        case Delete(live=live, address=address):
+            name = [] if address is None or live.name == str(address) else [f"name {show.name(live.name)}"]
+            if live.id < 0:  # made from a file: no live key has such an id, nor is known when it was created
+                return (", ".join([*name, *_traits(live.state, show)]),)
+            created = f"created {show.value(_day(live.created_at))}"
+            return (", ".join([f"id {show.value(str(live.id))}", *name, *_traits(live.state, show), created]),)
+        case Update() | Rename() | Finish() | Retire() | Restore():
+            return ()
+        case _:
+            assert_never(action)
+
+
+def used(action: Action, usage: Mapping[int, Usage], show: Show) -> str:
+    """Say what the live key of an action was used for lately: `892 requests, $28.34 in 30 days`; empty if not known."""
+    known = None if isinstance(action, Create) else usage.get(action.live.id)
+    if known is None:
+        return ""
+    return phrases.used(known, show.value) if known else f"not used in {plural(known.days, 'day')}"
 
 
 def place(location: Location, show: Callable[[str], str]) -> str:
@@ -86,9 +143,38 @@ def place(location: Location, show: Callable[[str], str]) -> str:
     return f"{show(location.file)}:{location.line}"
 
 
+def headline(plan: Plan) -> str:
+    """Say in a few words what a plan comes to: `Plan: 2 to create, 1 to delete`."""
+    if plan.actions:
+        return f"Plan: {listed(plan.actions)}"
+    return "Nothing is planned until the errors are resolved" if plan.errors else "No changes"
+
+
+def matching(plan: Plan) -> str:
+    """Say that there is nothing to do, and for how many keys."""
+    unmanaged = f", {len(plan.unmanaged):,} unmanaged" if plan.unmanaged else ""
+    return f"The account matches the declaration: {plural(plan.unchanged, 'key')}{unmanaged}."
+
+
+def deletion(count: int) -> str:
+    """Say what deleting keys means for the people who use them."""
+    whose = "its users lose" if count == 1 else "their users lose"
+    return f"Deletes {plural(count, 'key')} for good, {whose} access at once"
+
+
+def refusal(errors: int) -> str:
+    """Say that errors forbid to apply."""
+    return f"This plan cannot be applied: {plural(errors, 'error')}."
+
+
 def pending(counts: Mapping[ActionKind, int]) -> list[tuple[ActionKind, str]]:
     """Say how many actions of each kind there are, `2 to create`, leaving out the kinds that do not occur."""
     return [(kind, f"{counts[kind]:,} to {kind.value}") for kind in ActionKind if counts.get(kind)]
+
+
+def listed(actions: Iterable[Action]) -> str:
+    """Count actions by kind in one line: `2 to create, 1 to delete`."""
+    return ", ".join(text for _, text in pending(Counter(action.kind for action in actions)))
 
 
 def standing(plan: Plan) -> str:
@@ -97,60 +183,87 @@ def standing(plan: Plan) -> str:
     return ", ".join(f"{count:,} {word}" for count, word in counts if count)
 
 
-def limits(credit: Credit) -> str:
+def limits(credit: Credit, value: Callable[[str], str] = str) -> str:
     """Say what the limits of the managed keys add up to, before and after, in USD."""
     before, after = credit.limits_before, credit.limits_after
-    total = _moved(dollars(before), dollars(after))
+    total = _moved(value(dollars(before)), value(dollars(after)))
     if before != after:
-        total += f" ({'+' if after > before else ''}{dollars(after - before)})"
+        total += f" ({value(('+' if after > before else '') + dollars(after - before))})"
     parts = [total]
     if credit.unlimited_before or credit.unlimited_after:
         unlimited = _moved(plural(credit.unlimited_before, "key"), plural(credit.unlimited_after, "key"))
         parts.append(f"without a limit: {unlimited}")
     if credit.balance is not None:
-        parts.append(f"balance: {dollars(credit.balance)}")
+        parts.append(f"balance: {value(dollars(credit.balance))}")
     return "; ".join(parts)
+
+
+def applied(result: ApplyResult) -> str:
+    """Say how many of the changes were made: `Applied 3 of 6 changes: 1 failed, 2 not attempted`."""
+    total, done = plural(len(result.outcomes), "change"), result.count(Status.DONE)
+    if not result.outcomes:
+        return "Nothing to apply"
+    if done == len(result.outcomes):
+        return f"Applied {total}"
+    counts = ((result.count(status), status) for status in (Status.FAILED, Status.NOT_ATTEMPTED))
+    text = ", ".join(f"{count:,} {ended(status)}" for count, status in counts if count)
+    return f"Applied {done:,} of {total}: {text}"
+
+
+def ended(status: Status) -> str:
+    """Say how an action ended: `done`, `failed`, `not attempted`."""
+    return status.value.replace("_", " ")
+
+
+def comparison(result: ApplyResult, listed: Callable[[Iterable[Action]], str]) -> str:
+    """Say how the account compares after an apply; `listed` puts what is left to do into words."""
+    if result.remaining is None:
+        return "The account was not read again: run `reconciler plan` to see whether it matches the declaration."
+    if result.in_sync:
+        return "The account matches the declaration."
+    return f"The account does not match the declaration yet: {listed(result.remaining.actions)}."
 
 
 def _moved(before: str, after: str) -> str:
     return f"{after} (unchanged)" if before == after else f"{before} → {after}"
 
 
-def _traits(state: KeyState) -> list[str]:
-    traits = ["no limit" if state.credit_limit is None else f"credit_limit {dollars(state.credit_limit)}"]
+def _traits(state: KeyState, show: Show) -> list[str]:
+    limited = state.credit_limit is not None
+    traits = [f"credit_limit {show.value(limit(state.credit_limit))}" if limited else limit(None)]
     if state.expires_at is not None:
-        traits.append(f"expires {expiry(state.expires_at)}")
+        traits.append(f"expires {show.value(expiry(state.expires_at))}")
     if not state.is_enabled:
         traits.append("disabled")
     return traits
 
 
-def _deliveries(deliveries: tuple[Delivery, ...], show: Callable[[str], str]) -> tuple[str, ...]:
+def _deliveries(deliveries: tuple[Delivery, ...], show: Show) -> tuple[str, ...]:
     if not deliveries:
         return ("secret → nowhere",)
-    return tuple(f"secret → {show(each.target.destination)} as {show(each.name)}" for each in deliveries)
+    return tuple(f"secret → {show.name(each.target.destination)} as {show.name(each.name)}" for each in deliveries)
 
 
-def _changes(fields: Iterable[Field], live: LiveKey, after: KeyState, show: Callable[[str], str]) -> tuple[str, ...]:
+def _changes(fields: Iterable[Field], live: LiveKey, after: KeyState, show: Show) -> tuple[str, ...]:
     return tuple(_change(field, live.state, after, show) for field in fields)
 
 
-def _overlap(overlap: timedelta | None) -> str:
+def _overlap(overlap: timedelta | None, show: Show) -> str:
     if overlap is None:
         return "the old key is disabled as soon as the new one is delivered"
-    return f"the old key goes on for {format_duration(overlap)}"
+    return f"the old key goes on for {show.value(format_duration(overlap))}"
 
 
-def _change(field: Field, before: KeyState, after: KeyState, show: Callable[[str], str]) -> str:
+def _change(field: Field, before: KeyState, after: KeyState, show: Show) -> str:
     match field:
         case Field.NAME:
-            values = show(before.name), show(after.name)
+            values = show.name(before.name), show.name(after.name)
         case Field.IS_ENABLED:
-            values = str(before.is_enabled).lower(), str(after.is_enabled).lower()
+            values = show.value(str(before.is_enabled).lower()), show.value(str(after.is_enabled).lower())
         case Field.CREDIT_LIMIT:
-            values = limit(before.credit_limit), limit(after.credit_limit)
+            values = show.value(limit(before.credit_limit)), show.value(limit(after.credit_limit))
         case Field.EXPIRES_AT:
-            values = expiry(before.expires_at), expiry(after.expires_at)
+            values = show.value(expiry(before.expires_at)), show.value(expiry(after.expires_at))
         case _:
             assert_never(field)
     return f"{field.value} {values[0]} → {values[1]}"

@@ -94,7 +94,11 @@ def _url(host: str, port: int) -> str:
 def _listen(host: str, port: int) -> socket.socket:
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        return socket.create_server(address[:2], family=family)
+        listener = socket.create_server(address[:2], family=family)
     except OSError as error:
         msg = f"cannot listen on {host}, port {port}: {error.strerror}"
         raise UsageError(msg) from error
+    # For the connections, which inherit it: asyncio sets it only where the protocol number is known, and the second part
+    # of an answer would wait 40 ms for the client to acknowledge the first.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener

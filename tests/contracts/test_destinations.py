@@ -1,15 +1,12 @@
-"""What every destination promises. A new one adds a Place that knows how to look into it, and a row to PLACES."""
+"""What every destination promises. A new one adds a Place to tests/support/places/, and a row to PLACES."""
 
 from __future__ import annotations
 
 import asyncio
-import errno
-import os
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import pytest
-from dotenv import dotenv_values
 
 from reconciler.destinations.base import Consignment
 from reconciler.destinations.registry import GROUP, Registry
@@ -17,58 +14,31 @@ from reconciler.errors import DestinationError
 from reconciler.model import Address, Target
 from reconciler.secret import Secret
 from support.leaks import everything_shown
+from support.places.age import AgePlace
+from support.places.aws import AwsPlace
+from support.places.dotenv import DotenvPlace
+from support.places.exec import ExecPlace
+from support.places.github import GitHubPlace
+from support.places.vault import VaultPlace
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from reconciler.destinations.base import Destination
+    from support.places.base import Place
 
 LEAK = "ng-THISMUSTNEVERBESHOWN0000000000000"
 
 
-class Place(Protocol):
-    """A destination in a world of its own, seen from outside."""
-
-    target: Target
-    unusable_names: tuple[str, str]
-
-    def held(self) -> dict[str, str]:
-        """What is there: the secrets by their names."""
-        ...
-
-    def traces(self) -> object:
-        """Everything about the place that a write would change."""
-        ...
-
-    def break_down(self) -> None:
-        """From now on, no delivery succeeds."""
-        ...
-
-
-class DotenvPlace:
-    unusable_names = ("1ST", "NAGA-KEY")
-
-    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self._file = folder / "secrets" / "production.env"
-        self._folder = folder
-        self._monkeypatch = monkeypatch
-        self.target = Target("local", "dotenv", (("path", str(self._file)),))
-
-    def held(self) -> dict[str, str]:
-        return {name: value or "" for name, value in dotenv_values(self._file).items()}
-
-    def traces(self) -> object:
-        return [(path, path.lstat().st_mtime_ns) for path in sorted(self._folder.rglob("*"))]
-
-    def break_down(self) -> None:
-        def full(_descriptor: int, _content: object) -> int:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-        self._monkeypatch.setattr(os, "write", full)
-
-
-PLACES: dict[str, Callable[[Path, pytest.MonkeyPatch], Place]] = {"dotenv": DotenvPlace}
+PLACES: dict[str, Callable[[Path, pytest.MonkeyPatch], Place]] = {
+    "age": AgePlace,
+    "aws-secrets-manager": AwsPlace,
+    "dotenv": DotenvPlace,
+    "exec": ExecPlace,
+    "github-actions": GitHubPlace,
+    "vault": VaultPlace,
+}
 
 
 @pytest.fixture(params=sorted(PLACES))
@@ -78,7 +48,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
 
 @pytest.fixture
 def destination(place: Place) -> Destination:
-    return Registry().open(place.target)
+    return Registry(allow_exec=True).open(place.target)
 
 
 def consignment(name: str, secret: str = LEAK) -> Consignment:
@@ -99,7 +69,7 @@ def test_every_destination_we_ship_is_held_to_this() -> None:
 
 
 def test_equal_targets_share_one_instance_and_others_do_not(place: Place) -> None:
-    registry = Registry()
+    registry = Registry(allow_exec=True)
     same = Target(place.target.destination, place.target.type, tuple(place.target.settings))
     other = Target("other", place.target.type, place.target.settings)
     assert registry.open(place.target) is registry.open(same)
@@ -108,7 +78,7 @@ def test_equal_targets_share_one_instance_and_others_do_not(place: Place) -> Non
 
 def test_opening_a_destination_touches_nothing(place: Place) -> None:
     before = place.traces()
-    Registry().open(place.target)
+    Registry(allow_exec=True).open(place.target)
     assert place.traces() == before
 
 
@@ -128,7 +98,7 @@ def test_a_second_delivery_replaces_the_secret_of_its_name_and_no_other(place: P
 
 def test_what_an_earlier_run_delivered_stays(place: Place) -> None:
     for name in ("NAGA_ONE", "NAGA_TWO"):
-        asyncio.run(Registry().open(place.target).deliver(consignment(name, f"ng-{name}")))
+        asyncio.run(Registry(allow_exec=True).open(place.target).deliver(consignment(name, f"ng-{name}")))
     assert place.held() == {"NAGA_ONE": "ng-NAGA_ONE", "NAGA_TWO": "ng-NAGA_TWO"}
 
 

@@ -8,10 +8,14 @@ import unicodedata
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support.plans import plan_with, result_with
 
+from reconciler.render import github, markdown
 from reconciler.render.document import plan_document, result_document, to_json
+from reconciler.render.escape import terminal, terminal_name
 from reconciler.render.text import render_plan, render_result
+from support.annotations import commands
+from support.gfm import Page
+from support.plans import diagnostics_with, plan_with, result_with
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,12 +42,33 @@ HOSTILE = {
     "old workflow command": "##[group]a",
     "backslashes": "a\\x1b\\n\\\\",
     "quotes": '"a\' "b" `c`',
+    "workflow command of old": "::set-output name=a::b",
+    "encoded line end": "a%0A::error::b%0D%25,title=c",
     "markup": "<script>alert(1)</script>|**b**|[c](javascript:d)",
+    "pipes": "|a||b| \\| c\\\\|d |",
+    "row of a table": "a |\n| --- | --- |\n| `-` **DELETE** | `b` |",
+    "backticks": "`a` ``b`` ```c ` ",
+    "backtick": "`",
+    "backtick after a backslash": "\\` <b> \\",
+    "fence": "```\na\n```",
+    "link": "[a](https://example.com) [b][c] [c]: https://example.com",
+    "image": "![a](https://example.com/a.png)",
+    "bare links": "https://example.com www.example.com a@example.com <https://example.com> mailto:a@example.com",
+    "mentions": "@octocat cc @acme/security",
+    "references": "#123 GH-123 acme/api#1 deadbeef deadbeef0123 ABC-12 CVE-2024-3094",
+    "closing details": "</details></table><b>a",
+    "comment marker": "<!-- reconciler --> <!--a",
+    "other HTML": "<?php ?> <!DOCTYPE a> <![CDATA[b]]> <img src=x onerror=c> &lt;i&gt; &#64;d",
+    "emoji, formula and footnote": ":tada: $a$ $`b`$ [^1] ~~c~~ __d__ ~e~",
+    "headings and quotes": "# a\n> b\n- c\n\n---",
+    "alert": "> [!CAUTION]",
     "arrows of our own": "a → $5, id 7",
     "blank": " ",
     "wide": "漢字かな",
     "long": "n" * 255,
 }
+
+DIGEST = "sha256:" + "0" * 64
 
 # A renderer, how it is asked for a text, and what it writes for a person or for a program.
 PEOPLE: dict[str, Callable[[str], str]] = {
@@ -52,19 +77,32 @@ PEOPLE: dict[str, Callable[[str], str]] = {
     "plan as coloured text": lambda text: _plain(render_plan(plan_with(text), color=True, verbose=True)),
     "result as text": lambda text: render_result(result_with(text), color=False),
     "result as coloured text": lambda text: _plain(render_result(result_with(text), color=True)),
+    "plan as Markdown": lambda text: markdown.render_plan(plan_with(text), digest=DIGEST),
+    "result as Markdown": lambda text: markdown.render_result(result_with(text)),
+    "plan as annotations": lambda text: github.render_plan(plan_with(text)),
+    "diagnostics as annotations": lambda text: github.render_diagnostics(diagnostics_with(text)),
 }
+MARKDOWN = ["plan as Markdown", "result as Markdown"]
+ANNOTATIONS = ["plan as annotations", "diagnostics as annotations"]
+OURS = {"h3", "p", "strong", "table", "thead", "tbody", "tr", "th", "td", "br", "code", "details", "summary", "sub"}
 PROGRAMS: dict[str, Callable[[str], str]] = {
-    "plan as JSON": lambda text: to_json(plan_document(plan_with(text), "sha256:" + "0" * 64)),
+    "plan as JSON": lambda text: to_json(plan_document(plan_with(text), DIGEST)),
     "result as JSON": lambda text: to_json(result_document(result_with(text))),
 }
 
 hostile = pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE.keys())
+in_markdown = pytest.mark.parametrize("render", [PEOPLE[name] for name in MARKDOWN], ids=MARKDOWN)
 for_people = pytest.mark.parametrize("render", PEOPLE.values(), ids=PEOPLE.keys())
 for_programs = pytest.mark.parametrize("render", PROGRAMS.values(), ids=PROGRAMS.keys())
 
 
 def _plain(text: str) -> str:
     return re.sub(r"\x1b\[(0|1|2|31|32|33|36|1;31)m", "", text)
+
+
+def _in_code(shown: str) -> str:
+    """Say how a text looks in Markdown, which breaks up the start of a comment on top of what a terminal needs."""
+    return shown.replace("<!--", "<\\!--")
 
 
 def _strings(value: Any) -> set[str]:
@@ -84,15 +122,64 @@ def test_nothing_invisible_or_active_reaches_a_screen(render: Callable[[str], st
 
 
 @hostile
-@for_people
-def test_no_line_is_a_command_to_a_build_log(render: Callable[[str], str], text: str) -> None:
-    for line in render(text).splitlines():
+@pytest.mark.parametrize("renderer", [name for name in PEOPLE if name not in ANNOTATIONS])
+def test_no_line_is_a_command_to_a_build_log(renderer: str, text: str) -> None:
+    for line in PEOPLE[renderer](text).splitlines():
         assert not line.strip().startswith("::")
         assert "##[" not in line
 
 
 @hostile
-@pytest.mark.parametrize("renderer", ["plan as text", "plan as coloured text", "result as text"])
+@pytest.mark.parametrize("renderer", ANNOTATIONS)
+def test_annotations_are_the_only_commands_and_say_what_was_there(renderer: str, text: str) -> None:
+    output = PEOPLE[renderer](text)
+    found = commands(output)
+
+    assert "##[" not in output
+    assert len(found) == len(commands(PEOPLE[renderer]("plain")))
+    assert {command.name for command in found} <= {"error", "warning", "notice"}
+    assert {name for command in found for name in command.properties} == {"file", "line", "title"}
+    assert {command.properties["file"] for command in found if "file" in command.properties} == {terminal(text).strip()}
+    assert terminal(text) in {command.message for command in found}
+
+
+@hostile
+@in_markdown
+def test_markdown_holds_no_element_but_ours_and_no_active_text(render: Callable[[str], str], text: str) -> None:
+    page = Page(render(text))
+
+    assert page.tags <= OURS
+    assert not [*page.attributes, *page.comments, *page.active]
+    assert "<!--" not in render(text)
+
+
+@hostile
+def test_a_table_keeps_its_columns_and_shows_what_was_there(text: str) -> None:
+    findings, changes, details = Page(PEOPLE["plan as Markdown"](text)).tables
+    name, about = _in_code(terminal_name(text)), _in_code(terminal_name(f"{text}/{text}"))
+    place = _in_code(f"{terminal(text)}:3")
+
+    assert [(row[1], row[3]) for row in findings[1:]] == [(about, f"{name}, {place}"), ("account", "rule")]
+    assert {len(row) for row in findings} == {4}
+    assert [row[1] for row in changes[1:]] == [about] * 8 + [name]
+    assert changes[3] == ["→ rename", about, f"name {name} → {name}"]
+    assert {len(row) for row in changes} == {3}
+    assert [row[2] for row in details[1:]] == [place] * 9
+    assert details[1] == [about, f"secret → {name} as {name}", place]
+
+
+@hostile
+def test_a_sentence_shows_what_was_there_too(text: str) -> None:
+    shown = " ".join(_in_code(terminal(text)).split())
+
+    for row in Page(PEOPLE["plan as Markdown"](text)).tables[0][1:]:
+        assert row[2] == shown
+
+
+@hostile
+@pytest.mark.parametrize(
+    "renderer", ["plan as text", "plan as coloured text", "result as text", *MARKDOWN, *ANNOTATIONS]
+)
 def test_a_text_cannot_pretend_to_be_a_line_of_ours(renderer: str, text: str) -> None:
     def headlines(output: str) -> int:
         return sum(not line.startswith(" ") for line in output.split("\n"))
@@ -110,7 +197,7 @@ def test_output_can_be_encoded_and_ends_with_one_newline(render: Callable[[str],
     assert output.encode().decode() == output
     assert output.endswith("\n")
     assert not output.endswith("\n\n")
-    assert not [line for line in output.split("\n") if line != line.rstrip() and text != " "]
+    assert not [line for line in output.split("\n") if line != line.rstrip() and not text.endswith(" ")]
 
 
 @for_people

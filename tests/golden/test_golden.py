@@ -4,17 +4,18 @@ import os
 from pathlib import Path
 
 import pytest
-from support.builders import live
-from support.plans import full_plan, full_result, plan, plan_with, result_with
 
 from reconciler.plan.outcome import ApplyResult, Outcome, Status
+from reconciler.render import github, markdown
 from reconciler.render.document import plan_document, result_document, to_json
 from reconciler.render.text import render_plan, render_result
+from support.builders import live
+from support.plans import diagnostics_with, full_plan, full_result, plan, plan_with, result_with
 
 FOLDER = Path(__file__).parent
 UPDATE = "UPDATE_GOLDEN" in os.environ
 DIGEST = "sha256:" + "5e" * 32
-HOSTILE = "\x1b[2J\x07\r::error::a\nb\u202e\u200b\udce9##[group]|<b>`é漢"
+HOSTILE = "\x1b[2J\x07\r::error::a\nb\u202e\u200b\udce9##[group]|<b>`é漢 @a #1 %0A,"
 
 FULL = full_plan()
 EMPTY = plan(unchanged=4, unmanaged=(live(3, "demo"),))
@@ -26,15 +27,25 @@ GOLDEN = {
     "plan-80-columns.txt": render_plan(FULL, color=False, width=80),
     "plan.ansi": render_plan(FULL, color=True),
     "plan.json": to_json(plan_document(FULL, DIGEST)),
+    "plan.md": markdown.render_plan(FULL, digest=DIGEST),
+    "plan-short.md": markdown.render_plan(FULL, digest=DIGEST, limit=2_000),
+    "plan.github": github.render_plan(FULL),
     "empty.txt": render_plan(EMPTY, color=False),
     "empty.json": to_json(plan_document(EMPTY, DIGEST)),
+    "empty.md": markdown.render_plan(EMPTY, digest=DIGEST),
+    "empty.github": github.render_plan(EMPTY),
     "result.txt": render_result(full_result(), color=False),
     "result.ansi": render_result(full_result(), color=True),
     "result.json": to_json(result_document(full_result())),
+    "result.md": markdown.render_result(full_result()),
     "result-done.txt": render_result(DONE, color=False),
+    "result-done.md": markdown.render_result(DONE),
     "hostile.txt": render_plan(plan_with(HOSTILE), color=False, verbose=True)
     + render_result(result_with(HOSTILE), color=False),
     "hostile.json": to_json(plan_document(plan_with(HOSTILE), DIGEST)),
+    "hostile.md": markdown.render_plan(plan_with(HOSTILE), digest=DIGEST)
+    + markdown.render_result(result_with(HOSTILE)),
+    "hostile.github": github.render_plan(plan_with(HOSTILE)) + github.render_diagnostics(diagnostics_with(HOSTILE)),
 }
 
 
@@ -47,6 +58,7 @@ def test_a_rendering_is_the_one_that_was_reviewed(name: str) -> None:
 
 
 def test_no_golden_file_is_left_over() -> None:
-    present = {path.name for path in FOLDER.iterdir() if path.suffix in {".txt", ".ansi", ".json"}}
+    present = {path.name for path in FOLDER.iterdir() if path.suffix in {".txt", ".ansi", ".json", ".github"}}
+    present |= {path.name for path in FOLDER.glob("*.md") if path.name != "README.md"}
 
     assert present == set(GOLDEN)

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
-from support import plans
 
 from reconciler.plan.actions import ActionKind
 from reconciler.plan.outcome import ApplyResult
 from reconciler.render.document import plan_document, result_document, to_json
 from reconciler.render.escape import terminal, terminal_name
 from reconciler.render.text import render_plan, render_result
+from support import plans
 
 if TYPE_CHECKING:
     from reconciler.plan.actions import Plan

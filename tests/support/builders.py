@@ -7,10 +7,23 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from reconciler.diagnostic import Location
-from reconciler.model import Address, Declaration, DeclaredKey, Delivery, Environment, LiveKey, Snapshot, Target
+from reconciler.model import (
+    Activity,
+    Address,
+    Declaration,
+    DeclaredKey,
+    Delivery,
+    Environment,
+    Guardrails,
+    LiveKey,
+    Rule,
+    Snapshot,
+    Target,
+    Usage,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
 SOMEWHERE = Location("keys.yaml", 1, 1)
@@ -63,3 +76,18 @@ def declaration(
 
 def snapshot(*keys: LiveKey, now: datetime = NOW) -> Snapshot:
     return Snapshot(keys, now)
+
+
+def rails(line: int = 1, **values: Any) -> Guardrails:
+    """Guardrails of these values, all declared at a line."""
+    return Guardrails(**{name: Rule(value, Location("keys.yaml", line, 3)) for name, value in values.items()})
+
+
+def environment(name: str, line: int = 1, **values: Any) -> Environment:
+    """An environment with these guardrails, all declared at a line."""
+    return Environment(name, SOMEWHERE, guardrails=rails(line, **values))
+
+
+def activity(used: Mapping[int, tuple[str, int]], days: int = 30) -> Activity:
+    """What keys were used for: by id, what it cost and the number of requests."""
+    return Activity(days, {key_id: Usage(days, Decimal(cost), count) for key_id, (cost, count) in used.items()})

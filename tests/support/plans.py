@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from hypothesis import strategies as st
 
-from reconciler.diagnostic import Location, Severity
-from reconciler.model import Address, DeclaredKey, Delivery, KeyState, LiveKey, Target
-from reconciler.plan.actions import Create, Credit, Delete, DeleteReason, Field, Finding, Plan, Rename, Update
+from reconciler.diagnostic import Diagnostic, Location, Severity
+from reconciler.model import Address, DeclaredKey, Delivery, KeyState, LiveKey, Target, Usage
+from reconciler.plan.actions import (
+    Create,
+    Credit,
+    Delete,
+    DeleteReason,
+    Field,
+    Finding,
+    Finish,
+    Plan,
+    Rename,
+    Restore,
+    Retire,
+    Rotate,
+    RotateReason,
+    Update,
+)
 from reconciler.plan.outcome import ApplyResult, Outcome, Status
 from support.builders import NOW, address, declared, dotenv, live
 
@@ -20,6 +35,7 @@ if TYPE_CHECKING:
 
 NO_CREDIT = Credit(Decimal(0), Decimal(0), 0, 0)
 NEW_YEAR = datetime(2027, 1, 1, tzinfo=UTC)
+WEEK = timedelta(days=7)
 
 
 def at(line: int, file: str = "keys.yaml") -> Location:
@@ -45,6 +61,23 @@ def update(wanted: DeclaredKey, key: LiveKey, *fields: Field) -> Update:
 
 def rename(wanted: DeclaredKey, key: LiveKey, *fields: Field) -> Rename:
     return Rename(wanted, key, wanted.state, (Field.NAME, *fields))
+
+
+def rotate(wanted: DeclaredKey, key: LiveKey, *fields: Field, overlap: timedelta | None = WEEK) -> Rotate:
+    return Rotate(wanted, key, fields, overlap, RotateReason.DUE)
+
+
+def finish(wanted: DeclaredKey, key: LiveKey, old: LiveKey | None, overlap: timedelta | None = WEEK) -> Finish:
+    return Finish(wanted, key, old, wanted.state, (Field.NAME,), overlap)
+
+
+def restore(wanted: DeclaredKey, key: LiveKey, *fields: Field) -> Restore:
+    return Restore(wanted, key, wanted.state, (Field.NAME, *fields))
+
+
+def retire(text: str, key: LiveKey, source: Location) -> Retire:
+    after = KeyState(f"{text}~gone.20261129T120000Z", False, key.credit_limit, key.expires_at)  # noqa: FBT003  # is_enabled, as the fields stand
+    return Retire(address(text), key, after, (Field.NAME, Field.IS_ENABLED), WEEK, source)
 
 
 def full_plan() -> Plan:
@@ -80,6 +113,19 @@ def full_plan() -> Plan:
             DeleteReason.LEASE_EXPIRED,
             at(18),
         ),
+        finish(
+            declared("staging/api", "50", source=at(41)),
+            live(31, "staging/api~next", "50"),
+            live(30, "staging/api", "50"),
+        ),
+        restore(
+            declared("staging/batch", "20", source=at(42)),
+            live(32, "staging/batch~gone.20261128T120000Z", "10", is_enabled=False),
+            Field.IS_ENABLED,
+            Field.CREDIT_LIMIT,
+        ),
+        retire("staging/demo", live(33, "staging/demo"), at(38)),
+        rotate(declared("staging/search", "75", source=at(44)), live(34, "staging/search", "50"), Field.CREDIT_LIMIT),
         Delete(None, live(4, "someone's laptop", None, created_at=created), DeleteReason.UNMANAGED, None),
         findings=(
             Finding(
@@ -95,6 +141,12 @@ def full_plan() -> Plan:
         credit=Credit(Decimal(525), Decimal("1700.5"), 1, 1, Decimal("125.50")),
         unchanged=4,
         unmanaged=(live(4, "someone's laptop", None), live(3, "demo")),
+        usage={
+            4: Usage(30, Decimal(0), 0),
+            7: Usage(30, Decimal("28.34"), 892),
+            12: Usage(30, Decimal("3150.000125"), 1_204_311),
+            33: Usage(30, Decimal("0.5"), 1),
+        },
     )
 
 
@@ -107,9 +159,15 @@ def full_result() -> ApplyResult:
         Outcome(actions[2], Status.DONE),
         Outcome(actions[3], Status.NOT_ATTEMPTED, "interrupted"),
         Outcome(actions[5], Status.DONE, "was renamed already", 15),
-        Outcome(actions[7], Status.NOT_ATTEMPTED),
+        Outcome(actions[7], Status.DONE, key_id=31),
+        Outcome(
+            actions[8], Status.FAILED, "PATCH /account/keys/32: 503 after 5 tries; the next apply goes on from here"
+        ),
+        Outcome(actions[9], Status.DONE, key_id=33),
+        Outcome(actions[10], Status.NOT_ATTEMPTED, "interrupted"),
+        Outcome(actions[11], Status.NOT_ATTEMPTED),
     )
-    remaining = plan(actions[0], actions[3], actions[7])
+    remaining = plan(actions[0], actions[3], actions[8], actions[10], actions[11])
     return ApplyResult(outcomes, interrupted=True, remaining=remaining, note="read again at 12:00:05")
 
 
@@ -122,7 +180,12 @@ def plan_with(text: str) -> Plan:
     )
     return plan(
         Create(wanted),
+        update(wanted, live(1, text), *Field),
         rename(wanted, live(1, text)),
+        rotate(wanted, live(1, text), *Field),
+        finish(wanted, live(1, text), live(4, text)),
+        replace(retire("a/b", live(1, text), place), address=odd),
+        restore(wanted, live(1, text)),
         Delete(odd, live(2, text), DeleteReason.UNDECLARED, place),
         Delete(None, live(3, text), DeleteReason.UNMANAGED, place),
         findings=(Finding(text, Severity.ERROR, text, odd, place), Finding("rule", Severity.NOTE, text)),
@@ -137,6 +200,11 @@ def result_with(text: str) -> ApplyResult:
     return ApplyResult(outcomes, note=text)
 
 
+def diagnostics_with(text: str) -> list[Diagnostic]:
+    """Diagnostics that carry a text wherever one can carry it from outside."""
+    return [Diagnostic(at(3, text), text, severity) for severity in Severity]
+
+
 # --- arbitrary ones ---------------------------------------------------------------------------------------------------
 
 texts = st.text(st.characters(codec=None), min_size=1, max_size=12)
@@ -144,10 +212,17 @@ names = st.from_regex(r"[a-z0-9][a-z0-9._-]{0,8}", fullmatch=True)
 addresses = st.builds(Address, names, names)
 moneys = st.decimals(0, 10**12, places=6, allow_nan=False, allow_infinity=False)
 instants = st.datetimes(timezones=st.just(UTC))
+durations = st.timedeltas(timedelta(0), timedelta(days=3_650))
 locations = st.builds(Location, texts, st.integers(1, 10**6), st.integers(1, 200))
 states = st.builds(KeyState, texts, st.booleans(), st.none() | moneys, st.none() | instants)
 lives = st.builds(
-    LiveKey, st.integers(1, 10**9), texts, instants, st.none() | instants, st.booleans(), st.none() | moneys
+    LiveKey,
+    st.integers(1, 9) | st.integers(1, 10**9),
+    texts,
+    instants,
+    st.none() | instants,
+    st.booleans(),
+    st.none() | moneys,
 )
 deliveries = st.builds(Delivery, st.builds(Target, texts, texts, st.just(())), texts, locations)
 declareds = st.builds(
@@ -165,10 +240,16 @@ actions = st.one_of(
     st.builds(Create, declareds),
     st.builds(Update, declareds, lives, states, fields),
     st.builds(Rename, declareds, lives, states, fields),
+    st.builds(Rotate, declareds, lives, fields, st.none() | durations, st.sampled_from(RotateReason)),
+    st.builds(Finish, declareds, lives, st.none() | lives, states, fields, st.none() | durations),
+    st.builds(Retire, addresses, lives, states, fields, durations, locations),
+    st.builds(Restore, declareds, lives, states, fields),
     st.builds(Delete, st.none() | addresses, lives, st.sampled_from(DeleteReason), st.none() | locations),
 )
 findings = st.builds(Finding, names, st.sampled_from(Severity), texts, st.none() | addresses, st.none() | locations)
 counts = st.integers(0, 10**6)
+# Ids are drawn from few, so that some are those of keys that change.
+usages = st.dictionaries(st.integers(1, 9), st.builds(Usage, st.integers(1, 30), moneys, counts), max_size=3)
 plans = st.builds(
     Plan,
     instants,
@@ -177,6 +258,7 @@ plans = st.builds(
     st.builds(Credit, moneys, moneys, counts, counts, st.none() | moneys),
     counts,
     st.lists(lives, max_size=3).map(tuple),
+    usages,
 )
 outcomes = st.builds(Outcome, actions, st.sampled_from(Status), st.none() | texts, st.none() | st.integers(1, 10**9))
 results = st.builds(

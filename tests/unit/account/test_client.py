@@ -14,7 +14,7 @@ import pytest
 
 from reconciler.account.client import Account, connect
 from reconciler.errors import AmbiguousCreate, ConnectionFailed, RefusedByService, UnexpectedAnswer, UsageError
-from reconciler.model import LiveKey, NewKey
+from reconciler.model import Activity, LiveKey, NewKey
 from reconciler.secret import Secret
 from reconciler.units import parse_instant
 from support.account import (
@@ -66,11 +66,15 @@ def balance(account: Account) -> Awaitable[Decimal]:
     return account.balance()
 
 
+def activity(account: Account) -> Awaitable[Activity]:
+    return account.activity()
+
+
 def try_key(account: Account) -> Awaitable[bool]:
     return account.try_key(Secret(ISSUED))
 
 
-REPEATABLE = [list_keys, get_key, update_key, delete_key, balance, try_key]
+REPEATABLE = [list_keys, get_key, update_key, delete_key, balance, activity, try_key]
 
 
 def good(do: Callable[[Account], Awaitable[Any]]) -> httpx.Response:
@@ -83,6 +87,7 @@ def good(do: Callable[[Account], Awaitable[Any]]) -> httpx.Response:
         create_key: created_json(),
         update_key: key_json(),
         balance: {"balance": "125.50"},
+        activity: {"period_days": 30, "api_key_usage": []},
         try_key: {"data": []},
     }
     return answer(200, bodies[do])
@@ -98,6 +103,7 @@ def good(do: Callable[[Account], Awaitable[Any]]) -> httpx.Response:
         (update_key, "PATCH /v1/account/keys/1", KEY),
         (delete_key, "DELETE /v1/account/keys/1", True),
         (balance, "GET /v1/account/balance", Decimal("125.50")),
+        (activity, "GET /v1/account/activity", Activity(30, {})),
         (try_key, "GET /v1/models", True),
     ],
 )
@@ -106,6 +112,21 @@ def test_each_call_has_its_method_path_and_result(do: Any, call: str, result: ob
     assert came.raised is None
     assert came.script.calls == [call]
     assert came.result == result
+
+
+@pytest.mark.parametrize("days", [1, 8, 30])
+def test_activity_is_asked_for_as_many_days_as_wanted(days: int) -> None:
+    came = talk(lambda account: account.activity(days), answer(200, {"period_days": days, "api_key_usage": []}))
+    assert came.result == Activity(days, {})
+    assert str(came.script.requests[0].url).endswith(f"/account/activity?days={days}")
+
+
+@pytest.mark.parametrize("days", [-1, 0, 31])
+def test_activity_is_not_asked_for_where_the_service_has_none(days: int) -> None:
+    came = talk(lambda account: account.activity(days))
+    assert isinstance(came.raised, ValueError)
+    assert came.complaint == f"activity goes back 1 to 30 days, not {days}"
+    assert came.script.calls == []
 
 
 def test_listing_gives_all_keys_and_the_services_time() -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from reconciler.account import wire
 from reconciler.errors import UnexpectedAnswer
-from reconciler.model import KeyPatch, LiveKey, NewKey
+from reconciler.model import Activity, KeyPatch, LiveKey, NewKey, Usage
 from support.account import ISSUED, created_json, key_json
 
 MADE = datetime(2026, 3, 31, 10, tzinfo=UTC)
@@ -160,6 +160,84 @@ def test_the_balance_is_exact(body: bytes, balance: str) -> None:
 def test_a_balance_that_is_no_amount_is_refused(body: bytes) -> None:
     with pytest.raises(UnexpectedAnswer, match="balance must be a decimal amount of USD"):
         wire.decode_balance(body)
+
+
+# --- activity ---------------------------------------------------------------------------------------------------------
+
+
+def usage_json(**fields: Any) -> dict[str, Any]:
+    return {"api_key_id": 12, "api_key_name": "x", "request_count": 892, "total_cost": "28.34", **fields}
+
+
+def activity(*usages: object, **fields: Any) -> Activity:
+    body = {"period_days": 30, "api_key_usage": list(usages), **fields}
+    return wire.decode_activity(json.dumps(body).encode(), 30)
+
+
+def test_activity_tells_what_each_key_was_used_for() -> None:
+    body = (
+        b'{"period_days": 7, "total_stats": {"total_requests": 894}, "daily_stats": [], "top_models": [],'
+        b' "api_key_usage": [{"api_key_id": 12, "api_key_name": "production/api", "request_count": 892,'
+        b' "total_cost": "28.34", "total_input_tokens": 5, "total_output_tokens": 6},'
+        b' {"api_key_id": 13, "request_count": 2, "total_cost": 0.1}]}'
+    )
+    found = wire.decode_activity(body, 7)
+    assert found.of(12) == Usage(7, Decimal("28.34"), 892)
+    assert found.of(13) == Usage(7, Decimal("0.1"), 2)
+    assert found.of(14) == Usage(7, Decimal(0), 0)
+    assert [bool(found.of(key_id)) for key_id in (12, 13, 14)] == [True, True, False]
+
+
+def test_activity_may_leave_out_what_is_not_asked_for() -> None:
+    assert wire.decode_activity(b'{"api_key_usage": []}', 30) == Activity(30, {})
+
+
+def test_use_that_belongs_to_no_key_is_left_out() -> None:
+    assert activity(usage_json(api_key_id=None)).by_key == {}
+
+
+def test_use_of_one_key_in_several_entries_adds_up() -> None:
+    assert activity(usage_json(), usage_json(total_cost="0.01", request_count=1)).of(12).requests == 893
+    assert activity(usage_json(), usage_json(total_cost="0.01", request_count=1)).of(12).cost == Decimal("28.35")
+
+
+@pytest.mark.parametrize(
+    ("body", "complaint"),
+    [
+        ({}, "the answer: api_key_usage must be a list, but is missing"),
+        ({"api_key_usage": None}, "the answer: api_key_usage must be a list, not null"),
+        ({"api_key_usage": [], "period_days": 7}, "the answer: period_days must be 30, as asked, not this number"),
+        ({"api_key_usage": [], "period_days": "30"}, "the answer: period_days must be 30, as asked, not this text"),
+        ({"api_key_usage": [7]}, "the answer: an entry of api_key_usage must be an object, not this number"),
+        (
+            {"api_key_usage": [usage_json(api_key_id="12")]},
+            "an entry of api_key_usage: api_key_id must be an integer, not this text",
+        ),
+        (
+            {"api_key_usage": [usage_json(request_count=-1)]},
+            "the usage of key 12: request_count must be a whole number from 0, not this number",
+        ),
+        (
+            {"api_key_usage": [usage_json(request_count=True)]},
+            "the usage of key 12: request_count must be a whole number from 0, not a boolean",
+        ),
+        (
+            {"api_key_usage": [usage_json(total_cost=None)]},
+            "the usage of key 12: total_cost must be a decimal amount of USD, not null",
+        ),
+        (
+            {"api_key_usage": [usage_json(total_cost="-0.01")]},
+            "the usage of key 12: total_cost must be an amount of USD from 0, not this text",
+        ),
+    ],
+)
+def test_activity_that_is_none_is_refused(body: object, complaint: str) -> None:
+    with pytest.raises(UnexpectedAnswer) as caught:
+        wire.decode_activity(json.dumps(body).encode(), 30)
+    assert str(caught.value) == complaint
+
+
+# --- what is written --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

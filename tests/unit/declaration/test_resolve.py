@@ -118,7 +118,7 @@ def test_a_list_replaces_the_list_it_would_inherit(environment: str, key: str, n
 def test_an_environment_says_what_outlives_its_keys() -> None:
     declaration = loaded(keys_file("{}", environment="protected: true\ndeletion_grace: 7d"))
     environment = declaration.environments["e"]
-    assert environment.protected
+    assert environment.guardrails.protected
     assert environment.deletion_grace == timedelta(days=7)
     assert declaration.keys == ()
     assert loaded(keys_file("{}")).environments["e"].deletion_grace is None
@@ -140,8 +140,8 @@ def test_templates_are_filled_in_for_names_and_settings() -> None:
 naming: "100%-{key}@{environment}"
 destinations:
   per-key: {type: dotenv, path: "%s/{ENVIRONMENT}-{key}-{live_name}.env"}
-  anything: {type: vault, mount: "kv-{environment}", numbers: 5, flag: true, list: ["{KEY}", plain]}
-  shared: {type: vault, mount: "{environment}"}
+  anything: {type: exec, folder: "kv-{environment}", parallelism: 5, command: ["{KEY}", plain]}
+  shared: {type: vault, path: "{environment}"}
 """,
             environment="""\
 deliver:
@@ -156,8 +156,8 @@ deliver:
     assert [delivery.name for delivery in first.deliver] == ["A_A_B_C_D", "100%-a-b.c_d@e", "a-b.c_d"]
     assert [delivery.target.settings for delivery in first.deliver] == [
         (("path", "folder/%s/E-a-b.c_d-100%-a-b.c_d@e.env"),),
-        (("flag", True), ("list", ("A_B_C_D", "plain")), ("mount", "kv-e"), ("numbers", 5)),
-        (("mount", "e"),),
+        (("command", ("A_B_C_D", "plain")), ("folder", "folder/kv-e"), ("parallelism", 5)),
+        (("mount", "secret"), ("path", "e")),
     ]
     assert second.deliver[2].target is first.deliver[2].target
 

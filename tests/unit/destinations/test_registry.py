@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import sys
 from typing import TYPE_CHECKING
 
@@ -48,22 +49,29 @@ def test_a_destination_of_any_installed_package_is_found(packages: Packages) -> 
 
 
 @pytest.mark.parametrize(
-    ("kind", "extra"),
-    [("age", "age"), ("github-actions", "github"), ("aws-secrets-manager", "aws"), ("vault", "vault")],
+    ("kind", "extra", "library", "modules"),
+    [
+        ("age", "age", "pyrage", "age"),
+        ("aws-secrets-manager", "aws", "boto3", "aws"),
+        ("github-actions", "github", "nacl", "github"),
+        ("vault", "vault", "hvac", "vault"),
+    ],
 )
-def test_a_type_that_an_extra_brings_names_the_extra(kind: str, extra: str, packages: Packages) -> None:
-    assert refusal(kind).endswith(f"install it: pip install 'naga-reconciler[{extra}]'")
-    packages.install("acme-b", kind, "import a_library_that_is_not_installed")
-    assert refusal(kind) == (
-        f"the destination type {kind!r} cannot be used (ModuleNotFoundError: No module named "
-        f"'a_library_that_is_not_installed'); install it: pip install 'naga-reconciler[{extra}]'"
-    )
+def test_a_type_whose_library_is_missing_names_the_extra_that_brings_it(
+    kind: str, extra: str, library: str, modules: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, library, None)
+    for name in [name for name in sys.modules if name.startswith(f"reconciler.destinations.{modules}")]:
+        monkeypatch.delitem(sys.modules, name)
+    message = refusal(kind)
+    assert message.startswith(f"the destination type {kind!r} cannot be used (ModuleNotFoundError: ")
+    assert message.endswith(f"; install it: pip install 'naga-reconciler[{extra}]'")
 
 
 def test_an_unknown_type_lists_what_there_is() -> None:
     assert refusal("dotnev") == (
-        "no installed package offers the destination type 'dotnev' (there are: dotenv); correct the type, "
-        "or install the package that offers it"
+        "no installed package offers the destination type 'dotnev' (there are: age, aws-secrets-manager, dotenv, exec, "
+        "github-actions, vault); correct the type, or install the package that offers it"
     )
 
 
@@ -99,3 +107,48 @@ def test_two_packages_of_one_type_are_refused(packages: Packages) -> None:
     assert refusal("acme") == (
         "the destination type 'acme' is offered by more than one package, uninstall all but one: acme-e, acme-f"
     )
+
+
+CLOSING = """
+class create:
+    def __init__(self, target):
+        self.closed = 0
+        self.fails = target.destination == "failing"
+
+    async def aclose(self):
+        self.closed += 1
+        if self.fails:
+            raise RuntimeError
+"""
+
+
+def test_closing_closes_everything_that_can_be_closed_once(packages: Packages, tmp_path: Path) -> None:
+    packages.install("acme-g", "acme", CLOSING)
+    registry = Registry()
+    opened = [registry.open(Target(name, "acme", ())) for name in ("failing", "prod", "prod", "staging")]
+    registry.open(Target("local", "dotenv", (("path", str(tmp_path / "x.env")),)))
+    asyncio.run(registry.aclose())
+    asyncio.run(registry.aclose())
+    assert [getattr(each, "closed", None) for each in opened] == [1, 1, 1, 1]
+
+
+def test_a_closed_registry_opens_anew(packages: Packages) -> None:
+    packages.install("acme-h", "acme", CLOSING)
+    registry = Registry()
+    first = registry.open(Target("prod", "acme", ()))
+    asyncio.run(registry.aclose())
+    assert registry.open(Target("prod", "acme", ())) is not first
+
+
+def test_a_command_of_the_file_runs_only_when_it_is_allowed() -> None:
+    target = Target("prod", "exec", (("command", ("true",)),))
+    with pytest.raises(
+        DestinationError, match=r"it runs a command of keys\.yaml, which is done only with --allow-exec"
+    ):
+        Registry().open(target)
+    asyncio.run(Registry(allow_exec=True).open(target).preflight(["NAGA_API"]))
+
+
+def test_a_command_that_is_not_allowed_is_not_even_looked_for(packages: Packages) -> None:
+    packages.install("acme-i", "exec", "raise RuntimeError")
+    assert "--allow-exec" in refusal("exec")

@@ -4,17 +4,21 @@ import json
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from jsonschema import Draft202012Validator
-from support.builders import address, declared, live
-from support.plans import NEW_YEAR, at, full_plan, plan, rename, update
 
 from reconciler.diagnostic import Severity
-from reconciler.plan.actions import Create, Credit, Delete, DeleteReason, Field, Finding
+from reconciler.model import Usage
+from reconciler.plan.actions import ActionKind, Create, Credit, Delete, DeleteReason, Field, Finding
 from reconciler.plan.outcome import ApplyResult, Outcome, Status
 from reconciler.render.document import plan_document, result_document, to_json
+from support.builders import address, declared, live
+from support.plans import NEW_YEAR, at, finish, full_plan, plan, rename, restore, retire, rotate, update
+
+if TYPE_CHECKING:
+    from reconciler.plan.actions import Action
 
 SCHEMA = json.loads((Path(__file__).parents[3] / "schemas" / "plan.schema.json").read_text())
 DIGEST = "sha256:" + "0" * 64
@@ -65,7 +69,6 @@ def test_a_plan_of_everything_follows_the_schema() -> None:
         _changed(action="replace"),
         _changed(address=None),
         _changed(address="CI/Tests"),
-        _changed(key_id=None),
         _changed(key_id="12"),
         _changed(before=None),
         _changed(after=None),
@@ -82,13 +85,39 @@ def test_the_schema_refuses_what_is_no_plan(document: dict[str, Any]) -> None:
     assert _violations(document)
 
 
-@pytest.mark.parametrize("kind", ["rotate", "finish", "retire", "restore"])
-def test_the_schema_knows_every_kind_of_change(kind: str) -> None:
+def test_the_plan_of_everything_has_every_kind_of_change() -> None:
+    assert {change["action"] for change in _document()["changes"]} == set(ActionKind)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in ActionKind if kind is not ActionKind.DELETE])
+def test_the_schema_wants_every_change_but_a_deletion_to_have_an_address_and_an_outcome(kind: ActionKind) -> None:
+    document = _document()
+    change = next(each for each in document["changes"] if each["action"] == kind)
+
+    assert _violations({**document, "changes": [change]}) == []
+    assert _violations({**document, "changes": [{**change, "address": None}]})
+    assert _violations({**document, "changes": [{**change, "after": None}]})
+
+
+@pytest.mark.parametrize("kind", ["update", "rename", "finish", "retire", "restore"])
+def test_the_schema_wants_fields_where_something_changes(kind: str) -> None:
     assert _violations(_changed(action=kind)) == []
+    assert _violations(_changed(action=kind, fields=[]))
+
+
+def test_the_schema_lets_a_rotation_change_nothing_but_the_key() -> None:
+    assert _violations(_changed(action="rotate", fields=[])) == []
 
 
 def test_the_schema_takes_what_a_key_has_spent() -> None:
     assert _violations(_changed(spend={"days": 30, "cost": "28.34", "requests": 892})) == []
+
+
+def test_a_key_that_only_a_file_vouches_for_has_no_id() -> None:
+    document = plan_document(plan(update(declared("ci/a"), live(-3, "ci/a", "4"), Field.CREDIT_LIMIT)), DIGEST)
+
+    assert document["changes"][0]["key_id"] is None  # type: ignore[index]  # a list
+    assert _violations(document) == []
 
 
 def test_every_kind_is_counted_even_when_there_is_none() -> None:
@@ -148,6 +177,52 @@ def test_an_update_has_both_states_and_the_fields_between_them() -> None:
             "source": {"file": "keys.yaml", "line": 31},
         }
     ]
+
+
+@pytest.mark.parametrize(
+    ("usage", "spend"),
+    [
+        ({12: Usage(30, Decimal("28.340"), 892)}, {"days": 30, "cost": "28.34", "requests": 892}),
+        ({12: Usage(30, Decimal(0), 0)}, {"days": 30, "cost": "0", "requests": 0}),
+        ({13: Usage(30, Decimal(0), 0)}, None),
+    ],
+)
+def test_what_a_key_has_spent_is_null_only_where_it_is_not_known(usage: dict[int, Usage], spend: object) -> None:
+    action = update(declared("ci/api", "7"), live(12, "ci/api", "5"), Field.CREDIT_LIMIT)
+    create, change = plan_document(plan(CREATE, action, usage=usage), DIGEST)["changes"]  # type: ignore[misc]  # a list of two
+
+    assert (create["spend"], change["spend"]) == (None, spend)  # type: ignore[has-type]  # a dict
+
+
+def test_a_rotation_shows_the_key_that_goes_and_the_state_of_the_one_that_comes() -> None:
+    action = rotate(declared("ci/api", "7", source=at(31)), live(12, "ci/api", "5"), Field.CREDIT_LIMIT)
+
+    assert plan_document(plan(action), DIGEST)["changes"] == [
+        {
+            "action": "rotate",
+            "address": "ci/api",
+            "key_id": 12,
+            "before": {"name": "ci/api", "is_enabled": True, "credit_limit": "5", "expires_at": None},
+            "after": {"name": "ci/api", "is_enabled": True, "credit_limit": "7", "expires_at": None},
+            "fields": ["credit_limit"],
+            "spend": None,
+            "source": {"file": "keys.yaml", "line": 31},
+        }
+    ]
+
+
+@pytest.mark.parametrize(
+    ("action", "before", "after"),
+    [
+        (finish(declared("ci/a"), live(2, "ci/a~next"), live(1, "ci/a")), "ci/a~next", "ci/a"),
+        (restore(declared("ci/a"), live(2, "ci/a~gone.20261128T120000Z")), "ci/a~gone.20261128T120000Z", "ci/a"),
+        (retire("ci/a", live(2, "ci/a"), at(1)), "ci/a", "ci/a~gone.20261129T120000Z"),
+    ],
+)
+def test_a_key_that_goes_on_shows_both_its_names(action: Action, before: str, after: str) -> None:
+    (change,) = plan_document(plan(action), DIGEST)["changes"]  # type: ignore[misc]  # a list of one
+
+    assert (change["key_id"], change["before"]["name"], change["after"]["name"]) == (2, before, after)  # type: ignore[has-type]  # a dict
 
 
 def test_what_does_not_exist_yet_or_any_more_is_null() -> None:

@@ -4,13 +4,14 @@ from dataclasses import replace
 from decimal import Decimal
 
 import pytest
-from support.builders import address, declared, live
-from support.plans import at, full_plan, plan, rename, update
 
 from reconciler.diagnostic import Severity
+from reconciler.model import Usage
 from reconciler.plan.actions import Create, Credit, Delete, DeleteReason, Field, Finding
 from reconciler.plan.outcome import ApplyResult, Outcome, Status
 from reconciler.render.text import render_plan, render_result
+from support.builders import address, declared, live
+from support.plans import at, full_plan, plan, rename, update
 
 CREATE = Create(declared("ci/tests", "25", source=at(9)))
 UPDATE = update(declared("ci/api", "7"), live(12, "ci/api", "5"), Field.CREDIT_LIMIT)
@@ -80,6 +81,30 @@ def test_changes_stand_under_their_environment_with_what_they_come_to() -> None:
         "Plan: 2 to create, 1 to update; 2 unchanged.\n"
         "Limits: $5 → $32 (+$27)\n"
     )
+
+
+def test_a_change_shows_what_the_key_was_used_for_lately() -> None:
+    text = render_plan(plan(UPDATE, usage={12: Usage(30, Decimal("28.34"), 892)}), color=False)
+
+    assert text.startswith(
+        "ci\n  ~ update  api  credit_limit $5 → $7  keys.yaml:1\n                 892 requests, $28.34 in 30 days\n\n"
+    )
+
+
+def test_every_kind_of_change_has_its_sign_and_its_colour() -> None:
+    text = render_plan(full_plan(), color=True)
+
+    for look in (
+        "\x1b[32m+ create \x1b[0m",
+        "\x1b[33m~ update \x1b[0m",
+        "\x1b[36m→ rename \x1b[0m",
+        "\x1b[36m± rotate \x1b[0m",
+        "\x1b[36m± finish \x1b[0m",
+        "\x1b[1;31m- retire \x1b[0m",
+        "\x1b[32m+ restore\x1b[0m",
+        "\x1b[1;31m- DELETE \x1b[0m",
+    ):
+        assert look in text
 
 
 def test_deletions_are_said_twice_and_in_red() -> None:
@@ -176,3 +201,21 @@ def test_a_key_is_called_by_its_address_or_by_the_name_it_has() -> None:
     text = render_result(ApplyResult((Outcome(moved, Status.DONE), Outcome(stray, Status.DONE))), color=False)
 
     assert text.startswith('Done\n  → rename  ci/new\n  - DELETE  "my laptop"\n')
+
+
+def test_a_short_result_lists_only_what_has_something_to_say() -> None:
+    outcomes = (
+        Outcome(CREATE, Status.DONE, key_id=57),
+        Outcome(UPDATE, Status.DONE, "was changed already"),
+        Outcome(_delete(1), Status.FAILED, "no"),
+    )
+    text = render_result(ApplyResult(outcomes, remaining=plan()), color=False, verbose=False)
+
+    assert text.startswith("Done\n  ~ update  ci/api  was changed already\n\nFailed\n  - DELETE  ci/k1   no\n\n")
+    assert "Applied 2 of 3 changes: 1 failed.\n" in text
+
+
+def test_an_unmanaged_key_is_listed_by_its_id_where_it_has_one() -> None:
+    text = render_plan(plan(unmanaged=(live(7, "demo"), live(-1, "staging/api"))), color=False, verbose=True)
+
+    assert "  · id  7        demo\n  · id  unknown  staging/api\n" in text

@@ -1,14 +1,22 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 import pytest
-from support.builders import address, declared, live
-from support.plans import NEW_YEAR, at, plan, rename, update
 
+from reconciler.model import Usage
 from reconciler.plan.actions import ActionKind, Create, Credit, Delete, DeleteReason, Field
 from reconciler.render import words
+from support.builders import address, declared, live
+from support.plans import NEW_YEAR, at, finish, full_plan, plan, rename, restore, retire, rotate, update
+
+if TYPE_CHECKING:
+    from reconciler.plan.actions import Action
+
+MARKED = words.Show("<{}>".format, "[{}]".format)
 
 
 @pytest.mark.parametrize(
@@ -58,7 +66,7 @@ def test_limits_are_added_up_before_and_after(credit: Credit, text: str) -> None
 def test_a_creation_says_its_limit_its_expiry_and_where_the_secret_goes() -> None:
     key = declared("ci/tests", "25", expires_at=NEW_YEAR)
 
-    assert words.details(Create(key), str.upper) == (
+    assert words.details(Create(key), words.Show(str.upper)) == (
         "credit_limit $25, expires 2027-01-01T00:00:00Z",
         "secret → LOCAL as NAGA_CI_TESTS",
     )
@@ -67,7 +75,7 @@ def test_a_creation_says_its_limit_its_expiry_and_where_the_secret_goes() -> Non
 def test_a_creation_without_limit_destination_or_use_says_so() -> None:
     key = declared("ci/tests", None, is_enabled=False, deliver=())
 
-    assert words.details(Create(key), str) == ("no limit, disabled", "secret → nowhere")
+    assert words.details(Create(key), words.Show(str)) == ("no limit, disabled", "secret → nowhere")
 
 
 @pytest.mark.parametrize(
@@ -86,13 +94,13 @@ def test_a_changed_field_shows_what_it_was_and_will_be(
 ) -> None:
     action = update(declared("ci/a", **wanted), live(1, "ci/a", **found), field)  # type: ignore[arg-type]  # by field
 
-    assert words.details(action, str) == (text,)
+    assert words.details(action, words.Show(str)) == (text,)
 
 
 def test_a_rename_shows_both_names() -> None:
     action = rename(declared("ci/a"), live(1, "old name"))
 
-    assert words.details(action, repr) == ("name 'old name' → 'ci/a'",)
+    assert words.details(action, words.Show(repr)) == ("name 'old name' → 'ci/a'",)
 
 
 @pytest.mark.parametrize(
@@ -107,14 +115,113 @@ def test_a_deletion_says_why_and_identifies_the_key(where: None, name: str, fact
     created = datetime(2026, 4, 1, 1, tzinfo=timezone(timedelta(hours=2)))
     action = Delete(where, live(7, name, created_at=created), DeleteReason.UNDECLARED, None)
 
-    assert words.details(action, "<{}>".format) == ("no longer declared", facts)
+    assert words.details(action, words.Show("<{}>".format)) == ("no longer declared", facts)
+
+
+def test_a_deletion_knows_no_more_of_a_key_than_the_file_that_vouches_for_it() -> None:
+    action = Delete(address("ci/a"), live(-1, "ci/a"), DeleteReason.REMOVED, None)
+
+    assert words.details(action, words.Show(str)) == ("removed by this change", "credit_limit $5")
+
+
+@pytest.mark.parametrize(
+    ("overlap", "text"),
+    [
+        (timedelta(days=7), "the old key goes on for [7d]"),
+        (None, "the old key is disabled as soon as the new one is delivered"),
+    ],
+)
+def test_a_rotation_says_why_what_becomes_of_the_old_key_and_who_receives_the_new_one(
+    overlap: timedelta | None, text: str
+) -> None:
+    action = rotate(declared("ci/a", "7"), live(1, "ci/a"), Field.CREDIT_LIMIT, overlap=overlap)
+
+    assert words.details(action, MARKED) == (
+        "it is due",
+        text,
+        "credit_limit [$5] → [$7]",
+        "secret → <local> as <NAGA_CI_A>",
+    )
+
+
+def test_a_rotation_to_finish_speaks_of_the_old_key_only_if_it_is_left() -> None:
+    wanted, upcoming, old = declared("ci/a"), live(2, "ci/a~next"), live(1, "ci/a")
+    first = "an interrupted rotation: the new key is delivered and takes over"
+
+    assert words.details(finish(wanted, upcoming, None), MARKED) == (first,)
+    assert words.details(finish(wanted, upcoming, old), MARKED) == (first, "the old key goes on for [7d]")
+
+
+def test_a_retirement_says_how_long_it_can_be_taken_back() -> None:
+    assert words.details(retire("ci/a", live(1, "ci/a"), at(2)), MARKED) == (
+        "no longer declared",
+        "disabled now, can be restored for [7d], then deleted",
+    )
+
+
+def test_a_retirement_says_why() -> None:
+    action = replace(retire("ci/a", live(1, "ci/a"), at(2)), reason=DeleteReason.REMOVED)
+
+    assert words.essentials(action, MARKED)[0] == "removed by this change"
+
+
+def test_a_restored_key_is_named_and_what_changes_besides_its_name() -> None:
+    gone = live(7, "ci/a~gone.20261129T120000Z", "4", is_enabled=False)
+
+    assert words.details(restore(declared("ci/a"), gone, Field.IS_ENABLED, Field.CREDIT_LIMIT), MARKED) == (
+        "the retired key [7] comes back with its secret",
+        "is_enabled [false] → [true]",
+        "credit_limit [$4] → [$5]",
+    )
+
+
+@pytest.mark.parametrize("action", full_plan().actions, ids=lambda action: str(action.kind))
+def test_what_changes_and_what_else_there_is_to_know_make_up_the_details(action: Action) -> None:
+    essentials = words.essentials(action, MARKED)
+
+    assert essentials
+    assert (*essentials, *words.particulars(action, MARKED)) == words.details(action, MARKED)
+
+
+@pytest.mark.parametrize(
+    ("usage", "text"),
+    [
+        (Usage(30, Decimal("28.34"), 892), "892 requests, [$28.34] in 30 days"),
+        (Usage(1, Decimal(0), 1), "1 request, [$0] in 1 day"),
+        (Usage(7, Decimal(0), 0), "not used in 7 days"),
+    ],
+)
+def test_the_use_of_a_key_is_told_where_it_is_known(usage: Usage, text: str) -> None:
+    gone = Delete(None, live(7, "b"), DeleteReason.UNMANAGED, None)
+
+    assert words.used(gone, {7: usage}, MARKED) == text
+    assert words.used(gone, {8: usage}, MARKED) == ""
+    assert words.used(Create(declared("ci/a")), {7: usage}, MARKED) == ""
+
+
+def test_values_are_set_off_as_a_format_wants_it() -> None:
+    key = declared("ci/tests", "25", expires_at=NEW_YEAR)
+    gone = Delete(address("ci/a"), live(7, "b", None), DeleteReason.UNDECLARED, None)
+
+    assert words.details(Create(key), MARKED)[0] == "credit_limit [$25], expires [2027-01-01T00:00:00Z]"
+    assert words.details(gone, MARKED)[1] == "id [7], name <b>, no limit, created [2026-11-22]"
+    assert words.limits(Credit(Decimal(1), Decimal(2), 0, 0, Decimal(3)), "[{}]".format) == (
+        "[$1] → [$2] ([+$1]); balance: [$3]"
+    )
+
+
+def test_every_kind_has_a_sign_and_only_a_deletion_is_loud() -> None:
+    assert set(words.SYMBOLS) == set(ActionKind)
+    assert [kind for kind in ActionKind if words.word(kind) != kind.value] == [ActionKind.DELETE]
 
 
 def test_an_action_comes_from_the_place_of_its_key_or_of_its_deletion() -> None:
     create = Create(declared("ci/a", source=at(3)))
     delete = Delete(address("ci/a"), live(1, "ci/a"), DeleteReason.UNDECLARED, at(4))
 
-    assert [words.source(create), words.source(delete)] == [at(3), at(4)]
+    gone = retire("ci/a", live(1, "ci/a"), at(5))
+
+    assert [words.source(create), words.source(delete), words.source(gone)] == [at(3), at(4), at(5)]
     assert words.place(at(3), str.upper) == "KEYS.YAML:3"
 
 
@@ -123,6 +230,8 @@ def test_an_action_is_listed_under_its_key_or_the_live_name() -> None:
 
     assert words.subject(Delete(address("ci/a"), key, DeleteReason.LEASE_EXPIRED, None)) == "a"
     assert words.subject(Delete(None, key, DeleteReason.UNMANAGED, None)) == "ci/a~new.x"
+    assert words.full_name(Delete(address("ci/a"), key, DeleteReason.LEASE_EXPIRED, None)) == "ci/a"
+    assert words.full_name(Delete(None, key, DeleteReason.UNMANAGED, None)) == "ci/a~new.x"
 
 
 def test_only_what_occurs_is_counted() -> None:

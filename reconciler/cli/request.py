@@ -1,0 +1,158 @@
+"""What plan and apply are asked for: the options that they share, and what follows from them."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from reconciler.cli.options import file_option, simulator_option
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Iterator
+
+    from reconciler.model import Address, Declaration
+    from reconciler.plan.options import Options
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The shared options as they were typed."""
+
+    file: Path
+    simulator: Path | None
+    rotate: tuple[str, ...]
+    allow: tuple[str, ...]
+    environment: tuple[str, ...]
+    only: tuple[str, ...]
+    base: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What to plan: the declaration, the one before the change if it is known, and wishes beyond the file."""
+
+    declaration: Declaration
+    base: Declaration | None
+    options: Options
+    simulator: Path | None
+
+
+_OPTIONS: Final = (
+    file_option,
+    simulator_option,
+    click.option(
+        "-e",
+        "--environment",
+        multiple=True,
+        metavar="ENV",
+        help="Plan this environment only; can be given several times.",
+    ),
+    click.option(
+        "--only",
+        multiple=True,
+        metavar="GLOB",
+        help="Plan only what matches, like 'ci/*'; can be given several times.",
+    ),
+    click.option(
+        "--rotate",
+        multiple=True,
+        metavar="ADDRESS",
+        help="Rotate this declared key (environment/key) now; can be given several times.",
+    ),
+    click.option(
+        "--allow",
+        multiple=True,
+        metavar="ADDRESS",
+        help="Lift the guardrails of this address for this run; a glob like 'ci/*' too, and several times.",
+    ),
+    click.option(
+        "--base",
+        metavar="OLD",
+        help="The declaration before the change, a path or git:REV: what it protects stays protected.",
+    ),
+)
+
+
+def request_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the shared options, which the command gets as one argument `asked`."""
+
+    @wraps(command)
+    def collected(*args: Any, **options: Any) -> Any:  # noqa: ANN401  # click passes whatever the command declares
+        asked = Asked(**{name: options.pop(name) for name in Asked.__slots__})
+        return command(*args, asked=asked, **options)
+
+    decorated: Callable[..., Any] = collected
+    for option in reversed(_OPTIONS):
+        decorated = option(decorated)
+    return decorated
+
+
+@contextmanager
+def annotated(output_format: str) -> Iterator[None]:
+    """Where the format is `github`, show what is wrong with a declaration as annotations too."""
+    from reconciler.errors import DeclarationError
+
+    try:
+        yield
+    except DeclarationError as error:
+        if output_format == "github":
+            from reconciler.cli.console import show
+            from reconciler.render.github import render_diagnostics
+
+            show(render_diagnostics(error.diagnostics))
+        raise
+
+
+def make_request(asked: Asked, *, overlap: bool = True) -> Request:
+    """Load what was asked for; raises DeclarationError, and UsageError for a name that is not declared."""
+    from reconciler.declaration import load
+    from reconciler.plan.options import Options
+
+    declaration = load(asked.file)
+    base = None if asked.base is None else _load_base(asked.base, asked.file)
+    environments = {*declaration.environments, *(base.environments if base else ())}
+    for name in asked.environment:
+        if name not in environments:
+            _refuse(f"environment {name} is not declared", name, environments)
+    options = Options(
+        rotate=_declared(asked.rotate, declaration),
+        overlap=overlap,
+        allow=asked.allow,
+        environments=frozenset(asked.environment),
+        only=asked.only,
+    )
+    return Request(declaration, base, options, asked.simulator)
+
+
+def _load_base(old: str, file: Path) -> Declaration:
+    from reconciler.declaration import load, load_sources
+
+    kind, colon, revision = old.partition(":")
+    if (kind, colon) != ("git", ":"):
+        return load(Path(old))
+    from reconciler.cli.revision import sources_at
+
+    return load_sources(sources_at(revision, file))
+
+
+def _declared(texts: Iterable[str], declaration: Declaration) -> frozenset[Address]:
+    known = {str(key.address): key.address for key in declaration.keys} if texts else {}
+    for text in texts:
+        if text not in known:
+            _refuse(f"{text} is not declared, an address is environment/key", text, known)
+    return frozenset(known[text] for text in texts)
+
+
+def _refuse(message: str, name: str, known: Collection[str]) -> None:
+    from difflib import get_close_matches
+
+    from reconciler.errors import UsageError
+
+    near = get_close_matches(name, known, n=1)
+    msg = f"{message}; did you mean {near[0]}?" if near else message
+    raise UsageError(msg)

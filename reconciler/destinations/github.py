@@ -1,0 +1,178 @@
+"""The `github-actions` destination: secrets of a repository, of an environment of it, or of an organisation.
+
+A secret is sealed with the public key of the place, so that nobody but GitHub can open it. GitHub tells which secrets
+there are and since when, not whose they are.
+"""
+
+from __future__ import annotations
+
+import os
+from base64 import b64encode
+from dataclasses import dataclass, replace
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final
+
+from nacl.public import PublicKey as NaclKey
+from nacl.public import SealedBox
+
+from reconciler.destinations.base import Held
+from reconciler.destinations.github_exchange import Answer
+from reconciler.destinations.github_place import LONGEST_NAME, is_name, read_place
+from reconciler.destinations.github_server import SERVERS, GitHub, PublicKey
+from reconciler.destinations.retry import Timing
+from reconciler.destinations.wording import one_line, repeated, utf8
+from reconciler.errors import DestinationError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from reconciler.destinations.base import Consignment
+    from reconciler.model import Target
+    from reconciler.secret import Secret
+
+LARGEST_SECRET: Final = 48 * 1024
+"""Bytes that GitHub takes in one secret."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """Why a secret did not arrive, or may have."""
+
+    why: str
+    uncertain: bool = False
+
+
+class GitHubActions:
+    """One holder of secrets; see `Destination`.
+
+    Settings: `repository` (owner/name), with `environment` for those of an environment; or `organization`, with
+    `visibility` (all, private, selected) and, for selected, the ids in `selected_repositories`.
+    """
+
+    def __init__(self, target: Target, timing: Timing | None = None) -> None:
+        """Take the target's settings; nothing is touched yet.
+
+        Raises:
+            DestinationError: they name no place, or one that cannot be.
+        """
+        self._place = read_place(target)
+        self._timing = timing or Timing()
+        self._github: GitHub | None = None
+
+    async def preflight(self, names: Sequence[str]) -> None:
+        """Check the names, the login, that the place exists, takes secrets of it and has room; see `Destination`."""
+        limits = f"capitals, digits and _, no digit first, not GITHUB_…, at most {LONGEST_NAME} characters"
+        problems = [f"{name!r} is no name for a secret ({limits})" for name in sorted(set(names)) if not is_name(name)]
+        problems += repeated(names)
+        try:
+            problems += await self._obstacles(self._connected(), names)
+        except DestinationError as error:
+            problems.append(str(error))
+        if problems:
+            raise DestinationError(one_line(f"{self._place.label}: {'; '.join(problems)}"))
+
+    async def deliver(self, consignment: Consignment) -> None:
+        """Store the secret, sealed, and return when GitHub has it; see `Destination`."""
+        failure = await self._store(consignment)
+        if failure is not None:
+            # Raised here, from nothing: the frames that saw the secret are no part of the traceback.
+            verb = "may not be in" if failure.uncertain else "was not stored in"
+            message = f"{consignment.name} {verb} {self._place.label}: {failure.why}"
+            raise DestinationError(one_line(message), uncertain=failure.uncertain)
+
+    async def describe(self, names: Sequence[str]) -> Mapping[str, Held]:
+        """Say which of the secrets there are, and since when; of which key, GitHub cannot tell. See `Describing`."""
+        held = await self._connected().held(self._place)
+        if isinstance(held, Answer):
+            msg = one_line(f"{self._place.label}: what is there cannot be read: {self._words(held)}")
+            raise DestinationError(msg)
+        return {name: Held(None, held[name]) for name in names if name in held}
+
+    async def aclose(self) -> None:
+        """Give back what the login got and close the connections, for all who share them; see `Closing`."""
+        github, self._github = self._github, None
+        if github is not None:
+            await github.aclose()
+
+    def _connected(self) -> GitHub:
+        github = SERVERS.get("github", lambda: GitHub(os.environ, self._timing))
+        self._github = github
+        return github
+
+    async def _obstacles(self, github: GitHub, names: Sequence[str]) -> list[str]:
+        place = self._place
+        home = await github.home(place)
+        if home.status == HTTPStatus.NOT_FOUND:
+            return [f"there is no {place.home.partition('/')[2]}, or this login may not see it"]
+        if not home.ok:
+            return [self._words(home)]
+        if home.body.get("archived") is True:
+            return ["the repository is archived, so it takes no secrets"]
+        if home.scopes is not None and place.scope not in home.scopes:
+            return [f"the token lacks the scope {place.scope}"]
+        key = await github.public_key(place)
+        if isinstance(key, Answer):
+            return [await self._why_no_key(github, key)]
+        held = await github.held(place)
+        if isinstance(held, Answer):
+            return [f"what is there cannot be read: {self._words(held)}"]
+        count = len({*held, *names})
+        return [f"{count} secrets are too many for it ({place.capacity})"] if count > place.capacity else []
+
+    async def _why_no_key(self, github: GitHub, answer: Answer) -> str:
+        """Tell an environment that is not there from one that this login may not look into."""
+        place = self._place
+        if answer.status != HTTPStatus.NOT_FOUND or place.environment is None:
+            return self._words(answer)
+        found = await github.read(place, place.environment)
+        if found.status == HTTPStatus.NOT_FOUND:
+            where = f"{place.home.partition('/')[2]}: Settings, Environments, New environment"
+            return f"there is no such environment; create it ({where})"
+        return self._words(answer)
+
+    async def _store(self, consignment: Consignment) -> _Failure | None:
+        if not is_name(consignment.name):
+            return _Failure("it is no name for a secret")
+        plain = utf8(consignment.secret)
+        if plain is None or len(plain) > LARGEST_SECRET:
+            return _Failure(f"the secret is no UTF-8 text of at most {LARGEST_SECRET} bytes")
+        try:
+            github = self._connected()
+        except DestinationError as error:
+            return _Failure(str(error))
+        key = await github.public_key(self._place)
+        if isinstance(key, Answer):
+            return _Failure(self._words(key))
+        answer = await self._put(github, consignment, key)
+        if answer.status == HTTPStatus.UNPROCESSABLE_ENTITY:
+            other = await github.another_key(self._place, key)
+            if isinstance(other, PublicKey) and other != key:
+                again = await self._put(github, consignment, other)
+                answer = replace(again, maybe_done=answer.maybe_done or again.maybe_done)
+        return None if answer.ok else _Failure(self._words(answer), uncertain=answer.maybe_done)
+
+    async def _put(self, github: GitHub, consignment: Consignment, key: PublicKey) -> Answer:
+        sealed = _sealed(consignment.secret, key)
+        if sealed is None:
+            return Answer(0, said="its public key is none that a secret can be sealed with")
+        body = {"encrypted_value": sealed, "key_id": key.id, **dict(self._place.fields)}
+        return await github.put(self._place, f"{self._place.secrets}/{consignment.name}", body)
+
+    def _words(self, answer: Answer) -> str:
+        """Say what an answer that is no success means, and what to do about it."""
+        place = self._place
+        match answer.status:
+            case HTTPStatus.UNAUTHORIZED:
+                return f"the token is refused ({answer.said}): it is wrong, expired or revoked"
+            case HTTPStatus.FORBIDDEN | HTTPStatus.NOT_FOUND:
+                needed = f"the token needs {place.needs} there (a classic one the scope {place.scope})"
+                return f"{answer.said}; {needed}; the GITHUB_TOKEN that GitHub gives every job cannot have it"
+            case _:
+                return answer.said
+
+
+def _sealed(secret: Secret, key: PublicKey) -> str | None:
+    try:
+        return b64encode(SealedBox(NaclKey(key.content)).encrypt(secret.reveal().encode())).decode()
+    except Exception:  # noqa: BLE001  # whatever it is, it was raised with the secret in hand
+        return None

@@ -1,0 +1,243 @@
+"""One request to GitHub's API and what came of it, as values: no exception of httpx gets out, they hold the request."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import re
+import ssl
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+import httpx
+
+from reconciler.destinations.quoting import harmless
+from reconciler.destinations.retry import PATIENCE
+from reconciler.units import format_instant
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from reconciler.secret import Secret
+
+CONNECT_SECONDS: Final = 5.0
+READ_SECONDS: Final = 30.0
+WHOLE_SECONDS: Final = 120.0
+LARGEST_ANSWER: Final = 4 * 1024 * 1024
+SECONDARY_LIMIT_SECONDS: Final = 60.0
+"""How long GitHub asks to be left alone where it gives no time itself."""
+
+_PASSING: Final = frozenset(
+    {
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+        HTTPStatus.BAD_GATEWAY,
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        HTTPStatus.GATEWAY_TIMEOUT,
+    }
+)
+_DONE: Final = {
+    "GET": {HTTPStatus.OK},
+    "PUT": {HTTPStatus.CREATED, HTTPStatus.NO_CONTENT},
+    "POST": {HTTPStatus.CREATED},
+    "DELETE": {HTTPStatus.NO_CONTENT},
+}
+_NUMBER: Final = re.compile(r"\d{1,12}", re.ASCII)
+_log = logging.getLogger("reconciler.destinations")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What to send: a path below the base URL, and a body that goes as JSON."""
+
+    method: str
+    path: str
+    bearer: Secret
+    body: Mapping[str, object] | None = field(default=None, repr=False)
+
+    def __str__(self) -> str:
+        """Show as `GET repos/acme/api`."""
+        return f"{self.method} {self.path}"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer; its status is 0 when none arrived.
+
+    `said` is why it is none or no success, fit to be shown; `maybe_done` that GitHub may have done as it was asked
+    although it does not say so; `passing` that another attempt may go better, `wait` seconds from now; `limited` that
+    everybody should wait so long. `scopes` are those of a classic token, None for any other.
+    """
+
+    status: int
+    body: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    said: str = ""
+    maybe_done: bool = False
+    passing: bool = False
+    limited: bool = False
+    wait: float = 0.0
+    scopes: frozenset[str] | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether GitHub did as it was asked."""
+        return HTTPStatus.OK <= self.status < HTTPStatus.MULTIPLE_CHOICES
+
+
+async def exchange(client: httpx.AsyncClient, request: Request) -> Answer:
+    """Send a request and read its answer; never raises for what the network, the library or GitHub do."""
+    started = time.monotonic()
+    content = None if request.body is None else json.dumps(request.body)
+    headers = {"Authorization": f"Bearer {request.bearer.reveal()}"}
+    if content is not None:
+        headers["Content-Type"] = "application/json"
+    try:
+        async with (
+            asyncio.timeout(WHOLE_SECONDS),
+            client.stream(request.method, request.path, content=content, headers=headers) as response,
+        ):
+            answer = _judge(request, response, await _read(response))
+    except Exception as error:  # noqa: BLE001  # whatever it is, it may hold the request
+        answer = _no_answer(error)
+    took = round((time.monotonic() - started) * 1000)
+    _log.debug("%s: %s in %d ms", request, answer.status or answer.said, took)
+    return answer
+
+
+async def _read(response: httpx.Response) -> bytes:
+    """Read the body; cut off where nobody would read on."""
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in response.aiter_bytes():
+        chunks.append(chunk)
+        size += len(chunk)
+        if size > LARGEST_ANSWER:
+            break
+    return b"".join(chunks)
+
+
+def _judge(request: Request, response: httpx.Response, content: bytes) -> Answer:
+    status, headers = response.status_code, response.headers
+    body = _parse(content)
+    if status < HTTPStatus.MULTIPLE_CHOICES:
+        if status not in _DONE[request.method] or (body is None and request.method == "GET"):
+            return Answer(0, said=f"{status}, but no answer that GitHub gives", maybe_done=True)
+        return Answer(status, body or {}, scopes=_scopes(headers))
+    if status < HTTPStatus.BAD_REQUEST:
+        host = harmless(_host(headers.get("Location", "")), [request.bearer])
+        moved = "it was renamed or moved, or GITHUB_API_URL is wrong"
+        return Answer(status, said=f"{status}, a redirect{host and ' to ' + host}, which is never followed: {moved}")
+    complaint = content.decode(errors="replace") if body is None else str(body.get("message", ""))
+    said = f"{status} {harmless(complaint, [request.bearer])}".strip()
+    if _is_limit(status, headers, said):
+        return _limited(headers, said)
+    return Answer(
+        status,
+        said=said,
+        maybe_done=status >= HTTPStatus.INTERNAL_SERVER_ERROR,
+        passing=status in _PASSING,
+        wait=_retry_after(headers) or 0.0,
+    )
+
+
+def _limited(headers: httpx.Headers, said: str) -> Answer:
+    """Read how long to wait; what takes longer than anybody waits here is final."""
+    wait = _retry_after(headers)
+    if wait is None:
+        wait = _until_reset(headers)
+    if wait <= PATIENCE:
+        return Answer(HTTPStatus.TOO_MANY_REQUESTS, said=said, passing=True, limited=True, wait=wait)
+    until = format_instant(datetime.fromtimestamp(round(_now(headers).timestamp() + wait), UTC))
+    return Answer(HTTPStatus.TOO_MANY_REQUESTS, said=f"{said}; not before {until}", limited=True, wait=wait)
+
+
+def _is_limit(status: int, headers: httpx.Headers, said: str) -> bool:
+    """Tell a limit from a refusal: GitHub answers 403 to both."""
+    if status != HTTPStatus.FORBIDDEN:
+        return status == HTTPStatus.TOO_MANY_REQUESTS
+    return "Retry-After" in headers or headers.get("X-RateLimit-Remaining") == "0" or "rate limit" in said.lower()
+
+
+def _retry_after(headers: httpx.Headers) -> float | None:
+    """Read for how many seconds GitHub, or what is in between, wants to be left alone."""
+    text = headers.get("Retry-After", "").strip()
+    if _NUMBER.fullmatch(text):
+        return float(text)
+    until = _date(text)
+    return None if until is None else max(0.0, (until - _now(headers)).total_seconds())
+
+
+def _until_reset(headers: httpx.Headers) -> float:
+    reset = headers.get("X-RateLimit-Reset", "")
+    if headers.get("X-RateLimit-Remaining") == "0" and _NUMBER.fullmatch(reset):
+        return max(1.0, float(reset) - _now(headers).timestamp())
+    return SECONDARY_LIMIT_SECONDS
+
+
+def _now(headers: httpx.Headers) -> datetime:
+    """Tell the time that GitHub goes by."""
+    return _date(headers.get("Date", "")) or datetime.now(UTC)
+
+
+def _date(text: str) -> datetime | None:
+    try:
+        date = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    return date.replace(tzinfo=UTC) if date.tzinfo is None else date
+
+
+def _scopes(headers: httpx.Headers) -> frozenset[str] | None:
+    """Read the scopes of a classic token; other tokens say nothing, in one way or the other."""
+    scopes = frozenset(each.strip() for each in headers.get("X-OAuth-Scopes", "").split(","))
+    return None if scopes == {""} else scopes
+
+
+def _parse(content: bytes) -> dict[str, Any] | None:
+    try:
+        parsed = json.loads(content)
+    except (ValueError, RecursionError):
+        return None
+    return parsed if isinstance(parsed, dict) else None
+
+
+def _host(location: str) -> str:
+    try:
+        return urlsplit(location).netloc.rpartition("@")[2]
+    except ValueError:
+        return ""
+
+
+def _no_answer(error: Exception) -> Answer:
+    """Say why there is no answer, in words of our own: those of the library may hold addresses and headers."""
+    match error:
+        case httpx.ConnectError() if _distrust(error):
+            trust = "SSL_CERT_FILE can name the file of the authority that signed it"
+            return Answer(0, said=f"its certificate is not trusted; {trust}")
+        case httpx.ConnectError():
+            return Answer(0, said="it cannot be reached", passing=True)
+        case httpx.ConnectTimeout() | httpx.PoolTimeout():
+            return Answer(0, said=f"no connection within {CONNECT_SECONDS:g} s", passing=True)
+        case httpx.ProxyError():
+            return Answer(0, said="the proxy does not connect to it", passing=True)
+        case httpx.ReadTimeout():
+            return Answer(0, said=f"no answer within {READ_SECONDS:g} s", passing=True, maybe_done=True)
+        case TimeoutError():
+            return Answer(0, said=f"no whole answer within {WHOLE_SECONDS:g} s", passing=True, maybe_done=True)
+        case httpx.HTTPError() | OSError():
+            return Answer(0, said="the connection broke, or the answer is not HTTP", passing=True, maybe_done=True)
+        case _:
+            return Answer(0, said=f"unexpected {type(error).__name__}", maybe_done=True)
+
+
+def _distrust(error: BaseException) -> bool:
+    """Look for a refused certificate in what led to an error."""
+    reason: BaseException | None = error
+    while reason is not None and not isinstance(reason, ssl.SSLCertVerificationError):
+        reason = reason.__cause__ or reason.__context__
+    return reason is not None

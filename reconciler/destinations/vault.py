@@ -1,0 +1,264 @@
+"""The `vault` destination: fields of a secret in a KV version 2 engine of Vault or OpenBao.
+
+The field is patched into the secret with check-and-set, so that its other fields stay and nobody's write is lost; their
+values are never read. Deliveries to one secret that arrive while it is being written wait and are then written
+together. Which key a field is of, and since when, stands in the custom metadata of the secret, one entry a field.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
+
+from reconciler.destinations.base import Held
+from reconciler.destinations.retry import Passing, Timing, with_retries
+from reconciler.destinations.vault_server import SERVERS, Access, Server
+from reconciler.destinations.wording import one_line, repeated, utf8
+from reconciler.errors import DestinationError
+from reconciler.units import parse_instant
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from reconciler.destinations.base import Consignment
+    from reconciler.destinations.vault_exchange import Answer
+    from reconciler.model import Target
+
+MOST_NOTES: Final = 64
+"""Entries that the custom metadata of one secret can have."""
+
+_NEEDED: Final = {"data": ("create", "patch", "update"), "metadata": ("patch", "read")}
+_FIELD: Final = re.compile(r"[A-Za-z0-9_.-]{1,100}", re.ASCII)
+_SEGMENTS: Final = re.compile(r"(?!\.{1,2}(/|$))[\w.@:=-]+(/(?!\.{1,2}(/|$))[\w.@:=-]+)*", re.ASCII)
+_NOTE: Final = re.compile(r"key_id=(\d{1,18}) since=(\S+) address=\S+", re.ASCII)
+_PLACES: Final = frozenset({"path", "mount", "namespace", "auth_mount"})
+_CONFLICT: Final = "check-and-set"
+
+
+@dataclass(slots=True)
+class _Shipment:
+    """What is written together, and how far it has come: `written` is when the server took it."""
+
+    group: Mapping[str, Consignment]
+    maybe_there: bool = False
+    written: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """Why a shipment did not arrive, or may have."""
+
+    why: str
+    uncertain: bool
+
+
+class Vault:
+    """One secret of a KV version 2 engine; see `Destination`.
+
+    A delivery that is cancelled while it waits is still written; what is written is whole in any case.
+    """
+
+    def __init__(self, target: Target, timing: Timing | None = None) -> None:
+        """Take the target's settings; nothing is touched yet.
+
+        Raises:
+            DestinationError: they name no secret, or one that cannot be.
+        """
+        settings = dict(target.settings)
+        texts = {name: value.strip("/") for name, value in settings.items() if isinstance(value, str)}
+        self._mount, self._path = texts.get("mount", "secret"), texts.get("path", "")
+        for name, value in {"path": "", "mount": "secret", **texts}.items():
+            if name in _PLACES and not _SEGMENTS.fullmatch(value):
+                allowed = "letters, digits and _ . @ : = - between slashes"
+                msg = f"the setting {name} of {target.destination!r} must be a path of {allowed}, not {value!r}"
+                raise DestinationError(one_line(msg))
+        self._access = Access(texts.get("namespace"), texts.get("role"), texts.get("audience"), texts.get("auth_mount"))
+        self._timing = timing or Timing()
+        self._server: Server | None = None
+        self._writing = asyncio.Lock()
+        self._queued: dict[str, Consignment] = {}
+        self._commit: asyncio.Task[_Failure | None] | None = None
+
+    async def preflight(self, names: Sequence[str]) -> None:
+        """Check the names, the server, the login, the mount and what the login may do; see `Destination`."""
+        problems = [f"{name!r} is no name for a field (letters, digits and _ . -)" for name in _unusable(names)]
+        problems += repeated(names)
+        try:
+            problems += await self._obstacles(names)
+        except DestinationError as error:
+            problems.append(str(error))
+        if problems:
+            raise DestinationError(one_line(f"{self._place()}: {'; '.join(problems)}"))
+
+    async def deliver(self, consignment: Consignment) -> None:
+        """Set the field to the secret and return when the server has it; see `Destination`."""
+        failure = self._enlist(consignment)
+        if failure is None:
+            # Shielded: a group is written for all who wait for it, whoever of them is cancelled.
+            failure = await asyncio.shield(self._group())
+        if failure is not None:
+            word = "may not be in" if failure.uncertain else "was not written to"
+            msg = one_line(f"{consignment.name} {word} {self._place()}: {failure.why}")
+            raise DestinationError(msg, uncertain=failure.uncertain)
+
+    async def describe(self, names: Sequence[str]) -> Mapping[str, Held]:
+        """Say which of the fields there are, by what the custom metadata notes; see `Describing`."""
+        fields = await self._known("subkeys", "subkeys")
+        notes = (await self._known("metadata", "custom_metadata")) if fields else {}
+        return {name: _held(notes.get(_note_name(name))) for name in names if name in fields}
+
+    async def aclose(self) -> None:
+        """Log out and close the connections, for all who share them; see `Closing`."""
+        server, self._server = self._server, None
+        if server is not None:
+            await server.aclose()
+
+    def _connected(self) -> Server:
+        server = SERVERS.get(self._access, lambda: Server(self._access, os.environ, self._timing))
+        self._server = server
+        return server
+
+    def _place(self) -> str:
+        at = f" at {self._server.name}" if self._server else ""
+        return f"{self._mount}/{self._path}{at}"
+
+    def _at(self, kind: str) -> str:
+        return quote(f"{self._mount}/{kind}/{self._path}")
+
+    async def _obstacles(self, names: Sequence[str]) -> list[str]:
+        server = self._connected()
+        if trouble := await server.trouble():
+            return [trouble]
+        paths = {kind: f"{self._mount}/{kind}/{self._path}" for kind in _NEEDED}
+        answer = await server.read("POST", "sys/capabilities-self", {"paths": list(paths.values())})
+        if answer.status == HTTPStatus.FORBIDDEN:
+            return ["the token is refused: it is wrong, expired or revoked, or lacks the policy `default`"]
+        if not answer.ok:
+            return [f"what the login may do cannot be found out: {answer.said}"]
+        if trouble := await server.mount_trouble(self._mount):
+            return [trouble]
+        lacking = [
+            f"the login lacks {' and '.join(missing)} on {path}"
+            for kind, path in paths.items()
+            if (missing := _missing(_NEEDED[kind], answer.data.get(path)))
+        ]
+        return lacking or await self._crowding(names)
+
+    async def _crowding(self, names: Sequence[str]) -> list[str]:
+        notes = await self._known("metadata", "custom_metadata")
+        count = len({*notes, *map(_note_name, names)})
+        if count <= MOST_NOTES:
+            return []
+        return [f"{count} fields are too many for one secret ({MOST_NOTES}); put {{key}} into `path`"]
+
+    async def _known(self, kind: str, part: str) -> Mapping[str, Any]:
+        """Read what is known of the secret without its values; nothing when there is no such secret."""
+        answer = await self._connected().read("GET", self._at(kind))
+        if answer.status == HTTPStatus.NOT_FOUND:
+            return {}
+        if not answer.ok:
+            msg = one_line(f"{self._mount}/{kind}/{self._path} cannot be read: {answer.said}")
+            raise DestinationError(msg)
+        value = answer.data.get(part)
+        return value if isinstance(value, dict) else {}
+
+    def _enlist(self, consignment: Consignment) -> _Failure | None:
+        if not _FIELD.fullmatch(consignment.name):
+            return _Failure("it is no name for a field", uncertain=False)
+        if utf8(consignment.secret) is None:
+            return _Failure("the secret is no text", uncertain=False)
+        if consignment.name in self._queued:
+            return _Failure("another secret of this name is being delivered at the same time", uncertain=False)
+        self._queued[consignment.name] = consignment
+        return None
+
+    def _group(self) -> asyncio.Task[_Failure | None]:
+        if self._commit is None or self._commit.done():  # done: cancelled before it began
+            self._commit = asyncio.create_task(self._write_queued())
+        return self._commit
+
+    async def _write_queued(self) -> _Failure | None:
+        async with self._writing:
+            shipment, self._queued, self._commit = _Shipment(self._queued), {}, None
+            try:
+                await with_retries(lambda: self._attempt(shipment), self._timing)
+            except DestinationError as error:
+                there = "it is there, but not what it is: " if shipment.written else ""
+                return _Failure(f"{there}{error}", uncertain=shipment.maybe_there or shipment.written is not None)
+            return None
+
+    async def _attempt(self, shipment: _Shipment) -> None:
+        """Go on from where the last attempt has come to; raises Passing or DestinationError."""
+        server = self._connected()
+        if shipment.written is None:
+            shipment.written = await self._write(shipment, server)
+        notes = {
+            _note_name(name): f"key_id={each.key_id} since={shipment.written} address={each.address}"
+            for name, each in shipment.group.items()
+        }
+        _expect(await server.ask("PATCH", self._at("metadata"), {"custom_metadata": notes}))
+
+    async def _write(self, shipment: _Shipment, server: Server) -> str:
+        """Write the fields; gives when the server took them."""
+        version = await self._version(server)
+        body = {
+            "options": {"cas": version},
+            "data": {name: each.secret for name, each in shipment.group.items()},
+        }
+        answer = None
+        if version:
+            answer = await server.ask("PATCH", self._at("data"), body)
+        if answer is None or answer.status == HTTPStatus.NOT_FOUND:
+            # There is no version with fields to keep: none at all, or the last one is deleted.
+            answer = await server.ask("POST", self._at("data"), body)
+        shipment.maybe_there = shipment.maybe_there or answer.maybe_done
+        if answer.status == HTTPStatus.BAD_REQUEST and _CONFLICT in answer.said:
+            msg = "somebody else keeps writing there at the same time"
+            raise Passing(DestinationError(msg))
+        return f"{str(_expect(answer).data.get('created_time'))[:19]}Z"
+
+    async def _version(self, server: Server) -> int:
+        answer = await server.ask("GET", self._at("metadata"))
+        if answer.status == HTTPStatus.NOT_FOUND:
+            return 0
+        version = _expect(answer).data.get("current_version")
+        return version if isinstance(version, int) else 0
+
+
+def _expect(answer: Answer) -> Answer:
+    """Let a success through; raises Passing or DestinationError for anything else."""
+    if answer.ok:
+        return answer
+    failure = DestinationError(answer.said)
+    if answer.passing:
+        raise Passing(failure, answer.retry_after)
+    raise failure
+
+
+def _unusable(names: Sequence[str]) -> list[str]:
+    return [name for name in sorted(set(names)) if not _FIELD.fullmatch(name)]
+
+
+def _missing(needed: Sequence[str], granted: object) -> list[str]:
+    has = set(granted) if isinstance(granted, list) else set()
+    return [] if "root" in has else [each for each in needed if each not in has]
+
+
+def _note_name(field: str) -> str:
+    return f"naga.{field}"
+
+
+def _held(note: object) -> Held:
+    match = _NOTE.fullmatch(str(note))
+    if match is None:
+        return Held(None, None)
+    try:
+        since = parse_instant(match[2])
+    except ValueError:
+        since = None
+    return Held(int(match[1]), since)

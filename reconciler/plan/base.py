@@ -1,0 +1,174 @@
+"""The three-way view: what a change does, told from the file as it was, the file as it is, and the account."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from reconciler.diagnostic import Severity
+from reconciler.model import LiveKey, Snapshot, Unmanaged
+from reconciler.plan.actions import Create, DeleteReason, Finding, Finish, Rename, Restore, Rotate
+from reconciler.plan.names import Naming
+from reconciler.plan.phrases import dollars, plural
+from reconciler.plan.strictness import kept, rules, tightest
+from reconciler.units import format_duration
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from datetime import datetime
+
+    from reconciler.model import Declaration, DeclaredKey, Delivery, Guardrails
+    from reconciler.plan.actions import Delete, Retire
+    from reconciler.plan.draft import Bench, Draft
+
+
+def snapshot_of(base: Declaration, now: datetime) -> Snapshot:
+    """Let a declaration stand for the account: every key is live and as declared.
+
+    A key whose `id` is not declared gets one below 0, which no live key has.
+    """
+    return Snapshot(
+        tuple(
+            LiveKey(
+                -number if key.id is None else key.id,
+                key.name,
+                now,
+                key.expires_at,
+                key.is_enabled,
+                key.credit_limit,
+            )
+            for number, key in enumerate(base.keys, start=1)
+        ),
+        now,
+    )
+
+
+def without_unknown_ids(declaration: Declaration, snapshot: Snapshot) -> tuple[Declaration, list[Finding]]:
+    """Take out the ids that a snapshot made from a base cannot know, with a finding for each."""
+    known = {key.id for key in snapshot.keys}
+    unknown = [key for key in declaration.keys if key.id is not None and key.id not in known]
+    message = "id {} is in no base file, so this plan is made as if it were not there; the account knows more"
+    findings = [
+        Finding("unknown-id", Severity.WARNING, message.format(key.id), key.address, key.source) for key in unknown
+    ]
+    if not unknown:
+        return declaration, findings
+    keys = tuple(replace(key, id=None) if key.id not in known else key for key in declaration.keys)
+    return replace(declaration, keys=keys), findings
+
+
+def explained(removals: Iterable[Retire | Delete], base: Declaration) -> Iterator[Retire | Delete]:
+    """Say of each key that goes whether the change removes it or no file has ever declared it."""
+    declared = {key.address for key in base.keys}
+    for removal in removals:
+        if removal.reason is DeleteReason.UNDECLARED:
+            reason = DeleteReason.REMOVED if removal.address in declared else DeleteReason.LIVE_ONLY
+            yield replace(removal, reason=reason)
+        else:
+            yield removal
+
+
+def compare(bench: Bench) -> Iterator[Finding]:
+    """Say what a change does beyond the keys that it adds, changes and removes."""
+    base = bench.draft.facts.base
+    if base is None:
+        return
+    yield from _dropped(bench.draft, base)
+    yield from _not_delivered(bench)
+    yield from _loosened(bench, base)
+
+
+def _dropped(draft: Draft, base: Declaration) -> Iterator[Finding]:
+    """Find environments that are no longer declared, whose keys nobody owns now."""
+    gone = base.environments.keys() - draft.declaration.environments.keys()
+    if not gone:
+        return
+    naming, covers = Naming(base.naming, base.environments), draft.options.selector()
+    owners = [found.address for key in draft.foreign if (found := naming.parse(key.name))]
+    fate = (
+        "which the file says to delete" if draft.declaration.unmanaged is Unmanaged.DELETE else "and stay as they are"
+    )
+    for name in sorted(gone):
+        count = sum(address.environment == name and covers(address) for address in owners)
+        if draft.options.selective and not count:
+            continue
+        left = f"its {plural(count, 'live key')} become unmanaged, {fate}" if count else "it has no live keys"
+        hint = "; to delete them, declare it with `keys: {}`" if count else ""
+        message = f"environment {name} is no longer declared: {left}{hint}"
+        yield Finding("environment-dropped", Severity.WARNING, message, source=base.environments[name].source)
+
+
+def _not_delivered(bench: Bench) -> Iterator[Finding]:
+    """Find destinations that are added to a key whose secret is known to its holders only."""
+    draft, covers = bench.draft, bench.draft.options.selector()
+    existing = {*draft.live}
+    for action in draft.actions:
+        if isinstance(action, Finish | Restore):
+            existing.add(action.address)
+        elif isinstance(action, Create | Rotate | Rename):  # of a rename the planner itself says so
+            existing.discard(action.address)
+    for key in draft.declaration.keys:
+        before = bench.base_keys.get(key.address)
+        if before and key.address in existing and covers(key.address):
+            for delivery in _added(before, key):
+                message = (
+                    f"destination {delivery.target.destination} ({delivery.name}) is added to a key that exists, and "
+                    f"its secret cannot be read again; pass --rotate {key.address} to deliver a new one everywhere"
+                )
+                yield Finding("not-delivered", Severity.WARNING, message, key.address, delivery.source)
+
+
+def _added(before: DeclaredKey, after: DeclaredKey) -> list[Delivery]:
+    """Compare where a secret goes; one by one, because hashing a target takes longer than all the rest."""
+    return [
+        new
+        for new in after.deliver
+        if not any(old.name == new.name and old.target == new.target for old in before.deliver)
+    ]
+
+
+def _loosened(bench: Bench, base: Declaration) -> Iterator[Finding]:
+    """Find the protections that the change itself removes or loosens."""
+    declaration, options, covers = bench.draft.declaration, bench.draft.options, bench.draft.options.selector()
+    account = declaration.guardrails
+    yield from _looser(account, base.guardrails, "for the account")
+    # What an environment no longer says for each of its keys, the account may say; sums are another matter.
+    of_keys = replace(account, max_deletions=None, credit_budget=None)
+    now = {name: tightest(each.guardrails, of_keys) for name, each in declaration.environments.items()}
+    for name in sorted(base.environments.keys() & now.keys()):
+        if not options.environments or name in options.environments:
+            yield from _looser(now[name], base.environments[name].guardrails, f"for environment {name}")
+    for key in declaration.keys:
+        before = bench.base_keys.get(key.address)
+        if not before or not before.protected or key.protected or not covers(key.address):
+            continue
+        environment = key.address.environment
+        if not now[environment].protected and not base.environments[environment].guardrails.protected:
+            message = "this change removes the protection of the key; it still holds for this plan"
+            yield Finding("guardrail-loosened", Severity.WARNING, message, key.address, key.source)
+
+
+def _looser(after: Guardrails, before: Guardrails, whom: str) -> Iterator[Finding]:
+    for name, rule in rules(tightest(after, kept(before))).items():
+        if not rule.kept:
+            continue
+        now = getattr(after, name)
+        change = "removes" if now is None else f"loosens, to {_shown(now.value)},"
+        message = f"this change {change} {name} ({_shown(rule.value)}) {whom}; it still holds for this plan"
+        yield Finding(
+            "guardrail-loosened", Severity.WARNING, message, source=rule.source if now is None else now.source
+        )
+
+
+def _shown(value: Decimal | timedelta | int) -> str:
+    match value:
+        case Decimal():
+            return dollars(value)
+        case timedelta():
+            return format_duration(value)
+        case bool():
+            return "true"
+        case _:
+            return str(value)

@@ -1,0 +1,43 @@
+"""Amounts and counts in the words of messages."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from reconciler.units import format_money
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from decimal import Decimal
+
+    from reconciler.model import Usage
+
+_NAMED: Final = 5
+
+
+def dollars(amount: Decimal) -> str:
+    """Write USD as people read it: `$1,500`, `$12.50`, `$0.000125`, `-$3`."""
+    whole, point, fraction = format_money(abs(amount)).partition(".")
+    sign = "-" if amount < 0 else ""
+    return f"{sign}${int(whole):,}{point}{fraction.ljust(2, '0') if point else ''}"
+
+
+def show_limit(amount: Decimal | None) -> str:
+    """Write a credit limit in USD; None is no limit."""
+    return "no limit" if amount is None else dollars(amount)
+
+
+def plural(count: int, noun: str) -> str:
+    """Count a noun that takes an s: `1 key`, `2,000 keys`."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def used(usage: Usage, value: Callable[[str], str] = str) -> str:
+    """Say how much a key was used: `892 requests, $28.34 in 30 days`; `value` sets off the amount."""
+    return f"{plural(usage.requests, 'request')}, {value(dollars(usage.cost))} in {plural(usage.days, 'day')}"
+
+
+def listed(names: Sequence[str]) -> str:
+    """List names, not more than anybody reads: `a, b, c, d, e and 7 more`."""
+    more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more

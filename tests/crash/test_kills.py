@@ -1,0 +1,160 @@
+"""A run is killed beside every request and every write, and one ordinary, unattended apply makes everything good.
+
+The service is the simulator, served on a real socket by the process of the tests, which knows exactly when a request of
+the run arrives and when its effect is kept, and kills the run there with SIGKILL. Beside its writes to a destination the
+run kills itself. What is killed is the real command; but an interpreter that imports it takes half a second, and there
+are some thousand runs here. So each run is a fork of one process that has imported everything (`support.forkserver`),
+which makes it a matter of milliseconds; the installed script is killed at the most interesting step of each scenario, to
+see that the shortcut changes nothing. A run that meets the lock of a dead one waits for the end of its lease, two
+minutes by the clock of the service, which travels.
+
+The steps of each scenario stand in `support.crash_scenarios`, and a test sees to it that they are all there are.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import pytest
+
+from support.commands import Forks, Script
+from support.crash_scenarios import CREATE, CROWD, LOCK, ONE_BY_ONE, Scenario
+from support.crash_world import ALL_TIMES, LOCK_LEASE, Strike
+from support.sabotage import AFTER, BEFORE, HALF, Blow
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from support.commands import Done, Runner
+    from support.crash_world import CrashWorld
+
+    MakeWorld = Callable[[Scenario], CrashWorld]
+
+KILLED = -9
+SERIAL = ("--parallelism", "1")
+
+
+def name(scenario: Scenario) -> str:
+    return scenario.name
+
+
+def at_requests(*scenarios: Scenario) -> list[object]:
+    """Every request of the scenarios, and the two moments beside it."""
+    return [
+        pytest.param(scenario, Strike(number, moment), id=f"{scenario.name}-{moment}-{number}-{label}")
+        for scenario in scenarios
+        for number, label in enumerate(scenario.requests, 1)
+        for moment in (BEFORE, AFTER)
+    ]
+
+
+def at_calls(*scenarios: Scenario) -> list[object]:
+    """Every system call of the scenarios, the moments beside it, and the middle of what is written."""
+    return [
+        pytest.param(scenario, Blow(number, moment), id=f"{scenario.name}-{moment}-{number}-{label}")
+        for scenario in scenarios
+        for number, label in enumerate(scenario.calls, 1)
+        for moment in ((BEFORE, HALF, AFTER) if label == "write" else (BEFORE, AFTER))
+    ]
+
+
+def prove_recovery(world: CrashWorld, scenario: Scenario, runner: Runner, killed: Done, *, code: int = KILLED) -> None:
+    """One ordinary apply makes everything good, and what it leaves to its time is gone with the one after that."""
+    assert killed.code == code, killed
+    recovery = world.recover(runner)
+    assert recovery.code == 0, f"{recovery}\n\nthe killed run: {killed}"
+    world.check(engine={*scenario.engine, "lock"})
+    world.state.travel(ALL_TIMES)
+    cleaning = world.apply(runner)
+    assert cleaning.code == 0, cleaning
+    world.check()
+    planned = world.run(runner, "plan", "--detailed-exitcode")
+    assert planned.code == 0, planned
+
+
+@pytest.mark.parametrize("scenario", ONE_BY_ONE, ids=name)
+def test_a_run_that_nobody_kills_takes_these_steps(make_world: MakeWorld, forks: Forks, scenario: Scenario) -> None:
+    world = make_world(scenario)
+    done = world.apply(forks, *SERIAL, *scenario.arguments)
+    assert done.code == 0, done
+    assert (tuple(world.service.requests), done.calls) == (scenario.requests, scenario.calls), done
+    world.check(engine=set(scenario.engine) - {"new"})
+
+
+def test_sixteen_changes_at_once_take_these_steps_in_some_order(make_world: MakeWorld, forks: Forks) -> None:
+    world = make_world(CROWD)
+    done = world.apply(forks)
+    assert done.code == 0, done
+    assert Counter(label.split()[0] for label in world.service.requests) == Counter(CROWD.requests), done
+    assert len(done.calls) >= len(CROWD.calls)
+    world.check(engine=set(CROWD.engine) - {"new"})
+
+
+@pytest.mark.parametrize(("scenario", "strike"), at_requests(*ONE_BY_ONE))
+def test_a_run_killed_beside_a_request(make_world: MakeWorld, forks: Forks, scenario: Scenario, strike: Strike) -> None:
+    world = make_world(scenario)
+    killed = world.apply(forks, *SERIAL, *scenario.arguments, strike=strike)
+    prove_recovery(world, scenario, forks, killed)
+
+
+@pytest.mark.parametrize(("scenario", "blow"), at_calls(*ONE_BY_ONE))
+def test_a_run_killed_beside_a_write_to_a_destination(
+    make_world: MakeWorld, forks: Forks, scenario: Scenario, blow: Blow
+) -> None:
+    world = make_world(scenario)
+    killed = world.apply(forks, *SERIAL, *scenario.arguments, blow=blow)
+    prove_recovery(world, scenario, forks, killed)
+
+
+@pytest.mark.parametrize(("scenario", "strike"), at_requests(CROWD))
+def test_a_run_killed_beside_a_request_with_sixteen_changes_under_way(
+    make_world: MakeWorld, forks: Forks, scenario: Scenario, strike: Strike
+) -> None:
+    world = make_world(scenario)
+    killed = world.apply(forks, strike=strike)
+    prove_recovery(world, scenario, forks, killed)
+
+
+@pytest.mark.parametrize(("scenario", "blow"), at_calls(CROWD))
+def test_a_run_killed_beside_a_write_with_sixteen_changes_under_way(
+    make_world: MakeWorld, forks: Forks, scenario: Scenario, blow: Blow
+) -> None:
+    world = make_world(scenario)
+    killed = world.apply(forks, blow=blow)
+    prove_recovery(world, scenario, forks, killed)
+
+
+@pytest.mark.parametrize("scenario", [*ONE_BY_ONE, CROWD], ids=name)
+def test_runs_that_are_killed_one_after_the_other_each_a_step_later(
+    make_world: MakeWorld, forks: Forks, scenario: Scenario
+) -> None:
+    world = make_world(scenario)
+    number, done = 0, None
+    while done is None or done.code == KILLED:
+        number += 1
+        done = world.apply(forks, *scenario.arguments, strike=Strike(number, AFTER))
+        world.state.travel(LOCK_LEASE)
+    assert number > len(LOCK), "it was killed while it changed something"
+    prove_recovery(world, scenario, forks, done, code=0)
+
+
+@pytest.mark.parametrize("moment", [BEFORE, AFTER])
+@pytest.mark.parametrize("scenario", ONE_BY_ONE, ids=name)
+def test_the_installed_script_killed_at_its_last_change(make_world: MakeWorld, scenario: Scenario, moment: str) -> None:
+    """The shortcut of forking shows what the command itself does: nothing of it is prepared here."""
+    world = make_world(scenario)
+    last = len(scenario.requests) - len(("GET keys", "DELETE lock"))
+    killed = world.apply(Script(), *SERIAL, *scenario.arguments, strike=Strike(last, moment))
+    world.state.travel(LOCK_LEASE)
+    prove_recovery(world, scenario, Script(), killed)
+
+
+def test_the_installed_script_waits_until_the_lock_of_a_dead_run_has_run_out(make_world: MakeWorld) -> None:
+    world = make_world(CREATE)
+    killed = world.apply(Script(), strike=Strike(CREATE.requests.index("PATCH keys/4") + 1, BEFORE))
+    assert killed.code == KILLED, killed
+    recovery = world.recover(Script())
+    assert recovery.code == 0, recovery
+    assert "Waiting up to 5m for another apply: key 3 (reconciler~lock." in recovery.errors
+    world.check(engine=["new"])

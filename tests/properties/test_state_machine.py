@@ -1,0 +1,371 @@
+"""The first promise, hunted: whatever people, the network, the disk and the clock do, no secret is lost or forgotten.
+
+A random history of one account: edits of the file, work on the dashboard, time that passes, and applies that meet
+faults, refusing destinations, kills and each other. What must hold is written in support/promises.py; it is checked
+after every write to the account and every delivery, so that each moment counts as one at which everything could end.
+
+The suite runs the same histories every time. To hunt for new ones, say how many:
+
+    RECONCILER_HUNT=20000 pytest tests/properties/test_state_machine.py
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from hypothesis import HealthCheck, assume, note, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from reconciler.model import Delivery, Environment, Target
+from reconciler.plan.actions import Delete, Finish, Retire, Rotate
+from reconciler.plan.options import Options
+from reconciler.plan.outcome import Status
+from reconciler.plan.planner import make_plan
+from support.builders import SOMEWHERE, address, declaration, declared
+from support.chaos import ChaosWorld, Moment, Mood, Order, Trouble
+from support.promises import place
+
+if TYPE_CHECKING:
+    from reconciler.model import Declaration, DeclaredKey
+    from reconciler.simulator.state import Key
+    from support.chaos import End
+
+HUNT: Final = int(os.environ.get("RECONCILER_HUNT", "0"))
+
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+ENVIRONMENTS: Final = ("ci", "production")
+ADDRESSES: Final = [f"{environment}/{key}" for environment in ENVIRONMENTS for key in ("a", "b")]
+STRANGERS: Final = ["stranger", "staging/a", "ci", "ci/~", "ci/a~mine", "x~new.00ff"]
+LOCAL = Target("local", "dotenv", (("path", "local.env"),))
+SHARED = Target("shared", "dotenv", (("path", "shared.env"),))
+VAULT = Target("vault", "fake", ())
+ROUTES: Final = {
+    "file": (LOCAL,),
+    "vault": (VAULT,),
+    "file, vault": (LOCAL, VAULT),
+    "vault, file": (VAULT, LOCAL),
+    "file, file": (LOCAL, SHARED),
+    "file, vault, file": (SHARED, VAULT, LOCAL),
+}
+
+# --- what befalls an apply --------------------------------------------------------------------------------------------
+
+# Not among them: an answer to a PATCH or DELETE that is later than the client's patience. Nothing in the API could keep
+# such a request from being carried out when everybody has forgotten it.
+EFFECTS: Final = [
+    *((method, effect) for method in ("POST", "GET") for effect in ("latency=5s", "latency=40s")),
+    *((method, "latency=5s") for method in ("PATCH", "DELETE", "*")),
+    *(
+        (method, effect)
+        for method in ("POST", "PATCH", "GET", "DELETE", "*")
+        for effect in (
+            "lose=before",
+            "lose=after",
+            "status=500",
+            "status=503 when=after",
+            "status=429 retry-after=2",
+            "status=400",
+            "status=403",
+            "status=403 when=after",
+            "rate=4/s",
+            "body=html",
+            "body=empty",
+            "body=shape",
+            "body=cut",
+        )
+    ),
+    *(("POST", f"ignore={field}") for field in ("name", "credit_limit", "expires_at")),
+    *(("PATCH", f"ignore={field}") for field in ("name", "credit_limit", "expires_at", "is_enabled")),
+]
+HOW_OFTEN: Final = ["times=1", "times=1", "times=2", "times=7", "", "probability=0.3"]
+
+
+@st.composite
+def fault_specs(draw: st.DrawFn) -> str:
+    method, effect = draw(st.sampled_from(EFFECTS))
+    path = "/v1/models" if method == "GET" and draw(st.integers(0, 3)) == 0 else "*"
+    return f"{method} {path} {effect} skip={draw(st.integers(0, 6))} {draw(st.sampled_from(HOW_OFTEN))}".strip()
+
+
+FAULTS = st.lists(fault_specs(), max_size=2)
+MOODS = st.lists(st.sampled_from(Mood), max_size=4).map(tuple)
+KILLS = st.builds(Trouble, st.integers(1, 30), st.sampled_from(Moment), MOODS)
+TROUBLES = st.one_of(
+    KILLS,
+    st.builds(Trouble, st.none(), st.just(Moment.AFTER), MOODS, st.sampled_from([None, None, 1, 2])),
+)
+PARALLEL = st.sampled_from([1, 4, 16])
+WHICH = st.integers(0, 11)
+CHANGES: Final[dict[str, dict[str, Any]]] = {
+    "lower limit": {"credit_limit": Decimal("0.5")},
+    "no limit": {"credit_limit": None},
+    "disabled": {"is_enabled": False},
+    "enabled": {"is_enabled": True},
+    "no expiry": {"expires_at": None},
+    "rotated": {"rotate_every": 3 * DAY},
+    "not rotated": {"rotate_every": None},
+    "short overlap": {"rotation_overlap": HOUR},
+    "long overlap": {"rotation_overlap": 7 * DAY},
+    "not verified": {"verify": False},
+}
+
+
+class Histories(RuleBasedStateMachine):
+    """A history of one account."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = tempfile.TemporaryDirectory()
+        self.world = ChaosWorld(Path(self.folder.name))
+        self.keys: dict[str, DeclaredKey] = {}
+        self.removed: dict[str, DeclaredKey] = {}
+        self.grace: dict[str, timedelta | None] = {}
+        self.dropped: set[str] = set()
+        self.before_last_edit: Declaration | None = None
+
+    @initialize(
+        days_ahead=st.sampled_from([0, 1, -1]),
+        grace=st.sampled_from([None, 2 * DAY]),
+        first=st.lists(st.sampled_from(ADDRESSES), unique=True),
+    )
+    def begin(self, days_ahead: int, grace: timedelta | None, first: list[str]) -> None:
+        """Let the machine that applies run on a clock that may be wrong."""
+        self.world.ahead = days_ahead * DAY
+        self.grace = {"ci": None, "production": grace}
+        for each in first:
+            self._put(declared(each, deliver=self._deliveries(each, "file, vault")))
+
+    # --- the file ---
+
+    def declaration(self) -> Declaration:
+        kept = [name for name in ENVIRONMENTS if name not in self.dropped]
+        environments = [Environment(name, SOMEWHERE, self.grace[name]) for name in kept]
+        return declaration([key for key in self.keys.values() if key.address.environment in kept], environments)
+
+    def _edit(self) -> None:
+        self.before_last_edit = self.declaration()
+
+    def _put(self, key: DeclaredKey) -> None:
+        self.keys[key.name] = key
+
+    def _some(self, which: int) -> DeclaredKey:
+        names = sorted(self.keys)
+        return self.keys[names[which % len(names)]]
+
+    def _deliveries(self, each: str, route: str) -> tuple[Delivery, ...]:
+        """Deliver under the key's own name, or another where a renamed key still has that."""
+        others = {place(delivery) for key in self.keys.values() if key.name != each for delivery in key.deliver}
+        name = each.upper().replace("/", "_")
+        while any((target, name) in others for target in ROUTES[route]):
+            name += "_"
+        return tuple(Delivery(target, name, SOMEWHERE) for target in ROUTES[route])
+
+    @rule(each=st.sampled_from(ADDRESSES), route=st.sampled_from(list(ROUTES)), revert=st.booleans())
+    def declare_or_remove(self, each: str, route: str, *, revert: bool) -> None:
+        """Take a key out of the file, or put one in: as it was before, or afresh."""
+        self._edit()
+        before = self.removed.get(each)
+        if each in self.keys:
+            self.removed[each] = self.keys.pop(each)
+        elif before and revert and self._free(before.deliver):
+            self._put(before)
+        else:
+            self._put(declared(each, deliver=self._deliveries(each, route)))
+        note(f"{each} is {'declared' if each in self.keys else 'removed'}")
+
+    def _free(self, deliveries: tuple[Delivery, ...]) -> bool:
+        used = {place(delivery) for key in self.keys.values() for delivery in key.deliver}
+        return used.isdisjoint(place(delivery) for delivery in deliveries)
+
+    @rule(which=WHICH, to=st.sampled_from([*CHANGES, *ROUTES, "1 day", "3 days"]))
+    @precondition(lambda self: self.keys)
+    def change(self, which: int, to: str) -> None:
+        self._edit()
+        key = self._some(which)
+        if to in CHANGES:
+            self._put(replace(key, **CHANGES[to]))
+        elif to in ROUTES:
+            self._put(replace(key, deliver=self._deliveries(key.name, to)))
+        else:
+            self._put(replace(key, expires_at=self.world.clock.now().replace(microsecond=0) + int(to[0]) * DAY))
+        note(f"{key.name}: {to}")
+
+    @rule(which=WHICH, new=st.sampled_from(ADDRESSES), keeps_its_places=st.booleans())
+    @precondition(lambda self: self.keys)
+    def rename(self, which: int, new: str, *, keeps_its_places: bool) -> None:
+        assume(new not in self.keys)
+        self._edit()
+        old = self.keys.pop(self._some(which).name)
+        deliver = old.deliver
+        if not keeps_its_places:
+            route = next(name for name, targets in ROUTES.items() if targets == tuple(to.target for to in deliver))
+            deliver = self._deliveries(new, route)
+        earlier = tuple(name for name in dict.fromkeys((*old.renamed_from, old.name)) if name != new)
+        self._put(replace(old, address=address(new), name=new, deliver=deliver, renamed_from=earlier))
+        note(f"{old.name} is called {new}")
+
+    @rule(environment=st.sampled_from(ENVIRONMENTS), to=st.sampled_from(["no grace", "1 day", "7 days", "drop"]))
+    def change_an_environment(self, environment: str, to: str) -> None:
+        """Change its grace, or drop it from the file or take it up again."""
+        self._edit()
+        if to == "drop":
+            self.dropped ^= {environment}
+        else:
+            self.grace[environment] = None if to == "no grace" else int(to[0]) * DAY
+
+    # --- the dashboard ---
+
+    @rule(name=st.sampled_from([*STRANGERS, *ADDRESSES]), expires=st.booleans())
+    def somebody_makes_a_key(self, name: str, *, expires: bool) -> None:
+        with self.world.ledger.hand():
+            self.world.ledger.create_key(name, Decimal(3), self.world.clock.now() + DAY if expires else None)
+
+    @rule(
+        which=WHICH,
+        what=st.sampled_from(["disable", "enable", "limit", "expire", "delete", "rename"]),
+        name=st.sampled_from([*STRANGERS, *ADDRESSES]),
+    )
+    @precondition(lambda self: self._touchable())
+    def somebody_changes_a_key(self, which: int, what: str, name: str) -> None:
+        keys = self._touchable()
+        key = keys[which % len(keys)]
+        note(f"{what} {key.id} {key.name}")
+        ledger = self.world.ledger
+        with ledger.hand():
+            match what:
+                case "delete":
+                    ledger.delete_key(key.id)
+                case "rename":
+                    ledger.update_key(key.id, name=name)
+                case "limit":
+                    ledger.update_key(key.id, credit_limit=Decimal(1))
+                case "expire":
+                    ledger.update_key(key.id, expires_at=self.world.clock.now().replace(microsecond=0) + HOUR)
+                case _:
+                    ledger.update_key(key.id, is_enabled=what == "enable")
+
+    def _touchable(self) -> list[Key]:
+        return [key for key in self.world.ledger.keys() if not key.name.startswith("reconciler~lock.")]
+
+    # --- time ---
+
+    @rule(hours=st.sampled_from([1, 7, 23, 25, 49, 24 * 8, 24 * 30]))
+    def time_passes(self, hours: int) -> None:
+        self.world.travel(hours * HOUR)
+
+    # --- applies ---
+
+    def _order(self, wanted: Declaration, trouble: Trouble, rotate: int, parallelism: int) -> Order:
+        """Rotate one of the keys when `rotate` is small, without overlap when it is odd."""
+        options = Options()
+        if rotate // 2 < len(wanted.keys):
+            options = Options(frozenset({wanted.keys[rotate // 2].address}), overlap=rotate % 2 == 0)
+        return Order(wanted, options, trouble, parallelism)
+
+    @rule(trouble=TROUBLES, faults=FAULTS, parallelism=PARALLEL)
+    def apply_in_trouble(self, trouble: Trouble, faults: list[str], parallelism: int) -> None:
+        self._told(self.world.apply(self._order(self.declaration(), trouble, 99, parallelism), faults=faults))
+
+    @rule(trouble=TROUBLES, faults=FAULTS, rotate=st.integers(0, 7))
+    def rotate_in_trouble(self, trouble: Trouble, faults: list[str], rotate: int) -> None:
+        self._told(self.world.apply(self._order(self.declaration(), trouble, rotate, 4), faults=faults))
+
+    @rule(trouble=KILLS, rotate=WHICH)
+    def apply_and_be_killed(self, trouble: Trouble, rotate: int) -> None:
+        self._told(self.world.apply(self._order(self.declaration(), trouble, rotate, 1)))
+
+    @rule(
+        troubles=st.tuples(TROUBLES, TROUBLES), of_yesterday=st.booleans(), faults=FAULTS, rotate=WHICH, more=PARALLEL
+    )
+    def two_apply_at_once(
+        self, troubles: tuple[Trouble, Trouble], faults: list[str], rotate: int, more: int, *, of_yesterday: bool
+    ) -> None:
+        wanted = other = self.declaration()
+        if of_yesterday and self.before_last_edit:
+            other = self.before_last_edit
+        first, second = self._order(wanted, troubles[0], rotate, more), self._order(other, troubles[1], 99, more)
+        self._told(self.world.apply(first, second, faults=faults))
+
+    def _told(self, ends: list[End]) -> None:
+        for end in ends:
+            note(f"  {end}")
+        for key in self.world.ledger.keys():
+            note(f"    {key.id} {key.name} {'on' if key.is_enabled else 'off'} {key.expires_at or ''}")
+
+    @rule(parallelism=PARALLEL)
+    def apply_in_peace(self, parallelism: int) -> None:
+        self._settle_what_only_people_can()
+        wanted = self.declaration()
+        (end,) = self.world.apply(Order(wanted, parallelism=parallelism))
+        self._told([end])
+        assert end.result is not None, f"{end.error}"
+        assert [outcome for outcome in end.result.outcomes if outcome.status is not Status.DONE] == []
+        assert end.result.in_sync, end.result.remaining
+        assert make_plan(wanted, self.world.snapshot(), Options(due=False)).actions == ()
+        self.world.promises.check_quiet(wanted)
+
+    def _settle_what_only_people_can(self) -> None:
+        """Do what the findings of the plan ask for; each must come from something that was done by hand."""
+        for _ in range(4):
+            errors = make_plan(self.declaration(), self.world.snapshot()).errors
+            for finding in errors:
+                self._settle(finding.rule, self.keys[str(finding.address)])
+        assert errors == ()
+
+    def _settle(self, rule: str, key: DeclaredKey) -> None:
+        namesakes = [live for live in self.world.ledger.keys() if live.name == key.name]
+        by_hand = [live.id for live in namesakes if live.id in self.world.ledger.by_hand]
+        if rule == "expiry-passed":
+            self._put(replace(key, expires_at=None))
+        elif len(namesakes) > 1:
+            assert len(namesakes) - len(by_hand) <= 1, f"the engine made two keys of one name: {namesakes}"
+            with self.world.ledger.hand():
+                for key_id in by_hand[len(by_hand) == len(namesakes) :]:
+                    self.world.ledger.delete_key(key_id)
+        else:
+            assert rule in ("duplicate-name", "ambiguous-key"), rule
+            assert key.renamed_from, rule
+            self._put(replace(key, renamed_from=()))
+
+    # --- what must hold ---
+
+    @invariant()
+    def no_promise_is_broken(self) -> None:
+        self.world.promises.check()
+        assert self.world.promises.broken == [], "; ".join(self.world.promises.broken)
+        plan = make_plan(self.declaration(), self.world.snapshot())
+        made_good = {action.live.name for action in plan.actions if isinstance(action, Rotate | Retire | Delete)}
+        made_good |= {action.old.name for action in plan.actions if isinstance(action, Finish) and action.old}
+        half = {name for name in self.world.promises.half_delivered() if name.partition("/")[0] not in self.dropped}
+        assert plan.errors or half <= made_good, f"{half - made_good} would stay half delivered"
+
+    def teardown(self) -> None:
+        """After all leases, overlaps and graces nothing is left but what is declared and what people made."""
+        try:
+            if self.grace:
+                self.dropped = set()
+                self.apply_in_peace(4)
+                self.world.travel(60 * DAY)
+                self.apply_in_peace(4)
+                self.no_promise_is_broken()
+        finally:
+            self.world.close()
+            self.folder.cleanup()
+
+
+TestHistories = Histories.TestCase
+TestHistories.settings = settings(
+    max_examples=HUNT or 60,
+    stateful_step_count=25,
+    derandomize=not HUNT,
+    database=None,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)

@@ -1,0 +1,208 @@
+"""What a run that is killed was doing, and every step of it: the requests and the system calls of the whole run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from support.crash_world import CrashWorld
+
+QUARTER: Final = timedelta(days=91)
+DAY: Final = timedelta(days=1)
+WEEK: Final = timedelta(days=7)
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """One kind of change.
+
+    `prepare` makes the account and the file; `requests` and `calls` are the steps of a run that nobody kills, when one
+    change is made at a time; `engine` are the kinds of the engine's own keys that a recovery may leave to their time.
+    `arguments` are those of the run that is killed: the one after it is an ordinary apply.
+    """
+
+    name: str
+    prepare: Callable[[CrashWorld], None]
+    requests: tuple[str, ...]
+    calls: tuple[str, ...] = ()
+    engine: tuple[str, ...] = ()
+    arguments: tuple[str, ...] = ()
+    bare: bool = False
+
+
+def _key(name: str, variable: str, settings: str = "credit_limit: 5") -> str:
+    """Declare a key of one environment, its secret going to both files."""
+    deliveries = ", ".join(f"{{to: {place}, as: {variable}}}" for place in ("one", "two"))
+    return f"      {name}: {{{settings}, deliver: [{deliveries}]}}\n"
+
+
+def _environment(name: str, keys: str, settings: str = "") -> str:
+    head = f"  {name}:\n{settings}    keys:"
+    return f"{head}\n{keys}" if keys else f"{head} {{}}\n"
+
+
+GRACE: Final = "    deletion_grace: 7d\n"
+STEADY: Final = _key("steady", "STEADY")
+
+
+def _steady(world: CrashWorld) -> None:
+    """Have a declared key that nothing has to be done about."""
+    world.live("ci/steady", "STEADY")
+    world.wanted["ci/steady"] = "STEADY"
+
+
+def _create(world: CrashWorld) -> None:
+    world.declare(_environment("ci", _key("api", "API")))
+    world.wanted["ci/api"] = "API"
+
+
+def _update(world: CrashWorld) -> None:
+    _steady(world)
+    world.live("ci/api", "API")
+    world.wanted["ci/api"] = "API"
+    world.declare(_environment("ci", _key("api", "API", "credit_limit: 9") + STEADY))
+
+
+def _rename(world: CrashWorld) -> None:
+    _steady(world)
+    world.live("ci/once", "API")
+    world.wanted["ci/api"] = "API"
+    world.declare(_environment("ci", _key("api", "API", "credit_limit: 5, renamed_from: [ci/once]") + STEADY))
+
+
+def _rotate(world: CrashWorld) -> None:
+    world.live("ci/api", "API")
+    world.state.travel(QUARTER)
+    _steady(world)
+    world.wanted["ci/api"] = "API"
+    world.declare(_environment("ci", _key("api", "API", "credit_limit: 5, rotate_every: 90d") + STEADY))
+
+
+def _leak(world: CrashWorld) -> None:
+    _steady(world)
+    world.live("ci/api", "API")
+    world.wanted["ci/api"] = "API"
+    world.declare(_environment("ci", _key("api", "API") + STEADY))
+
+
+def _finish(world: CrashWorld) -> None:
+    _steady(world)
+    world.live("ci/api", "API")
+    world.live("ci/api~next", "API")
+    world.wanted["ci/api"] = "API"
+    world.declare(_environment("ci", _key("api", "API") + STEADY))
+
+
+def _retire(world: CrashWorld) -> None:
+    _steady(world)
+    world.live("ci/api", "API")
+    world.declare(_environment("ci", STEADY, GRACE))
+
+
+def _restore(world: CrashWorld) -> None:
+    _steady(world)
+    world.live(f"ci/api~gone.{world.until(WEEK)}", "API", is_enabled=False)
+    world.wanted["ci/api"] = "API"
+    world.declare(_environment("ci", _key("api", "API") + STEADY, GRACE))
+
+
+def _delete(world: CrashWorld) -> None:
+    _steady(world)
+    world.live("ci/api", "API")
+    world.declare(_environment("ci", STEADY))
+
+
+def _crowd(world: CrashWorld) -> None:
+    """Have sixteen changes of all kinds to make at once, all their secrets in the same two files."""
+    due = "credit_limit: 5, rotate_every: 90d"
+    ci, prod = STEADY, ""
+    for number in (1, 2):
+        world.live(f"ci/due-{number}", f"DUE_{number}")
+    world.state.travel(QUARTER)
+    _steady(world)
+    for number in (1, 2):
+        ci += _key(f"new-{number}", f"NEW_{number}") + _key(f"due-{number}", f"DUE_{number}", due)
+        prod += _key(f"new-{number}", f"PROD_NEW_{number}")
+        world.live(f"prod/half-{number}", f"HALF_{number}")
+        world.live(f"prod/half-{number}~next", f"HALF_{number}")
+        prod += _key(f"half-{number}", f"HALF_{number}")
+        world.live(f"prod/back-{number}~gone.{world.until(DAY)}", f"BACK_{number}", is_enabled=False)
+        prod += _key(f"back-{number}", f"BACK_{number}")
+        world.live(f"prod/leaves-{number}", f"LEAVES_{number}")
+        world.live(f"ci/ends-{number}", f"ENDS_{number}")
+        world.wanted |= {f"ci/new-{number}": f"NEW_{number}", f"ci/due-{number}": f"DUE_{number}"}
+        world.wanted |= {f"prod/new-{number}": f"PROD_NEW_{number}", f"prod/half-{number}": f"HALF_{number}"}
+        world.wanted |= {f"prod/back-{number}": f"BACK_{number}"}
+    world.live("ci/more", "MORE", credit_limit=Decimal(1))
+    world.live("ci/once", "NOW")
+    world.wanted |= {"ci/more": "MORE", "ci/now": "NOW"}
+    ci += _key("more", "MORE") + _key("now", "NOW", "credit_limit: 5, renamed_from: [ci/once]")
+    world.declare(_environment("ci", ci) + _environment("prod", prod, GRACE))
+
+
+LOOK: Final = ("GET keys",)
+LOCK: Final = ("GET keys", "POST keys", "GET keys")
+DELIVERY: Final = ("open", "chmod", "write", "fsync", "rename", "fsync folder")
+
+CREATE: Final = Scenario(
+    "create",
+    _create,
+    requests=(*LOOK, *LOCK, "POST keys", "PATCH keys/4", *LOOK, "DELETE keys/3"),
+    calls=("mkdir", "fsync folder", *DELIVERY) * 2,
+    engine=("new",),
+    bare=True,
+)
+UPDATE: Final = Scenario("update", _update, requests=(*LOOK, *LOCK, "PATCH keys/4", *LOOK, "DELETE keys/5"))
+RENAME: Final = Scenario("rename", _rename, requests=(*LOOK, *LOCK, "PATCH keys/4", *LOOK, "DELETE keys/5"))
+ROTATE: Final = Scenario(
+    "rotate",
+    _rotate,
+    requests=(
+        *(*LOOK, *LOCK),
+        *("POST keys", "GET models", "PATCH keys/6", "PATCH keys/3", "PATCH keys/6"),
+        *(*LOOK, "DELETE keys/5"),
+    ),
+    calls=DELIVERY * 2,
+    engine=("new", "old"),
+)
+LEAK: Final = Scenario(
+    "leak",
+    _leak,
+    requests=(
+        *(*LOOK, *LOCK),
+        *("POST keys", "GET models", "PATCH keys/6", "PATCH keys/4", "PATCH keys/6"),
+        *(*LOOK, "DELETE keys/5"),
+    ),
+    calls=DELIVERY * 2,
+    engine=("new", "old"),
+    arguments=("--rotate", "ci/api", "--no-overlap"),
+)
+FINISH: Final = Scenario(
+    "finish",
+    _finish,
+    requests=(*LOOK, *LOCK, "PATCH keys/4", "PATCH keys/5", *LOOK, "DELETE keys/6"),
+    engine=("old",),
+)
+RETIRE: Final = Scenario(
+    "retire", _retire, requests=(*LOOK, *LOCK, "PATCH keys/4", *LOOK, "DELETE keys/5"), engine=("gone",)
+)
+RESTORE: Final = Scenario("restore", _restore, requests=(*LOOK, *LOCK, "PATCH keys/4", *LOOK, "DELETE keys/5"))
+DELETE: Final = Scenario(
+    "delete", _delete, requests=(*LOOK, *LOCK, "GET keys/4", "DELETE keys/4", *LOOK, "DELETE keys/5")
+)
+ONE_BY_ONE: Final = (CREATE, UPDATE, RENAME, ROTATE, LEAK, FINISH, RETIRE, RESTORE, DELETE)
+
+# In which order sixteen changes send their requests is up to the moment, so only how many there are of each is told. The
+# secrets that are ready at the same time are written together; at least once a file is written in any case.
+CROWD: Final = Scenario(
+    "crowd",
+    _crowd,
+    requests=("GET",) * 8 + ("POST",) * 7 + ("PATCH",) * 20 + ("DELETE",) * 3,
+    calls=DELIVERY * 2,
+    engine=("new", "old", "gone"),
+)

@@ -1,0 +1,305 @@
+"""A world to be killed in: a simulated account behind a real socket, two dotenv files, and runs of the real command."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import signal
+import threading
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Final, Self
+from urllib.parse import urlsplit
+
+from dotenv import dotenv_values
+
+from reconciler.simulator import Faults, State, parse_fault
+from reconciler.simulator.app import create_app
+from reconciler.simulator.front import DROP
+from support.commands import Job
+from support.sabotage import AFTER, BEFORE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from reconciler.simulator.state import Key
+    from support.commands import Done, Runner, Running
+    from support.sabotage import Blow
+
+LEASES: Final = {"new": timedelta(hours=24), "lock": timedelta(minutes=2)}
+LOCK_LEASE: Final = LEASES["lock"] + timedelta(seconds=1)
+ALL_TIMES: Final = timedelta(days=15)
+"""Longer than any lease, overlap or grace period that a scenario declares, and shorter than a key's rotation."""
+
+STAMP: Final = "%Y%m%dT%H%M%SZ"
+PLACES: Final = ("one", "two")
+HEAD: Final = """\
+version: 1
+destinations:
+  one: {type: dotenv, path: one/.env}
+  two: {type: dotenv, path: two/.env}
+environments:
+"""
+COMMENT: Final = "# somebody's own line"
+STRANGERS: Final = ("dashboard's own", "ci/api~mine")
+"""What people have called their keys; the second one looks like ours and is not."""
+LOOK_FOR_LOCKS: Final = 2
+"""The number of the request that shows a run whether somebody has locked the account; 1 tells if there is any work."""
+OK: Final = 200
+
+Hook = Callable[[int, str], Awaitable[None] | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Strike:
+    """Kill the run at its `number`-th request: `before` the service handles it, or `after` it has and not answered."""
+
+    number: int
+    moment: str
+
+
+def _nothing(_: int, __: str) -> None:
+    """Do nothing."""
+
+
+class Service:
+    """What the test's server serves: the account of the world at hand, with an eye on the run and a hand on its throat.
+
+    `requests` are those of the run, in the order of their arrival; the `hook` is called (and awaited, if it likes) with
+    the number and the label of each, after it was handled and before its answer is sent.
+    """
+
+    def __init__(self) -> None:
+        self.requests: list[str] = []
+        self._hook: Hook = _nothing
+        self._app: ASGIApp | None = None
+        self._strike: Strike | None = None
+        self._pid = 0
+        self._known = threading.Event()
+
+    def open(self, app: ASGIApp) -> None:
+        """Serve an account from now on."""
+        self._app = app
+        self.expect()
+
+    def expect(self, strike: Strike | None = None, hook: Hook = _nothing) -> None:
+        """Begin to count the requests of a run."""
+        self.requests, self._hook, self._strike = [], hook, strike
+        self._known.clear()
+
+    def rest(self) -> None:
+        """Do nothing more: the run is over, and what is asked from now on is asked by the test."""
+        self._strike, self._hook = None, _nothing
+
+    def watch(self, pid: int) -> None:
+        """Learn which process to kill."""
+        self._pid = pid
+        self._known.set()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        assert self._app is not None
+        label = f"{scope['method']} {scope['path'].removeprefix('/v1/').removeprefix('account/')}"
+        self.requests.append(label)
+        number = len(self.requests)
+        struck = self._strike.moment if self._strike and self._strike.number == number else ""
+        if struck == BEFORE:
+            await self._kill(scope, receive)
+            return
+        answer: list[Message] = []
+
+        async def keep(message: Message) -> None:
+            answer.append(message)
+
+        await self._app(scope, receive, keep)
+        if waiting := self._hook(number, label):
+            await waiting
+        if struck == AFTER:
+            await self._kill(scope, receive)
+            return
+        for message in answer:
+            await send(message)
+
+    async def _kill(self, scope: Scope, receive: Receive) -> None:
+        assert self._known.wait(10), "a request came before its process was known"
+        os.kill(self._pid, signal.SIGKILL)
+        scope["extensions"][DROP]()
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+
+@dataclass
+class CrashWorld:
+    """One account with two dotenv files, which are not there yet when it is `bare`.
+
+    `wanted` tells the live name of each declared key and the variable that its secret goes to, in both files.
+    """
+
+    service: Service
+    url: str
+    folder: Path
+    bare: bool = False
+    state: State = field(default_factory=lambda: State(":memory:"))
+    faults: list[str] = field(default_factory=list)
+    wanted: dict[str, str] = field(default_factory=dict)
+    strangers: list[Key] = field(default_factory=list)
+    file: str = "keys.yaml"
+
+    def __post_init__(self) -> None:
+        for place in () if self.bare else PLACES:
+            (self.folder / place).mkdir()
+            self._env(place).write_text(f"{COMMENT}\nOTHER=kept\n")
+        for name in STRANGERS:
+            self.strangers.append(self.state.create_key(name, Decimal(7))[0])
+        self.break_with()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.state.close()
+
+    # --- how it comes to be ---
+
+    def break_with(self, *faults: str) -> None:
+        """Put these faults in force, and no others."""
+        self.service.open(create_app(self.state, faults=Faults(map(parse_fault, faults))))
+
+    def declare(self, environments: str, *, file: str = "keys.yaml") -> None:
+        """Write the file, below a head that knows the destinations `one` and `two`."""
+        (self.folder / file).write_text(HEAD + environments)
+
+    def live(self, name: str, variable: str | None = None, **fields: Any) -> Key:
+        """Have a key in the account, its secret under a variable in both files."""
+        key, secret = self.state.create_key(name, fields.pop("credit_limit", Decimal(5)), **fields)
+        for place in PLACES if variable else ():
+            text = self._env(place).read_text()
+            lines = [line for line in text.splitlines() if not line.startswith(f"{variable}=")]
+            self._env(place).write_text("\n".join([*lines, f"{variable}='{secret.reveal()}'"]) + "\n")
+        return key
+
+    def until(self, by: timedelta) -> str:
+        """Write an instant as the names of the engine do."""
+        return f"{self.state.now() + by:{STAMP}}"
+
+    # --- what happens in it ---
+
+    def start(
+        self,
+        runner: Runner,
+        *arguments: str,
+        strike: Strike | None = None,
+        blow: Blow | None = None,
+        hook: Hook = _nothing,
+        renews_often: bool = False,
+    ) -> Running:
+        """Begin a run that is killed, or told of failures, as asked for."""
+        self.service.expect(strike, hook)
+        environment = {"PATH": os.defpath, "NAGA_BASE_URL": self.url, "NAGA_PROVISIONING_KEY": "provisioning"}
+        run = runner.start(Job(self.folder, arguments, environment, blow, renews_often))
+        self.service.watch(run.pid)
+        return run
+
+    def run(self, runner: Runner, *arguments: str, **happening: Any) -> Done:
+        """Run the command to its end, whichever that is."""
+        done = self.start(runner, *arguments, **happening).wait()
+        self.service.rest()
+        return done
+
+    def apply(self, runner: Runner, *arguments: str, **happening: Any) -> Done:
+        """Apply as CI does: nobody is asked, nobody looks."""
+        return self.run(runner, "apply", "--auto-approve", "-f", self.file, *arguments, **happening)
+
+    def recover(self, runner: Runner) -> Done:
+        """Apply once more, right after a run has died; while it waits for the dead run's lock, the lease runs out."""
+
+        def wait(number: int, _: str) -> None:
+            if number == LOOK_FOR_LOCKS and any("~lock." in name for name in self.names()):
+                self.state.travel(LOCK_LEASE)
+
+        return self.apply(runner, hook=wait)
+
+    # --- what became of it ---
+
+    def names(self) -> list[str]:
+        return sorted(key.name for key in self.state.keys())
+
+    def secrets(self, place: str) -> dict[str, str | None]:
+        return dotenv_values(self._env(place))
+
+    def check(self, *, engine: Iterable[str] = ()) -> None:
+        """See that the promises are kept; of the engine's own keys only those of these kinds may be there."""
+        problems = [*self._lost(), *self._left(frozenset(engine))]
+        assert not problems, "\n".join([*problems, *map(str, self.state.keys())])
+
+    def _lost(self) -> Iterator[str]:
+        """Say what a declared key lacks: itself, or its secret anywhere."""
+        for name, variable in self.wanted.items():
+            namesakes = [key for key in self.state.keys() if key.name == name]
+            if len(namesakes) != 1:
+                yield f"{len(namesakes)} keys are called {name}"
+                continue
+            (key,) = namesakes
+            for place in PLACES:
+                secret = self.secrets(place).get(variable)
+                if secret is None or self.state._holder(secret) != key.id:
+                    yield f"{place} does not hold the secret of {name} (key {key.id})"
+                elif key.is_enabled and not (self.state.opens(secret) and self._serves(secret)):
+                    yield f"the secret of {name} in {place} opens nothing"
+        for place in () if self.bare else PLACES:
+            if COMMENT not in self._env(place).read_text() or self.secrets(place).get("OTHER") != "kept":
+                yield f"{place} has lost what was there before"
+
+    def _left(self, engine: frozenset[str]) -> Iterator[str]:
+        """Say what is there that should not be: files, keys, and whatever was done to a stranger's key."""
+        for place in PLACES:
+            folder = self.folder / place
+            found = os.listdir(folder) if folder.exists() else [".env"]
+            if found != [".env"]:
+                yield f"files are left in {place}: {found}"
+        strangers = {key.id: key for key in self.strangers}
+        keys = {key.id: key for key in self.state.keys()}
+        for key in self.strangers:
+            if keys.get(key.id) != key:
+                yield f"the unmanaged {key} became {keys.get(key.id)}"
+        for key in keys.values():
+            if key.name not in self.wanted and key.id not in strangers:
+                yield from self._unlawful(key, engine)
+
+    def _unlawful(self, key: Key, engine: frozenset[str]) -> Iterator[str]:
+        name, _, suffix = key.name.partition("~")
+        kind, _, stamp = suffix.partition(".")
+        if kind not in engine:
+            yield f"{key} should not be there"
+            return
+        now = self.state.now()
+        lease = LEASES.get(kind)
+        if lease and (key.expires_at is None or not now < key.expires_at <= now + lease):
+            yield f"{key} is not under a lease of {lease}"
+        if kind == "old" and key.is_enabled and (key.expires_at is None or key.expires_at > _instant(stamp)):
+            yield f"{key} outlives its overlap"
+        if kind in {"old", "gone"} and _instant(stamp) <= now:
+            yield f"{key} should have gone by now"
+        if kind == "gone" and key.is_enabled:
+            yield f"{key} is retired and works"
+
+    def _serves(self, secret: str) -> bool:
+        """Use a secret, as the program that reads the file does."""
+        parts = urlsplit(self.url)
+        connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=10)
+        try:
+            connection.request("GET", "/v1/models", headers={"Authorization": f"Bearer {secret}"})
+            return connection.getresponse().status == OK
+        finally:
+            connection.close()
+
+    def _env(self, place: str) -> Path:
+        return self.folder / place / ".env"
+
+
+def _instant(stamp: str) -> datetime:
+    return datetime.strptime(f"{stamp}+0000", f"{STAMP}%z")

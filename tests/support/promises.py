@@ -1,0 +1,269 @@
+"""What must hold of an account at every moment, judged by somebody who knows every secret and everything done by hand.
+
+People break promises that nobody can keep for them, so what they do is recorded and not held against the engine:
+
+- a key that somebody made or renamed was never delivered under its name: nothing is asked of it but its fields;
+- a lease that somebody changed ends when they said;
+- where a destination holds the secret of a key that somebody deleted or renamed, its value is nobody's fault;
+- a file that gives a key's place at a destination to another address takes it away from that key;
+- a key is owed to the places that its file named when it was issued: its secret cannot be read a second time.
+"""
+
+from __future__ import annotations
+
+import re
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Final, Unpack
+
+from reconciler.model import KeyState, Target
+from reconciler.simulator import State
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from decimal import Decimal
+
+    from reconciler.model import Declaration, DeclaredKey, Delivery
+    from reconciler.secret import Secret
+    from reconciler.simulator.state import Key, KeyChanges
+
+Place = tuple[Target, str]
+
+LEASE: Final = timedelta(hours=24)
+LOCK_LEASE: Final = timedelta(minutes=2)
+# Dates of answers are cut to the second, and a lease is counted from one of them.
+_SLACK: Final = timedelta(seconds=2)
+
+
+class Ledger(State):
+    """A simulated account that remembers what the real one forgets: every secret, and what was done by hand."""
+
+    def __init__(self, clock: Callable[[], datetime]) -> None:
+        super().__init__(":memory:", clock=clock)
+        self.secrets: dict[int, str] = {}
+        self.holders: dict[str, int] = {}
+        self.by_hand: set[int] = set()
+        self.misplaced: set[int] = set()
+        self.extended: set[int] = set()
+        self.posted = 0
+        self.on_write: Callable[[], None] = lambda: None
+        self._hand_at_work = False
+
+    @contextmanager
+    def hand(self) -> Iterator[None]:
+        """Let what follows be somebody's work on the dashboard."""
+        self._hand_at_work = True
+        try:
+            yield
+        finally:
+            self._hand_at_work = False
+
+    def create_key(
+        self,
+        name: str,
+        credit_limit: Decimal | None = None,
+        expires_at: datetime | None = None,
+        *,
+        is_enabled: bool = True,
+    ) -> tuple[Key, Secret]:
+        key, secret = super().create_key(name, credit_limit, expires_at, is_enabled=is_enabled)
+        self.secrets[key.id] = secret.reveal()
+        self.holders[secret.reveal()] = key.id
+        if self._hand_at_work:
+            self.by_hand.add(key.id)
+        else:
+            self.posted += 1
+            self.on_write()
+        return key, secret
+
+    def update_key(self, key_id: int, **changes: Unpack[KeyChanges]) -> Key | None:
+        key = super().update_key(key_id, **changes)
+        if not self._hand_at_work:
+            self.on_write()
+        elif "name" in changes:
+            self.by_hand.add(key_id)
+            self.misplaced.add(key_id)
+        elif "expires_at" in changes:
+            self.extended.add(key_id)
+        return key
+
+    def delete_key(self, key_id: int) -> bool:
+        gone = super().delete_key(key_id)
+        if self._hand_at_work:
+            self.misplaced.add(key_id)
+        else:
+            self.on_write()
+        return gone
+
+
+_OWNED: Final = re.compile(r"(?P<environment>[^/~]+)/[^/~]+(~(new\.\w+|next|(old|gone)\.\d{8}T\d{6}Z))?")
+
+
+def environment_of(name: str) -> str | None:
+    """Give the environment that owns a live name if it is declared; None for a name that can be nobody's."""
+    match = _OWNED.fullmatch(name)
+    return match and match["environment"]
+
+
+def place(delivery: Delivery) -> Place:
+    return (delivery.target, delivery.name)
+
+
+class Promises:
+    """Watches the account and the destinations; `broken` collects what should never have been."""
+
+    def __init__(self, ledger: Ledger, held: Callable[[Place], str | None]) -> None:
+        self.ledger = ledger
+        self.broken: list[str] = []
+        self.careless_service = False
+        self._held = held
+        self._owed: dict[int, set[Place]] = {}
+        self._reached: set[int] = set()
+        self._altered: set[int] = set()
+        self._links: set[tuple[str, str]] = set()
+        ledger.on_write = self.check
+
+    # --- what it is told ---
+
+    def declared(self, declarations: Iterable[Declaration]) -> None:
+        """Take in the files that are about to be applied: which address is another's earlier one."""
+        self._links = set()
+        for declaration in declarations:
+            present = {key.name for key in declaration.keys}
+            for key in declaration.keys:
+                self._links.update((key.name, name) for name in key.renamed_from if name not in present)
+
+    def sent(self, key_id: int, wanted: DeclaredKey) -> None:
+        """A secret is on its way: its key is owed to every place that its file names."""
+        self._owed.setdefault(key_id, {place(each) for each in wanted.deliver})
+
+    def arrived(self, key_id: int, wanted: DeclaredKey, where: Place) -> None:
+        """A secret may have reached a place."""
+        self._reached.add(key_id)
+        for key in self.ledger.keys():
+            if key.id != key_id and not self._linked(_base(key.name), wanted.name):
+                self._owed.get(key.id, set()).discard(where)
+        self.check()
+
+    # --- at every moment ---
+
+    def check(self) -> None:
+        """Look at everything once."""
+        now = self.ledger.now()
+        keys = {key.id: key for key in self.ledger.keys()}
+        for key in keys.values():
+            if key.id in self.ledger.by_hand:
+                continue
+            if key.name.startswith("reconciler~lock."):
+                self._check_lease(key, now + LOCK_LEASE)
+            elif "~new." in key.name:
+                self._check_lease(key, key.created_at + LEASE)
+            elif _works(key, now) and key.id not in self._reached:
+                self._broken(f"nobody has the secret of {_show(key)}")
+        for key_id in self._settled(keys, now):
+            self._check_delivered(keys[key_id], keys)
+
+    def half_delivered(self) -> set[str]:
+        """The names of settled keys whose secret a newer one has replaced somewhere."""
+        now = self.ledger.now()
+        keys = {key.id: key for key in self.ledger.keys()}
+        return {keys[key_id].name for key_id in self._settled(keys, now) if self._missing(keys[key_id])}
+
+    def _settled(self, keys: dict[int, Key], now: datetime) -> list[int]:
+        return [
+            key.id
+            for key in keys.values()
+            if "~" not in key.name and key.id not in self.ledger.by_hand and _works(key, now)
+        ]
+
+    def _check_delivered(self, key: Key, keys: dict[int, Key]) -> None:
+        """Its secret is in all its places; a newer one may stand there while a sign of that rotation exists."""
+        if key.id not in self._owed:
+            self._broken(f"{_show(key)} was never delivered")
+        for where in self._missing(key):
+            found = self._held(where)
+            other = keys.get(self.ledger.holders.get(found or "", 0))
+            if other is None or not self._is_sign(other, key):
+                what = "nothing" if found is None else _show(other) if other else "the secret of a deleted key"
+                self._broken(f"{_show(key)} is not in {where[0].destination} as {where[1]}, which holds {what}")
+
+    def _missing(self, key: Key) -> list[Place]:
+        return [
+            where
+            for where in self._owed.get(key.id, ())
+            if (found := self._held(where)) != self.ledger.secrets[key.id]
+            and self.ledger.holders.get(found or "") not in self.ledger.misplaced
+        ]
+
+    def _is_sign(self, other: Key, key: Key) -> bool:
+        base, _, suffix = other.name.partition("~")
+        newer = (other.created_at, other.id) > (key.created_at, key.id)
+        return self._linked(base, key.name) and newer and (suffix == "next" or suffix.startswith("new."))
+
+    def _linked(self, one: str, other: str) -> bool:
+        return one == other or bool({(one, other), (other, one)} & self._links)
+
+    def _check_lease(self, key: Key, until: datetime) -> None:
+        if key.expires_at is None or key.expires_at > until + _SLACK:
+            if self.careless_service:
+                self._altered.add(key.id)
+            if key.id not in self._altered | self.ledger.extended:
+                self._broken(f"{_show(key)} has no lease that ends in time")
+
+    # --- after an apply that nothing disturbed ---
+
+    def check_quiet(self, declaration: Declaration) -> None:
+        """Every declared key is there once, as declared, and opens; nothing is left that has no business there."""
+        self.check()
+        now = self.ledger.now()
+        wanted = {key.name: key for key in declaration.keys}
+        live = [key for key in self.ledger.keys() if environment_of(key.name) in declaration.environments]
+        for name, declared in wanted.items():
+            found = [key for key in live if key.name == name]
+            if len(found) != 1:
+                self._broken(f"{len(found)} keys are called {name}")
+            for key in found:
+                self._check_in_place(key, declared)
+        for key in live:
+            if not self._has_business(key, set(wanted), now):
+                self._broken(f"{_show(key)} is left over")
+
+    def _check_in_place(self, key: Key, declared: DeclaredKey) -> None:
+        if KeyState(key.name, key.is_enabled, key.credit_limit, key.expires_at) != declared.state:
+            self._broken(f"{_show(key)} is not as declared")
+        if key.id in self.ledger.by_hand:
+            return
+        for where in self._missing(key):
+            self._broken(f"{_show(key)} is not in {where[0].destination} as {where[1]}")
+        if _works(key, self.ledger.now()) != self.ledger.opens(self.ledger.secrets[key.id]):
+            self._broken(f"{_show(key)} does not open")
+
+    def _has_business(self, key: Key, declared: set[str], now: datetime) -> bool:
+        base, tilde, suffix = key.name.partition("~")
+        if not tilde:
+            return base in declared
+        role, _, stamp = suffix.partition(".")
+        match role:
+            case "new":
+                return not _works(key, now) or now < (key.expires_at or key.created_at + LEASE)
+            case "old" | "gone":
+                until = datetime.strptime(stamp, "%Y%m%dT%H%M%SZ").replace(tzinfo=now.tzinfo)
+                return now < until and not (role == "gone" and key.is_enabled)
+            case _:
+                return False
+
+    def _broken(self, what: str) -> None:
+        if what not in self.broken:
+            self.broken.append(what)
+
+
+def _base(name: str) -> str:
+    return name.partition("~")[0]
+
+
+def _works(key: Key, now: datetime) -> bool:
+    return key.is_enabled and (key.expires_at is None or key.expires_at > now)
+
+
+def _show(key: Key) -> str:
+    return f"key {key.id} ({key.name})"

@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+
+from reconciler.diagnostic import Location
+from reconciler.model import Guardrails, Rule
+from support.declarations import errors, keys_file, loaded
+
+EVERY = """\
+version: 1
+guardrails:
+  max_deletions: 0
+  protected: true
+  protect_active: 36h
+  credit_budget: 700.5
+  max_credit_limit: 500
+  require_limit: true
+  max_lifetime: 90d
+  require_rotation: true
+  limit_below_spend: true
+environments: {}
+"""
+
+
+def at(line: int, column: int = 3) -> Location:
+    return Location("0.yaml", line, column)
+
+
+def test_every_guardrail_is_read_with_its_place() -> None:
+    assert loaded(EVERY).guardrails == Guardrails(
+        max_deletions=Rule(0, at(3)),
+        protected=Rule(value=True, source=at(4)),
+        protect_active=Rule(timedelta(hours=36), at(5)),
+        credit_budget=Rule(Decimal("700.5"), at(6)),
+        max_credit_limit=Rule(Decimal(500), at(7)),
+        require_limit=Rule(value=True, source=at(8)),
+        max_lifetime=Rule(timedelta(days=90), at(9)),
+        require_rotation=Rule(value=True, source=at(10)),
+        limit_below_spend=Rule(value=True, source=at(11)),
+    )
+
+
+@pytest.mark.parametrize("name", ["protected", "require_limit", "require_rotation", "limit_below_spend"])
+def test_a_guardrail_that_is_false_is_none(name: str) -> None:
+    assert loaded(keys_file("{}", top=f"guardrails: {{{name}: false}}")).guardrails == Guardrails()
+
+
+def test_without_guardrails_there_are_none() -> None:
+    declaration = loaded(keys_file("{}"))
+    assert declaration.guardrails == declaration.environments["e"].guardrails == Guardrails()
+
+
+def test_an_environment_has_its_own_and_may_say_two_of_them_for_itself() -> None:
+    declaration = loaded(
+        keys_file("{}", environment="protected: true\ncredit_budget: 7\nguardrails: {max_deletions: 1}")
+    )
+    assert declaration.guardrails == Guardrails()
+    assert declaration.environments["e"].guardrails == Guardrails(
+        protected=Rule(value=True, source=at(6, 5)),
+        credit_budget=Rule(Decimal(7), at(7, 5)),
+        max_deletions=Rule(1, at(8, 18)),
+    )
+
+
+def test_an_environment_that_says_it_is_not_protected_is_not() -> None:
+    declaration = loaded(keys_file("{}", environment="protected: false"))
+    assert declaration.environments["e"].guardrails == Guardrails()
+
+
+@pytest.mark.parametrize("name", ["protected: true", "credit_budget: 7"])
+def test_an_environment_says_each_of_them_once(name: str) -> None:
+    field = name.partition(":")[0]
+    assert errors(keys_file("{}", environment=f"{name}\nguardrails: {{{name}}}")) == [
+        f"6:5 {field} stands in guardrails too, at 0.yaml:7:18; keep one"
+    ]
+
+
+def test_a_guardrail_of_no_use_does_not_hide_that_it_stands_twice() -> None:
+    assert errors(keys_file("{}", environment="protected: 1\nguardrails: {protected: 2}")) == [
+        "6:5 protected stands in guardrails too, at 0.yaml:7:18; keep one",
+        "6:16 protected must be true or false, not the number 1",
+        "7:29 protected must be true or false, not the number 2",
+    ]
+
+
+def test_several_files_may_each_say_some_but_none_twice() -> None:
+    first = "version: 1\nguardrails: {max_deletions: 1}\nenvironments: {}\n"
+    second = "version: 1\nguardrails: {require_limit: true}\nenvironments: {}\n"
+    found = loaded(first, second).guardrails
+    assert found.max_deletions == Rule(1, Location("0.yaml", 2, 14))
+    assert found.require_limit == Rule(value=True, source=Location("1.yaml", 2, 14))
+    assert errors(first, first) == ["1.yaml:2:14 max_deletions stands twice, first at 0.yaml:2:14; keep one"]
+
+
+@pytest.mark.parametrize(
+    ("rule", "complaint"),
+    [
+        (
+            "protect_active: 31d",
+            "must be at most 30d, because the service tells no more of the past, not the text '31d'",
+        ),
+        ("protect_active: 0d", "must be longer than nothing; leave it out where nothing is to be guarded"),
+        ("max_lifetime: 0s", "must be longer than nothing; leave it out where nothing is to be guarded"),
+        ("max_credit_limit: 0.0000001", "must have at most 6 decimals, not the number 0.0000001"),
+    ],
+)
+def test_a_guardrail_that_makes_no_sense_is_an_error_where_it_stands(rule: str, complaint: str) -> None:
+    found = errors(keys_file("{}", top=f"guardrails: {{{rule}}}"))
+    name = rule.partition(":")[0]
+    assert found == [f"2:{16 + len(name)} {name} {complaint}"]

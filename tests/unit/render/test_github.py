@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+from collections import Counter
+from decimal import Decimal
+
+import pytest
+
+from reconciler.diagnostic import Diagnostic, Severity
+from reconciler.model import Usage
+from reconciler.plan.actions import Create, Delete, DeleteReason, Finding
+from reconciler.render.github import render_diagnostics, render_plan
+from support.annotations import commands
+from support.builders import address, declared, live
+from support.plans import at, full_plan, plan, retire
+
+CREATE = Create(declared("ci/tests", "25", source=at(9)))
+DELETE = Delete(address("ci/old"), live(7, "ci/old"), DeleteReason.UNDECLARED, at(4))
+RETIRE = retire("ci/z", live(8, "ci/z"), at(4))
+ERROR = Finding("credit-budget", Severity.ERROR, "100% is too much, really", address("ci/tests"), at(3, "a,b:c.yaml"))
+WARNING = Finding("clock", Severity.WARNING, "off")
+NOTE = Finding("unmanaged", Severity.NOTE, "1 key is not declared")
+
+
+def _creates(count: int) -> list[Create]:
+    return [Create(declared(f"ci/k{number}")) for number in range(count)]
+
+
+def test_a_finding_is_an_annotation_at_its_place() -> None:
+    assert render_plan(plan(findings=(ERROR, WARNING))) == (
+        "::error file=a%2Cb%3Ac.yaml,line=3,title=credit-budget%3A ci/tests::100%25 is too much, really\n"
+        "::warning title=clock%3A account::off\n"
+        "Nothing is planned until the errors are resolved.\n"
+    )
+
+
+def test_a_change_is_an_annotation_with_all_its_lines() -> None:
+    assert render_plan(plan(CREATE, DELETE, RETIRE, unchanged=4)) == (
+        "::warning file=keys.yaml,line=4,title=DELETE ci/old"
+        "::no longer declared%0Aid 7, credit_limit $5, created 2026-11-22\n"
+        "::warning file=keys.yaml,line=4,title=retire ci/z"
+        "::no longer declared%0Adisabled now, can be restored for 7d, then deleted\n"
+        "::notice file=keys.yaml,line=9,title=create ci/tests::credit_limit $25%0Asecret → local as NAGA_CI_TESTS\n"
+        "Plan: 1 to create, 1 to retire, 1 to delete; 4 unchanged.\n"
+    )
+
+
+def test_a_change_says_what_the_key_was_used_for_lately() -> None:
+    (command,) = commands(render_plan(plan(DELETE, usage={7: Usage(30, Decimal("28.34"), 892)})))
+
+    assert command.message.splitlines()[-1] == "892 requests, $28.34 in 30 days"
+
+
+@pytest.mark.parametrize(
+    ("count", "line"),
+    [
+        (0, "Plan: 1 to create.\n"),
+        (2, "Plan: 1 to create; 2 unchanged.\n"),
+    ],
+)
+def test_the_last_line_sums_up_and_is_no_command(count: int, line: str) -> None:
+    assert render_plan(plan(CREATE, unchanged=count)).splitlines(keepends=True)[-1] == line
+
+
+def test_without_changes_there_is_one_line() -> None:
+    text = "No changes. The account matches the declaration: 2 keys.\n"
+
+    assert render_plan(plan(unchanged=2)) == text
+
+
+def test_the_most_severe_stands_first() -> None:
+    found = commands(render_plan(plan(CREATE, RETIRE, DELETE, findings=(NOTE, WARNING, ERROR))))
+
+    assert [(command.name, command.properties["title"]) for command in found] == [
+        ("error", "credit-budget: ci/tests"),
+        ("warning", "DELETE ci/old"),
+        ("warning", "clock: account"),
+        ("warning", "retire ci/z"),
+        ("notice", "create ci/tests"),
+        ("notice", "unmanaged: account"),
+    ]
+
+
+def test_every_kind_of_change_is_annotated() -> None:
+    titles = {command.properties["title"] for command in commands(render_plan(full_plan()))}
+
+    assert {
+        "create ci/tests",
+        "update production/api",
+        "rename production/search",
+        "rotate staging/search",
+        "finish staging/api",
+        "retire staging/demo",
+        "restore staging/batch",
+        "DELETE production/legacy",
+        'DELETE "someone\'s laptop"',
+    } <= titles
+
+
+def test_ten_of_a_kind_are_all_shown() -> None:
+    found = commands(render_plan(plan(*_creates(10))))
+
+    assert [command.properties["title"] for command in found] == [f"create ci/k{number}" for number in range(10)]
+
+
+def test_of_more_than_ten_the_tenth_counts_the_rest() -> None:
+    found = commands(render_plan(plan(*_creates(1_500), *[DELETE] * 11, findings=(ERROR,) * 20)))
+
+    assert Counter(command.name for command in found) == {"error": 10, "warning": 10, "notice": 10}
+    assert [command.properties["title"] for command in found[9::10]] == [
+        "… and 11 more errors",
+        "… and 2 more warnings",
+        "… and 1,491 more notices",
+    ]
+    assert "file" not in found[9].properties
+    assert found[9].message == "GitHub shows at most 10 of a kind for a step; the other formats show all."
+
+
+def test_a_deletion_is_not_crowded_out_by_warnings() -> None:
+    found = commands(render_plan(plan(DELETE, findings=(WARNING,) * 20)))
+
+    assert found[0].properties["title"] == "DELETE ci/old"
+
+
+# --- what is wrong with a declaration ---------------------------------------------------------------------------------
+
+
+def test_no_diagnostic_makes_no_line() -> None:
+    assert render_diagnostics([]) == ""
+
+
+def test_a_diagnostic_is_an_annotation_at_its_place() -> None:
+    diagnostics = [
+        Diagnostic(at(9, "teams/b.yaml"), "unused", Severity.WARNING),
+        Diagnostic(at(3), "credit_limit must be a number of USD or null,\nnot the text '5O0'"),
+    ]
+
+    assert render_diagnostics(diagnostics) == (
+        "::error file=keys.yaml,line=3,title=declaration"
+        "::credit_limit must be a number of USD or null,\\nnot the text '5O0'\n"
+        "::warning file=teams/b.yaml,line=9,title=declaration::unused\n"
+    )
+
+
+def test_diagnostics_keep_their_order_and_the_limit() -> None:
+    found = commands(render_diagnostics(Diagnostic(at(line), "no") for line in range(1, 31)))
+
+    assert [command.properties.get("line") for command in found] == [*"123456789", None]
+    assert found[-1].properties["title"] == "… and 21 more errors"
