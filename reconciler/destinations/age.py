@@ -72,15 +72,16 @@ class Age:
             problem = await asyncio.to_thread(self._write, consignment)
         if problem is not None:
             # Raised here, from nothing: the frames that saw the secret are no part of the traceback.
-            raise DestinationError(one_line(f"{consignment.name} was not written to {self._path}: {problem}"))
+            message = one_line(f"{consignment.name} was not written to {self._path}: {problem.words}")
+            raise DestinationError(message, uncertain=problem.uncertain)
 
-    def _write(self, consignment: Consignment) -> str | None:
+    def _write(self, consignment: Consignment) -> files.Problem | None:
         """Write one file in a thread of its own, and say what went wrong."""
         plain = utf8(consignment.secret)
         if not _is_file_name(consignment.name):
-            return "it is no name for a file"
+            return files.Problem("it is no name for a file")
         if plain is None:
-            return "the secret is no text that UTF-8 can hold"
+            return files.Problem("the secret is no text that UTF-8 can hold")
         try:
             content = pyrage.encrypt(plain, self._read_recipients(), armored=True)
             path = self._file(consignment.name)
@@ -89,7 +90,8 @@ class Age:
                 _refuse_other_content(before)
                 files.replace(folder, path.name, content, before)
         except (OSError, _Unusable, pyrage.EncryptError) as error:
-            return redacted(_reason(error), consignment.secret)
+            words = redacted(_reason(error), consignment.secret)
+            return files.Problem(words, uncertain=isinstance(error, files.Unsettled))
         return None
 
     def _problems(self, names: Sequence[str]) -> Iterator[str]:

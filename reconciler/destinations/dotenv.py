@@ -40,7 +40,7 @@ class Dotenv:
         self._path = path
         self._writing = asyncio.Lock()
         self._queued: dict[str, Secret] = {}
-        self._commit: asyncio.Task[str | None] | None = None
+        self._commit: asyncio.Task[files.Problem | None] | None = None
         self._last: tuple[bytes, envfile.Document] = (b"", ())
 
     async def preflight(self, names: Sequence[str]) -> None:
@@ -57,30 +57,31 @@ class Dotenv:
             problem = await asyncio.shield(self._group())
         if problem is not None:
             # Raised here, from nothing: the frames that saw the text of the file are no part of the traceback.
-            raise DestinationError(one_line(f"{consignment.name} was not written to {self._path}: {problem}"))
+            message = one_line(f"{consignment.name} was not written to {self._path}: {problem.words}")
+            raise DestinationError(message, uncertain=problem.uncertain)
 
-    def _enlist(self, consignment: Consignment) -> str | None:
+    def _enlist(self, consignment: Consignment) -> files.Problem | None:
         quoted = envfile.quote(consignment.secret.reveal())
         if not envfile.is_name(consignment.name):
-            return "it is no name for a variable"
+            return files.Problem("it is no name for a variable")
         if quoted is None:
-            return "no quoting makes both sh and python-dotenv read back this secret"
+            return files.Problem("no quoting makes both sh and python-dotenv read back this secret")
         if consignment.name in self._queued:
-            return "another secret of this name is being delivered at the same time"
+            return files.Problem("another secret of this name is being delivered at the same time")
         self._queued[consignment.name] = Secret(quoted)
         return None
 
-    def _group(self) -> asyncio.Task[str | None]:
+    def _group(self) -> asyncio.Task[files.Problem | None]:
         if self._commit is None or self._commit.done():  # done: cancelled before it began
             self._commit = asyncio.create_task(self._write_queued())
         return self._commit
 
-    async def _write_queued(self) -> str | None:
+    async def _write_queued(self) -> files.Problem | None:
         async with self._writing:
             group, self._queued, self._commit = self._queued, {}, None
             return await asyncio.to_thread(self._write, group)
 
-    def _write(self, group: Mapping[str, Secret]) -> str | None:
+    def _write(self, group: Mapping[str, Secret]) -> files.Problem | None:
         """Write a group of quoted secrets in a thread of its own, and say what went wrong."""
         path = files.resolve(self._path)
         try:
@@ -91,7 +92,7 @@ class Dotenv:
                 content = envfile.render(document)
                 files.replace(folder, path.name, content, before)
         except (OSError, envfile.Unreadable) as error:
-            return _reason(error)
+            return files.Problem(_reason(error), uncertain=isinstance(error, files.Unsettled))
         self._last = (content, document)
         return None
 

@@ -18,6 +18,7 @@ import secrets
 import stat
 import time
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -82,11 +83,24 @@ def read(folder: int, name: str) -> bytes | None:
         return stream.read()
 
 
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why a secret was not written to a file; `uncertain` when it may be there all the same."""
+
+    words: str
+    uncertain: bool = False
+
+
+class Unsettled(OSError):
+    """The new content is in place and may not last: it could be neither made durable nor taken back."""
+
+
 def replace(folder: int, name: str, content: bytes, before: bytes | None) -> None:
     """Make `content` the file, 0600 and durable; `before` is what read() gave under the same lock.
 
     Raises:
-        OSError: the file is as it was, and nothing else is left behind; should even that fail, `strerror` says so.
+        OSError: the file is as it was, and nothing else is left behind.
+        Unsettled: should even that fail.
     """
     _put(folder, name, content)
     try:
@@ -96,7 +110,7 @@ def replace(folder: int, name: str, content: bytes, before: bytes | None) -> Non
         if _put_back(folder, name, before):
             raise
         reason = f"{error.strerror}; the old file could not be put back, the new one is there but may not last"
-        raise OSError(error.errno, reason) from error
+        raise Unsettled(error.errno, reason) from error
 
 
 def obstacles(path: Path) -> list[str]:

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 class Options:
     """Wishes that the command line adds to what the file says.
 
-    `rotate` are declared addresses to rotate now; without `overlap` a rotated key is disabled at once; without `due`
-    no key is rotated for its age. `allow` are globs of addresses whose guardrails are lifted for this run.
+    `rotate` are declared addresses to rotate now, and without `overlap` their old keys are disabled at once; without
+    `due` no key is rotated for its age. `allow` are globs of addresses whose guardrails are lifted for this run.
     `environments` and `only` (globs of addresses) select what the run is about: what they leave out is neither changed
     nor judged; both empty select everything.
     """

@@ -362,3 +362,16 @@ def assert_whole(path: Path) -> None:
     assert len(rounds) <= 1, "all of a group or nothing of it"
     assert all(each.isdigit() for each in rounds)
     assert stat.S_IMODE(path.stat().st_mode) == (0o600 if held else 0o644)
+
+
+def test_a_secret_that_may_be_in_the_file_all_the_same_is_told_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unsettled(*_: object) -> None:
+        raise files.Unsettled(5, "it may not last")
+
+    destination = Dotenv(Target("local", "dotenv", (("path", str(tmp_path / "a.env")),)))
+    monkeypatch.setattr(files, "replace", unsettled)
+    with pytest.raises(DestinationError, match="it may not last") as caught:
+        asyncio.run(destination.deliver(Consignment(Address("ci", "a"), 1, "A", Secret("ng-1"))))
+    assert caught.value.uncertain

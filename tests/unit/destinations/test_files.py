@@ -166,7 +166,7 @@ def test_a_folder_that_cannot_be_synced_gets_the_old_file_back(
 def test_it_says_so_when_even_the_old_file_cannot_be_put_back(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "fsync", fail_for_folders(os.fsync))
     monkeypatch.setattr(os, "unlink", fail_with(errno.EIO))
-    with pytest.raises(OSError, match="the old file could not be put back, the new one is there but may not last"):
+    with pytest.raises(files.Unsettled, match="could not be put back, the new one is there but may not last"):
         write(path)
     assert path.read_bytes() == NEW
 

@@ -186,8 +186,11 @@ def test_an_unmanaged_finding_says_what_can_be_done_about_it() -> None:
         ),
         pytest.param(
             [declared("ci/a", id=7)],
-            [live(7, "ci/a~gone.20270102T030405Z"), live(8, "ci/a~gone.20270202T030405Z")],
-            ["restore ci/a #7 name"],
+            [
+                live(7, "ci/a~gone.20270102T030405Z", is_enabled=False),
+                live(8, "ci/a~gone.20270202T030405Z", is_enabled=False),
+            ],
+            ["restore ci/a #7 name,is_enabled"],
             id="id of a retired key says which one to restore",
         ),
         pytest.param(
@@ -445,7 +448,9 @@ def test_a_rotation_that_is_asked_for_needs_no_reason() -> None:
     [
         (None, Options(), timedelta(hours=24)),
         (timedelta(days=7), Options(), timedelta(days=7)),
-        (timedelta(days=7), Options(overlap=False), None),
+        (timedelta(0), Options(), None),
+        (timedelta(days=7), Options(frozenset({address("ci/a")}), overlap=False), None),
+        (timedelta(days=7), Options(frozenset({address("ci/b")}), overlap=False), timedelta(days=7)),
     ],
 )
 def test_the_old_key_goes_on_as_long_as_declared(
@@ -505,12 +510,52 @@ def graceful(*keys: DeclaredKey) -> Declaration:
         ),
         pytest.param(
             [declared("ci/a")],
-            [live(1, "ci/a~gone.20270303T000000Z"), live(2, "ci/a" + GONE), live(3, "ci/a" + GONE)],
-            ["restore ci/a #1 name"],
+            [
+                live(1, "ci/a~gone.20270303T000000Z", is_enabled=False),
+                live(2, "ci/a" + GONE, is_enabled=False),
+                live(3, "ci/a" + GONE, is_enabled=False),
+            ],
+            ["restore ci/a #1 name,is_enabled"],
             id="the one retired last comes back",
         ),
         pytest.param(
-            [declared("ci/a")], [live(1, "ci/a"), live(2, "ci/a" + GONE)], [], id="a retired key beside a settled one"
+            [declared("ci/a")],
+            [live(1, "ci/a"), live(2, "ci/a" + GONE, is_enabled=False)],
+            [],
+            id="a retired key beside a settled one",
+        ),
+        pytest.param(
+            [declared("ci/a")],
+            [live(1, "ci/a"), live(2, "ci/a" + GONE)],
+            ["retire ci/a #2 is_enabled"],
+            id="a retired key that works",
+        ),
+        pytest.param(
+            [],
+            [live(1, "ci/a" + GONE, is_enabled=False), live(2, "ci/a~new.00ff", expires_at=NOW)],
+            [],
+            id="retired in the middle of a rotation, whose sign is kept",
+        ),
+        pytest.param(
+            [declared("ci/a")],
+            [live(1, "ci/a" + GONE, is_enabled=False), live(2, "ci/a~new.00ff", expires_at=LATER)],
+            ["rotate ci/a #1 name,is_enabled"],
+            id="retired in the middle of a rotation, and declared again",
+        ),
+        pytest.param(
+            [declared("ci/a")],
+            [live(1, "ci/a" + GONE, is_enabled=False), live(2, "ci/a~next")],
+            ["finish ci/a #2 name"],
+            id="interrupted after that",
+        ),
+        pytest.param(
+            [declared("ci/a", is_enabled=False, expires_at=NOW)],
+            [
+                live(1, "ci/a" + GONE, is_enabled=False, expires_at=NOW),
+                live(2, "ci/a~new.00ff", expires_at=NOW),
+            ],
+            ["restore ci/a #1 name"],
+            id="declared again although it has expired: the sign is kept",
         ),
         pytest.param(
             [declared("ci/b", renamed_from=("ci/a",))],
@@ -539,7 +584,10 @@ def test_a_retired_key_says_until_when_it_can_come_back() -> None:
 
 def test_who_asks_for_a_new_key_does_not_get_the_retired_one() -> None:
     options = Options(frozenset({address("ci/a")}))
-    assert told(make_plan(graceful(declared("ci/a")), snapshot(live(1, "ci/a" + GONE)), options)) == ["create ci/a"]
+    account = snapshot(live(1, "ci/a" + GONE, is_enabled=False))
+    (rotation,) = make_plan(graceful(declared("ci/a")), account, options).actions
+    assert isinstance(rotation, Rotate)
+    assert (rotation.live.id, rotation.reason) == (1, RotateReason.REQUESTED)
 
 
 # --- findings ---------------------------------------------------------------------------------------------------------
