@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final, Generic, Literal, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, Literal, NamedTuple, Protocol, TypedDict, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,9 +17,11 @@ if TYPE_CHECKING:
 _Value = TypeVar("_Value")
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Address:
-    """What a declared key is called in the file: `environment/key`."""
+class Address(NamedTuple):
+    """What a declared key is called in the file: `environment/key`.
+
+    A tuple, because every key is looked up by it several times and a tuple's hash costs next to nothing.
+    """
 
     environment: str
     key: str
@@ -37,6 +39,19 @@ class KeyState:
     is_enabled: bool
     credit_limit: Decimal | None
     expires_at: datetime | None
+
+
+class Settable(Protocol):
+    """Whatever has these four fields: a state, a live key, a declared key."""
+
+    @property
+    def name(self) -> str: ...  # noqa: D102  # see KeyState
+    @property
+    def is_enabled(self) -> bool: ...  # noqa: D102  # see KeyState
+    @property
+    def credit_limit(self) -> Decimal | None: ...  # noqa: D102  # see KeyState
+    @property
+    def expires_at(self) -> datetime | None: ...  # noqa: D102  # see KeyState
 
 
 class KeyPatch(TypedDict, total=False):

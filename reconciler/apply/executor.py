@@ -62,16 +62,14 @@ async def execute(
 
 
 def _by_address(positions: Sequence[int], actions: Sequence[Action]) -> list[list[int]]:
-    """Put together what has to happen one after the other; keys without an address have nothing to do with each other."""
+    """Put together what has to happen one after the other; a key without an address concerns no other."""
     groups: dict[Address | int, list[int]] = {}
     for position in positions:
         groups.setdefault(actions[position].address or position, []).append(position)
     return list(groups.values())
 
 
-async def _work(
-    queue: Iterator[Sequence[int]], perform: Callable[[int], Awaitable[None]], stop: asyncio.Event
-) -> None:
+async def _work(queue: Iterator[Sequence[int]], perform: Callable[[int], Awaitable[None]], stop: asyncio.Event) -> None:
     for group in queue:
         for position in group:
             if stop.is_set():

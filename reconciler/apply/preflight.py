@@ -3,38 +3,50 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from reconciler.diagnostic import Severity
 from reconciler.errors import DestinationError
-from reconciler.plan.actions import Create, Rotate
+from reconciler.plan.actions import Create, Finding, Rotate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from reconciler.destinations.registry import Registry
-    from reconciler.model import Target
+    from reconciler.model import DeclaredKey, Delivery, Target
     from reconciler.plan.actions import Action
+
+RULE: Final = "preflight"
 
 
 async def preflight(actions: Sequence[Action], registry: Registry) -> None:
     """Raise one DestinationError that holds everything found; do nothing for a plan that issues no key."""
-    names: dict[Target, list[str]] = {}
-    problems = []
-    for action in actions:
-        if isinstance(action, Create | Rotate):
-            if not action.declared.deliver:
-                problems.append(f"{action.address}: no destination would receive its secret; add `deliver`")
-            for delivery in action.declared.deliver:
-                names.setdefault(delivery.target, []).append(delivery.name)
-    answers = await asyncio.gather(*(_ask(registry, target, wanted) for target, wanted in names.items()))
-    problems += [answer for answer in answers if answer]
-    if problems:
-        raise DestinationError("\n".join(problems))
+    if found := await obstacles(actions, registry):
+        raise DestinationError("\n".join(finding.message for finding in found))
 
 
-async def _ask(registry: Registry, target: Target, names: Sequence[str]) -> str:
+async def obstacles(actions: Sequence[Action], registry: Registry) -> list[Finding]:
+    """Give everything that would keep a secret from arriving, each at its place in the file; writes nothing."""
+    keys = [action.declared for action in actions if isinstance(action, Create | Rotate)]
+    targets: dict[Target, list[tuple[DeclaredKey, Delivery]]] = {}
+    for key in keys:
+        for delivery in key.deliver:
+            targets.setdefault(delivery.target, []).append((key, delivery))
+    found = [_homeless(key) for key in keys if not key.deliver]
+    answers = await asyncio.gather(*(_ask(registry, *needs) for needs in targets.items()))
+    return found + [answer for answer in answers if answer]
+
+
+def _homeless(key: DeclaredKey) -> Finding:
+    message = f"{key.address}: no destination would receive its secret; add `deliver`"
+    return Finding(RULE, Severity.ERROR, message, key.address, key.source)
+
+
+async def _ask(registry: Registry, target: Target, needs: Sequence[tuple[DeclaredKey, Delivery]]) -> Finding | None:
     try:
-        await registry.open(target).preflight(names)
+        await registry.open(target).preflight([delivery.name for _, delivery in needs])
     except DestinationError as error:
-        return f"{target.destination}: {error}"
-    return ""
+        key, delivery = needs[0]
+        address = key.address if len(needs) == 1 else None
+        return Finding(RULE, Severity.ERROR, f"{target.destination}: {error}", address, delivery.source)
+    return None

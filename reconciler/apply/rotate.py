@@ -9,7 +9,7 @@ from reconciler.apply.issue import issue
 from reconciler.errors import RefusedByService
 from reconciler.model import KeyPatch
 from reconciler.plan.diff import patch
-from reconciler.plan.names import next_name, old_name
+from reconciler.plan.names import next_name, old_name, under
 
 if TYPE_CHECKING:
     from reconciler.apply.run import Run
@@ -27,6 +27,10 @@ async def rotate(action: Rotate, run: Run) -> int:
     Raises AccountError or DestinationError; whatever happened, the old key works until the new one is everywhere.
     """
     declared = action.declared
+    name = under(declared.name, action.live.name)
+    if name != action.live.name:
+        # First of all, so that a run that dies from here on leaves its signs where the key is.
+        await run.change_key(action.live.id, KeyPatch(name=name))
     successor = await issue(declared, next_name(declared.name), run, trial=declared.verify and declared.is_enabled)
     await _retire(declared, action.live, action.overlap, run)
     await run.change_key(successor.id, KeyPatch(name=declared.name))

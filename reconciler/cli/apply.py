@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     metavar="DIGEST",
     help="Do what the plan of this digest does, as plan showed it, or nothing.",
 )
-@click.option("--no-overlap", is_flag=True, help="Disable a rotated key at once: for one that has leaked.")
 @click.option(
     "--lock-timeout",
     callback=read_duration,
@@ -60,7 +59,6 @@ def command(
     *,
     auto_approve: bool,
     parallelism: int,
-    no_overlap: bool,
     lock_timeout: timedelta,
     allow_exec: bool,
     no_lock: bool,
@@ -84,14 +82,10 @@ def command(
     from reconciler.cli.apply_output import Output
     from reconciler.cli.apply_run import Order
     from reconciler.cli.request import make_request
-    from reconciler.errors import UsageError
 
     with Output(output_format, verbose=verbose) as output:
-        if no_overlap and not asked.rotate:
-            msg = "--no-overlap is for the keys that --rotate names; add --rotate environment/key"
-            raise UsageError(msg)
-        saved = None if plan_file is None else _read_plan_file(plan_file, asked)
-        request = make_request(asked, overlap=not no_overlap)
+        saved = None if plan_file is None else _read_plan_file(plan_file, asked, expect_digest)
+        request = make_request(asked)
         order = Order(
             request if saved is None else replace(request, options=saved.options),
             parallelism,
@@ -104,19 +98,29 @@ def command(
         return exit_code(_plan_and_apply(order, output))
 
 
-def _read_plan_file(file: Path, asked: Asked) -> SavedPlan:
-    from reconciler.errors import UsageError
+def _read_plan_file(file: Path, asked: Asked, expected: str | None) -> SavedPlan:
+    from reconciler.errors import GuardrailRefused, StalePlan, UsageError
     from reconciler.plan.planfile import read_saved_plan
 
-    given = [f"--{name}" for name in ("rotate", "allow", "environment", "only") if getattr(asked, name)]
+    wishes = ("rotate", "no_overlap", "allow", "environment", "only")
+    given = [f"--{name.replace('_', '-')}" for name in wishes if getattr(asked, name)]
     if given:
         msg = f"{given[0]} belongs to the plan: give it to `plan --out {file}`, and apply what that wrote"
         raise UsageError(msg)
     try:
-        return read_saved_plan(file.read_bytes(), str(file))
+        saved = read_saved_plan(file.read_bytes(), str(file))
     except OSError as error:
         msg = f"{file} cannot be read: {error.strerror}"
         raise UsageError(msg) from None
+    if expected not in (None, saved.digest):
+        msg = f"{file} is not the plan that was reviewed: its digest is {saved.digest}, and {expected} was expected"
+        raise StalePlan(msg)
+    if saved.errors:
+        # What forbade it may have been known only then, as what --base protects is.
+        count = f"{saved.errors} finding{'s' * (saved.errors > 1)}"
+        msg = f"refused: {count} of {file} must be resolved first; nothing was changed; plan again"
+        raise GuardrailRefused(msg)
+    return saved
 
 
 def _plan_and_apply(order: Order, output: Output) -> ApplyResult:
@@ -127,7 +131,9 @@ def _plan_and_apply(order: Order, output: Output) -> ApplyResult:
     from reconciler.cli.reading import read_plan
     from reconciler.plan.outcome import untouched
 
-    plan, facts = interrupt.run(read_plan(order.request, sweeps=True))
+    # Where something else than a reviewed plan would be refused, nothing is swept before that.
+    reading = interrupt.run(read_plan(order.request, sweeps=order.expected is None))
+    plan = reading.plan
     output.show_plan(plan)
     refuse_errors(plan)
     refuse_stale(plan, order)
@@ -137,7 +143,7 @@ def _plan_and_apply(order: Order, output: Output) -> ApplyResult:
         return result
     if not order.auto_approve:
         ask(len(plan.actions))
-    return interrupt.run(carry_out(plan, facts, order, output))
+    return interrupt.run(carry_out(plan, reading.facts, order, output))
 
 
 def ask(count: int) -> None:

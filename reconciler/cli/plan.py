@@ -13,7 +13,6 @@ from reconciler.cli.request import request_options
 if TYPE_CHECKING:
     from reconciler.cli.request import Asked, Request
     from reconciler.plan.actions import Plan
-    from reconciler.plan.options import Options
 
 CHANGES_PENDING: Final = 2
 
@@ -28,6 +27,12 @@ CHANGES_PENDING: Final = 2
     metavar="FILE",
     help="Save the plan for `apply FILE`, which then does just this or nothing.",
 )
+@click.option("--preflight", is_flag=True, help="Ask each destination whether it would take the new secrets.")
+@click.option(
+    "--check-destinations",
+    is_flag=True,
+    help="Ask each destination that can tell whether it holds the secrets of the live keys.",
+)
 @click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 when there are changes.")
 @click.pass_obj
 def command(
@@ -37,12 +42,14 @@ def command(
     out: Path | None,
     *,
     offline: bool,
+    preflight: bool,
+    check_destinations: bool,
     detailed_exitcode: bool,
 ) -> int:
     """Show what has to change until the account matches the file.
 
-    Reads the account and changes nothing. Exits with 3 when a finding would make apply refuse, with 2 when there are
-    changes and --detailed-exitcode is given.
+    Reads the account and changes nothing. Destinations are asked with --preflight and --check-destinations only.
+    Exits with 3 when a finding would make apply refuse, with 2 when there are changes and --detailed-exitcode is given.
 
     \b
     Examples:
@@ -51,41 +58,75 @@ def command(
       reconciler plan --base git:origin/main --format markdown
       reconciler plan --base git:origin/main --offline
       reconciler plan -e production --out plan.json --detailed-exitcode
+      reconciler plan --preflight --check-destinations
       reconciler plan --rotate production/api
     """
     from reconciler.cli import interrupt
     from reconciler.cli.console import show
     from reconciler.cli.request import annotated, make_request
-    from reconciler.errors import GuardrailRefused, UsageError
+    from reconciler.errors import GuardrailRefused
 
-    if offline and (asked.base is None or out):
-        msg = (
-            "--offline needs --base, which then stands for the account"
-            if out is None
-            else ("--offline makes no plan that can be applied, so --out does not go with it")
-        )
-        raise UsageError(msg)
+    if offline:
+        _check_offline(asked, out, asks=preflight or check_destinations)
     with annotated(output_format):
         request = make_request(asked)
     if offline:
         plan = plan_offline(request)
     else:
-        from reconciler.cli.reading import read_plan
-
-        plan, _ = interrupt.run(read_plan(request))
+        plan = interrupt.run(_plan_online(request, preflight=preflight, check_destinations=check_destinations))
     if out:
-        save(plan, request.options, out)
-    show(format_plan(plan, output_format, request.options, verbose=verbose))
+        save(plan, out)
+    show(format_plan(plan, output_format, verbose=verbose))
     if plan.errors:
         return GuardrailRefused.exit_code
     return CHANGES_PENDING if detailed_exitcode and plan.actions else 0
 
 
-def format_plan(plan: Plan, output_format: str, options: Options, *, verbose: bool) -> str:
+def _check_offline(asked: Asked, out: Path | None, *, asks: bool) -> None:
+    from reconciler.errors import UsageError
+
+    if asked.base is None:
+        msg = "--offline needs --base, which then stands for the account"
+        raise UsageError(msg)
+    if out:
+        msg = "--offline makes no plan that can be applied, so --out does not go with it"
+        raise UsageError(msg)
+    if asks:
+        msg = "--offline asks nobody, so --preflight and --check-destinations do not go with it"
+        raise UsageError(msg)
+
+
+async def _plan_online(request: Request, *, preflight: bool, check_destinations: bool) -> Plan:
+    """Plan against the account, and ask the destinations what was to be asked."""
+    from reconciler.cli.reading import read_plan
+
+    reading = await read_plan(request)
+    if not (preflight or check_destinations):
+        return reading.plan
+    from contextlib import aclosing
+
+    from reconciler.apply.inquiry import ask_destinations
+    from reconciler.apply.preflight import obstacles
+    from reconciler.destinations.registry import Registry
+    from reconciler.plan.deliveries import due_deliveries, undelivered
+    from reconciler.plan.planner import with_findings
+
+    findings = []
+    # Of an exec destination, the program is looked for and not run: only a delivery would do that.
+    async with aclosing(Registry(allow_exec=True)) as registry:
+        if preflight:
+            findings += await obstacles(reading.plan.actions, registry)
+        if check_destinations:
+            due = due_deliveries(request.declaration, reading.snapshot, reading.plan)
+            findings += undelivered(due, await ask_destinations(due, registry))
+    return with_findings(reading.plan, findings)
+
+
+def format_plan(plan: Plan, output_format: str, *, verbose: bool) -> str:
     """Write a plan in one of the formats."""
     match output_format:
         case "json":
-            return _json(plan, options)
+            return _json(plan)
         case "markdown":
             from reconciler.plan.digest import digest
             from reconciler.render import markdown
@@ -102,12 +143,11 @@ def format_plan(plan: Plan, output_format: str, options: Options, *, verbose: bo
             return render_plan(plan, color=use_color(), verbose=verbose, width=width())
 
 
-def _json(plan: Plan, options: Options) -> str:
+def _json(plan: Plan) -> str:
     from reconciler.plan.digest import digest
-    from reconciler.plan.planfile import options_document
     from reconciler.render.document import plan_document, to_json
 
-    return to_json({**plan_document(plan, digest(plan)), "options": options_document(options)})
+    return to_json(plan_document(plan, digest(plan)))
 
 
 def plan_offline(request: Request) -> Plan:
@@ -123,11 +163,13 @@ def plan_offline(request: Request) -> Plan:
     return make_plan(request.declaration, snapshot, request.options, Facts(base=request.base, offline=True))
 
 
-def save(plan: Plan, options: Options, file: Path) -> None:
+def save(plan: Plan, file: Path) -> None:
     """Save a plan, readable for this user only: it holds no secret, but names and money."""
     import os
+    import stat
 
     descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-        os.fchmod(descriptor, 0o600)  # also one that was there before
-        stream.write(_json(plan, options))
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):  # not a device, which is everybody's
+            os.fchmod(descriptor, 0o600)  # also one that was there before
+        stream.write(_json(plan))

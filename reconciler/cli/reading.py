@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from reconciler.cli.wiring import check_clock, open_account
@@ -19,6 +20,15 @@ if TYPE_CHECKING:
     from reconciler.plan.actions import Plan
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A plan, and what it was made from."""
+
+    plan: Plan
+    facts: Facts
+    snapshot: Snapshot
 
 
 async def read_account(request: Request, account: Account) -> tuple[Snapshot, Facts]:
@@ -39,7 +49,7 @@ async def read_account(request: Request, account: Account) -> tuple[Snapshot, Fa
     )
 
 
-async def read_plan(request: Request, *, sweeps: bool = False) -> tuple[Plan, Facts]:
+async def read_plan(request: Request, *, sweeps: bool = False) -> Reading:
     """Connect, read the account once and plan.
 
     With `sweeps`, what dead runs have left of their locks goes when there is nothing else to do.
@@ -51,7 +61,7 @@ async def read_plan(request: Request, *, sweeps: bool = False) -> tuple[Plan, Fa
             from reconciler.account.lock import sweep
 
             await sweep(account, snapshot)
-    return plan, facts
+    return Reading(plan, facts, snapshot)
 
 
 async def _tried(what: str, reading: Awaitable[T]) -> T | str:

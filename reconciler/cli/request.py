@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from reconciler.cli.options import file_option, simulator_option
+from reconciler.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
@@ -29,6 +30,7 @@ class Asked:
     allow: tuple[str, ...]
     environment: tuple[str, ...]
     only: tuple[str, ...]
+    no_overlap: bool
     base: str | None
 
 
@@ -63,6 +65,11 @@ _OPTIONS: Final = (
         multiple=True,
         metavar="ADDRESS",
         help="Rotate this declared key (environment/key) now; can be given several times.",
+    ),
+    click.option(
+        "--no-overlap",
+        is_flag=True,
+        help="Disable a key that --rotate names at once: for one that has leaked.",
     ),
     click.option(
         "--allow",
@@ -108,11 +115,14 @@ def annotated(output_format: str) -> Iterator[None]:
         raise
 
 
-def make_request(asked: Asked, *, overlap: bool = True) -> Request:
+def make_request(asked: Asked) -> Request:
     """Load what was asked for; raises DeclarationError, and UsageError for a name that is not declared."""
     from reconciler.declaration import load
     from reconciler.plan.options import Options
 
+    if asked.no_overlap and not asked.rotate:
+        msg = "--no-overlap is for the keys that --rotate names; add --rotate environment/key"
+        raise UsageError(msg)
     declaration = load(asked.file)
     base = None if asked.base is None else _load_base(asked.base, asked.file)
     environments = {*declaration.environments, *(base.environments if base else ())}
@@ -121,12 +131,24 @@ def make_request(asked: Asked, *, overlap: bool = True) -> Request:
             _refuse(f"environment {name} is not declared", name, environments)
     options = Options(
         rotate=_declared(asked.rotate, declaration),
-        overlap=overlap,
+        overlap=not asked.no_overlap,
         allow=asked.allow,
         environments=frozenset(asked.environment),
         only=asked.only,
     )
+    _warn_of_empty_globs(asked.only, (declaration, base))
     return Request(declaration, base, options, asked.simulator)
+
+
+def _warn_of_empty_globs(only: Iterable[str], files: Iterable[Declaration | None]) -> None:
+    """Say which globs mean no declared key: only a live one that is not declared could be meant, or it is misspelt."""
+    from reconciler.cli.console import note
+    from reconciler.plan.options import matcher
+
+    addresses = [str(key.address) for file in files if file for key in file.keys] if only else []
+    for glob in only:
+        if not any(map(matcher([glob]), addresses)):
+            note(f"warning: --only {glob} matches no declared key")
 
 
 def _load_base(old: str, file: Path) -> Declaration:
@@ -150,8 +172,6 @@ def _declared(texts: Iterable[str], declaration: Declaration) -> frozenset[Addre
 
 def _refuse(message: str, name: str, known: Collection[str]) -> None:
     from difflib import get_close_matches
-
-    from reconciler.errors import UsageError
 
     near = get_close_matches(name, known, n=1)
     msg = f"{message}; did you mean {near[0]}?" if near else message

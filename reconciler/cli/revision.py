@@ -2,36 +2,58 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from reconciler.cli.console import note
 from reconciler.declaration import SourceFile
 from reconciler.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
-_EMPTY = b"version: 1\nenvironments: {}\n"
+_EMPTY: Final = b"version: 1\nenvironments: {}\n"
+_LINK: Final = "120000"
+# What is checked out may be anybody's pull request. A folder of it that looks like a repository is none, or its own
+# configuration would count; and an object that is missing is not fetched, which would start programs.
+_CAREFUL: Final = ("-c", "safe.bareRepository=explicit")
+_ENVIRONMENT: Final = {"GIT_NO_LAZY_FETCH": "1", "GIT_NO_REPLACE_OBJECTS": "1", "GIT_TERMINAL_PROMPT": "0"}
 
 
 def sources_at(revision: str, file: Path) -> list[SourceFile]:
     """Read a file, or the `*.yaml` of a folder, as they were at a revision; where nothing was, nothing was declared.
 
-    Raises UsageError when there is no git, no repository or no such revision.
+    Raises UsageError when there is no git, no repository, no such revision, or something else than a file in its place.
     """
     folder, wanted = (file, "") if file.is_dir() else (file.parent, file.name)
-    _git(folder, revision, "rev-parse", "--quiet", "--verify", "--end-of-options", f"{revision}^{{commit}}")
-    listed = _git(folder, revision, "ls-tree", "-z", "--end-of-options", revision, "./").decode(errors="replace")
-    sources = []
+    asked = _git(folder, revision, "rev-parse", "--quiet", "--verify", "--end-of-options", f"{revision}^{{commit}}")
+    commit = asked.decode("ascii").strip()
+    sources = [
+        SourceFile(f"git:{revision}:{name}", folder, _git(folder, revision, "cat-file", "blob", identity))
+        for identity, name in _files(folder, revision, commit, wanted)
+    ]
+    if sources:
+        return sources
+    note(f"There is no {file} at git:{revision}, so nothing was declared there.")
+    return [SourceFile(f"git:{revision}:{wanted or folder}", folder, _EMPTY)]
+
+
+def _files(folder: Path, revision: str, commit: str, wanted: str) -> Iterator[tuple[str, str]]:
+    """Give the ids and names of the files that count."""
+    listed = _git(folder, revision, "ls-tree", "-z", commit, "./").decode(errors="replace")
     for entry in listed.split("\0")[:-1]:
-        # "100644 blob <id>\t<name>"; only a regular file counts, a link might point anywhere.
+        # "100644 blob <id>\t<name>"
         about, _, name = entry.partition("\t")
         mode, kind, identity = about.split(" ")
-        if kind != "blob" or mode == "120000" or not _counts(name, wanted):
+        if not _counts(name, wanted) or (kind == "tree" and not wanted):
             continue
-        content = _git(folder, revision, "cat-file", "blob", identity)
-        sources.append(SourceFile(f"git:{revision}:{name}", folder, content))
-    return sources or [SourceFile(f"git:{revision}:{wanted or folder}", folder, _EMPTY)]
+        if kind != "blob" or mode == _LINK:
+            # Passed over, all that it protects would be forgotten.
+            msg = f"{name} is not a file at git:{revision} but a link, a folder or a submodule; give --base a path"
+            raise UsageError(msg)
+        yield identity, name
 
 
 def _counts(name: str, wanted: str) -> bool:
@@ -39,14 +61,18 @@ def _counts(name: str, wanted: str) -> bool:
 
 
 def _git(folder: Path, revision: str, *arguments: str) -> bytes:
-    command = ["git", "-C", str(folder), *arguments]
+    command = ["git", *_CAREFUL, "-C", str(folder), *arguments]
+    environment = {**os.environ, **_ENVIRONMENT}
     try:
-        done = subprocess.run(command, check=True, capture_output=True, stdin=subprocess.DEVNULL)  # noqa: S603  # an argv, no shell
+        done = subprocess.run(command, check=True, capture_output=True, stdin=subprocess.DEVNULL, env=environment)  # noqa: S603  # an argv, no shell
     except FileNotFoundError:
         msg = f"--base git:{revision} needs the git program, which was not found; give a path instead"
         raise UsageError(msg) from None
     except subprocess.CalledProcessError as error:
         words = " ".join(error.stderr.decode(errors="replace").split()) or "there is no such revision"
         msg = f"--base git:{revision} cannot be read: {words} (in CI, check out with the full history)"
+        raise UsageError(msg) from None
+    except ValueError:  # a NUL
+        msg = "--base git:REV holds a character that no revision has"
         raise UsageError(msg) from None
     return done.stdout

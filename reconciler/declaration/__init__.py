@@ -41,7 +41,7 @@ def load(path: Path) -> Declaration:
 def load_sources(sources: Sequence[SourceFile], unready: frozenset[str] = NOT_YET) -> Declaration:
     """Load a declaration from files that have been read; their order doesn't matter, their names must differ.
 
-    `unready` are the fields and the types of destinations that are checked and then refused.
+    `unready` are the fields that are checked and then refused.
 
     Raises:
         DeclarationError: with everything that is wrong, in reading order.

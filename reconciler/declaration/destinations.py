@@ -6,7 +6,6 @@ import os.path
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, cast
 
-from reconciler.declaration import not_yet
 from reconciler.declaration.kinds import kind_of
 from reconciler.declaration.nodes import Fields, Items, location
 from reconciler.declaration.templates import Template, parse_template
@@ -88,26 +87,25 @@ def file_of(delivery: Delivery) -> str | None:
 
 def place(target: Target) -> tuple[object, ...]:
     """Give what two targets have in common that are one place, whatever the file calls them."""
-    paths = kind_of(target.type).paths
-    return (
-        target.type,
-        *((name, _absolute(str(value)) if name in paths else value) for name, value in target.settings),
-    )
+    kind = kind_of(target.type)
+
+    def same(name: str, value: Setting) -> Setting:
+        if name in kind.paths:
+            return _absolute(str(value))
+        return value.lower() if kind.caseless and isinstance(value, str) else value
+
+    return (target.type, *((name, same(name, value)) for name, value in target.settings if name not in kind.manner))
 
 
 def _absolute(path: str) -> str:
     return os.path.abspath(path)  # noqa: PTH100  # resolve() would ask the file system, and validating is offline
 
 
-def read_destinations(
-    group: Fields, folders: Mapping[str, Path], unready: frozenset[str], report: Report
-) -> dict[str, Destination | None]:
+def read_destinations(group: Fields, folders: Mapping[str, Path], report: Report) -> dict[str, Destination | None]:
     """Read all destinations; None stands for one with errors, which others may still name."""
     found: dict[str, Destination | None] = dict.fromkeys(group.broken)
     for name in group:
         node = cast("Fields", group[name])
-        if node.get("type") in unready:
-            report.error(node.value_marks["type"], f"type {node['type']} {not_yet.words()}")
         found[name] = _read_destination(name, node, folders[group.key_marks[name].name], report)
     return found
 

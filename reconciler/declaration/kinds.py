@@ -16,7 +16,8 @@ class Kind:
 
     `names` is what `as` must come out as, `words` says so to people. `paths` are the settings that are relative to the
     folder of the file, `named` those in which the destination itself fills {name} in, `defaults` the settings to be
-    filled in where the file says nothing.
+    filled in where the file says nothing, `manner` those that say how secrets are kept and not where. With `caseless`,
+    small and capital letters name the same place.
     """
 
     names: re.Pattern[str] = _ANYTHING
@@ -24,6 +25,8 @@ class Kind:
     paths: frozenset[str] = _NOTHING
     named: frozenset[str] = _NOTHING
     defaults: dict[str, str] = field(default_factory=dict)
+    manner: frozenset[str] = _NOTHING
+    caseless: bool = False
 
 
 KINDS: Final = {
@@ -48,6 +51,12 @@ KINDS: Final = {
         paths=frozenset({"folder"}),
         named=frozenset({"command"}),
         defaults={"folder": "."},
+    ),
+    "github-actions": Kind(
+        names=re.compile(r"(?!GITHUB_)[A-Z_][A-Z0-9_]{0,254}", re.ASCII),
+        words="the name of a secret (capitals, digits and _, no digit first, not GITHUB_…)",
+        manner=frozenset({"selected_repositories", "visibility"}),
+        caseless=True,
     ),
     "vault": Kind(
         names=re.compile(r"[A-Za-z0-9_.-]{1,100}", re.ASCII),

@@ -13,11 +13,9 @@ NOT_YET: Final = frozenset(
     {
         "alerts",
         "provisioning_key_env",
-        # types of destinations
-        "github-actions",
     }
 )
-"""Fields and types of destinations that are checked and then refused; silence would look like a promise."""
+"""Fields that are checked and then refused; silence would look like a promise."""
 
 
 def refuse(node: Fields, not_yet: frozenset[str], report: Report) -> None:

@@ -43,14 +43,14 @@ class _Context:
 def resolve(root: Fields, folders: Mapping[str, Path], unready: frozenset[str], report: Report) -> Declaration:
     """Give what a merged document means; where the report has errors, the result is good for nothing.
 
-    `folders` holds the folder of each file by the file's name, `unready` the fields and destination types to refuse.
+    `folders` holds the folder of each file by the file's name, `unready` the fields to refuse.
     """
     not_yet.refuse(root, unready, report)
     if "environments" not in root and "environments" not in root.broken:
         report.error(root.mark, "environments is missing in the file; write {} to declare none")
     naming = _read_naming(root, report)
     environments = _group(root, "environments")
-    destinations = read_destinations(_group(root, "destinations"), folders, unready, report)
+    destinations = read_destinations(_group(root, "destinations"), folders, report)
     context = _Context(root, Naming(naming or DEFAULT_NAMING, environments), destinations, unready, report)
     inherited = context.fields(_group(root, "defaults"))
     declared: dict[str, Environment] = {}

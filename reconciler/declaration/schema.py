@@ -129,8 +129,9 @@ def _explain_unknown(known: Collection[str], path: _Path, document: Fields, repo
 
 def _explain_missing(error: ValidationError, path: _Path, document: Fields, report: Report) -> list[_Path]:
     node, schema = _node(document, path), _schema(error)
-    wanted = [[name] for name in schema["required"]]
-    if error.validator == "anyOf":  # of which the schema has no others than one of fields that stand for each other
+    if error.validator == "required":
+        wanted = [[name] for name in schema["required"]]
+    else:  # anyOf, of which the schema has no others than one of fields that stand for each other
         wanted = [[name for choice in schema["anyOf"] for name in choice["required"]]]
     missing = [names for names in wanted if node.broken.isdisjoint(names) and node.keys().isdisjoint(names)]
     closed = schema.get("additionalProperties") is False  # so that a misspelt field is an error of its own
@@ -148,6 +149,8 @@ def _requirement(error: ValidationError) -> str:
         bound = _BOUNDS[error.validator].format(error.validator_value)
         return bound if isinstance(found, Items) else f"{bound}, not {described(found)}"
     schema = _schema(error)
+    if error.validator == "not":  # whatever it is, it is in the wrong place
+        return str(schema["errorMessage"])
     hint = suggestion(found, schema["enum"]) if "enum" in schema and isinstance(found, str) else ""
     return f"{schema['errorMessage']}, not {described(found)}{hint}"
 

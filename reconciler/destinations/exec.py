@@ -144,8 +144,8 @@ class Exec:
     def _program(self) -> str | None:
         """Find the program: a path is relative to the folder that it runs in, a bare name is looked for on PATH."""
         name = self._command[0]
-        found = shutil.which(self._folder / name if os.sep in name else name)
-        return None if found is None else os.path.abspath(found)  # noqa: PTH100  # keeps links that name what to do
+        found = shutil.which((self._folder / name).absolute() if os.sep in name else name)
+        return None if found is None else str(Path(found).absolute())  # PATH may hold relative folders
 
 
 def _read_timeout(destination: str, text: str) -> timedelta:

@@ -168,17 +168,22 @@ class GitHub:
         return await self._send(Request(method, path, grant.token, body))
 
     async def _send(self, request: Request) -> Answer:
-        """Send a request when there is a slot for it, and not while GitHub wants to be left alone."""
+        """Send a request when there is a slot for it."""
         async with self._slots:
-            if self._timing.monotonic() < self._refused_until:
-                return self._refusal
-            while (wait := self._opens_at - self._timing.monotonic()) > 0:
-                await self._timing.sleep(wait)
-            answer = await exchange(self._client, request)
-            if answer.limited and answer.passing:
-                self._opens_at = max(self._opens_at, self._timing.monotonic() + answer.wait)
-            elif answer.limited:
-                self._refusal, self._refused_until = answer, self._timing.monotonic() + answer.wait
+            return await self._send_in_turn(request)
+
+    async def _send_in_turn(self, request: Request) -> Answer:
+        """Send a request, but not while GitHub wants to be left alone."""
+        if self._timing.monotonic() < self._refused_until:
+            return self._refusal
+        while (wait := self._opens_at - self._timing.monotonic()) > 0:
+            await self._timing.sleep(wait)
+        answer = await exchange(self._client, request)
+        until = self._timing.monotonic() + answer.wait
+        if answer.limited and answer.passing:
+            self._opens_at = max(self._opens_at, until)
+        elif answer.limited:
+            self._refusal, self._refused_until = answer, until
         return answer
 
     async def _fetch_key(self, place: Place) -> PublicKey | Answer:

@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-GRACE: Final = 2.0
-"""Seconds between asking a program to stop and making it; an interrupted run has 7 seconds to end."""
+GRACE: Final = 0.5
+"""Seconds between asking a program to stop and making it; an interrupted run has few left at this point."""
 
 KEPT: Final = 64 * 1024
 """The bytes of a program's output that are kept: the last."""
 
-_TRAILING: Final = 1.0
+_TRAILING: Final = 0.5
 """Seconds to wait for output after the end of a program; something that it has left behind may hold it open."""
 
 

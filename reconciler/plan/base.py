@@ -25,38 +25,29 @@ if TYPE_CHECKING:
 
 
 def snapshot_of(base: Declaration, now: datetime) -> Snapshot:
-    """Let a declaration stand for the account: every key is live and as declared.
-
-    A key whose `id` is not declared gets one below 0, which no live key has.
-    """
-    return Snapshot(
-        tuple(
-            LiveKey(
-                -number if key.id is None else key.id,
-                key.name,
-                now,
-                key.expires_at,
-                key.is_enabled,
-                key.credit_limit,
-            )
-            for number, key in enumerate(base.keys, start=1)
-        ),
-        now,
+    """Let a declaration stand for the account: every key is live and as declared, with an id below 0."""
+    keys = (
+        LiveKey(number, key.name, now, key.expires_at, key.is_enabled, key.credit_limit)
+        for number, key in _numbered(base)
     )
+    return Snapshot(tuple(keys), now)
 
 
-def without_unknown_ids(declaration: Declaration, snapshot: Snapshot) -> tuple[Declaration, list[Finding]]:
-    """Take out the ids that a snapshot made from a base cannot know, with a finding for each."""
-    known = {key.id for key in snapshot.keys}
-    unknown = [key for key in declaration.keys if key.id is not None and key.id not in known]
-    message = "id {} is in no base file, so this plan is made as if it were not there; the account knows more"
-    findings = [
-        Finding("unknown-id", Severity.WARNING, message.format(key.id), key.address, key.source) for key in unknown
-    ]
-    if not unknown:
-        return declaration, findings
-    keys = tuple(replace(key, id=None) if key.id not in known else key for key in declaration.keys)
-    return replace(declaration, keys=keys), findings
+def in_terms_of(base: Declaration, declaration: Declaration) -> tuple[Declaration, list[Finding]]:
+    """Put the ids that `snapshot_of` gave in place of the real ones; those that the base lacks go, with a finding."""
+    stand_ins = {key.id: number for number, key in _numbered(base) if key.id is not None}
+    findings: list[Finding] = []
+    keys: list[DeclaredKey] = []
+    for key in declaration.keys:
+        keys.append(key if key.id is None else replace(key, id=stand_ins.get(key.id)))
+        if key.id is not None and key.id not in stand_ins:
+            message = f"id {key.id} is not in the base file, so this plan is made as if it were not here either"
+            findings.append(Finding("unknown-id", Severity.WARNING, message, key.address, key.source))
+    return replace(declaration, keys=tuple(keys)), findings
+
+
+def _numbered(base: Declaration) -> Iterator[tuple[int, DeclaredKey]]:
+    return ((-number, key) for number, key in enumerate(base.keys, start=1))
 
 
 def explained(removals: Iterable[Retire | Delete], base: Declaration) -> Iterator[Retire | Delete]:
@@ -87,16 +78,16 @@ def _dropped(draft: Draft, base: Declaration) -> Iterator[Finding]:
         return
     naming, covers = Naming(base.naming, base.environments), draft.options.selector()
     owners = [found.address for key in draft.foreign if (found := naming.parse(key.name))]
+    deleted = draft.declaration.unmanaged is Unmanaged.DELETE
     fate = (
-        "which the file says to delete" if draft.declaration.unmanaged is Unmanaged.DELETE else "and stay as they are"
+        ", and the file says to delete such keys" if deleted else "; to delete what it has, declare it with `keys: {}`"
     )
     for name in sorted(gone):
         count = sum(address.environment == name and covers(address) for address in owners)
         if draft.options.selective and not count:
             continue
-        left = f"its {plural(count, 'live key')} become unmanaged, {fate}" if count else "it has no live keys"
-        hint = "; to delete them, declare it with `keys: {}`" if count else ""
-        message = f"environment {name} is no longer declared: {left}{hint}"
+        left = f", which leaves {plural(count, 'live key')} unmanaged{fate}" if count else "; it has no live keys"
+        message = f"environment {name} is no longer declared{left}"
         yield Finding("environment-dropped", Severity.WARNING, message, source=base.environments[name].source)
 
 
@@ -140,12 +131,15 @@ def _loosened(bench: Bench, base: Declaration) -> Iterator[Finding]:
     for name in sorted(base.environments.keys() & now.keys()):
         if not options.environments or name in options.environments:
             yield from _looser(now[name], base.environments[name].guardrails, f"for environment {name}")
-    for key in declaration.keys:
-        before = bench.base_keys.get(key.address)
-        if not before or not before.protected or key.protected or not covers(key.address):
-            continue
-        environment = key.address.environment
-        if not now[environment].protected and not base.environments[environment].guardrails.protected:
+    # Those that their environment protected lose that with it, and it is said once.
+    lost = {
+        key.address
+        for key in base.keys
+        if key.protected and not base.environments[key.address.environment].guardrails.protected
+    }
+    for key in declaration.keys if lost else ():
+        exposed = not key.protected and not now[key.address.environment].protected
+        if exposed and key.address in lost and covers(key.address):
             message = "this change removes the protection of the key; it still holds for this plan"
             yield Finding("guardrail-loosened", Severity.WARNING, message, key.address, key.source)
 

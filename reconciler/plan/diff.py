@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import TYPE_CHECKING
+from operator import attrgetter
+from typing import TYPE_CHECKING, Final
 
 from reconciler.model import KeyPatch
 from reconciler.plan.actions import Field
 
 if TYPE_CHECKING:
-    from reconciler.model import KeyState
+    from reconciler.model import KeyState, Settable
+
+_VALUES: Final = attrgetter(*Field)
 
 
-def changed_fields(before: KeyState, after: KeyState) -> tuple[Field, ...]:
+def changed_fields(before: Settable, after: Settable) -> tuple[Field, ...]:
     """Give the fields that differ, in the order people see them; amounts and instants are compared by value."""
-    if before == after:
+    old, new = _VALUES(before), _VALUES(after)
+    if old == new:
         return ()
     from deepdiff import DeepDiff
 
-    affected = DeepDiff(asdict(before), asdict(after)).affected_root_keys
+    affected = DeepDiff(dict(zip(Field, old, strict=True)), dict(zip(Field, new, strict=True))).affected_root_keys
     return tuple(field for field in Field if field in affected)
 
 

@@ -84,10 +84,11 @@ class Bench:
         """Give what holds for the key of an action, by all addresses that it concerns."""
         addresses = self.addresses(action)
         layers = [self.guards.of_keys(frozenset(address.environment for address in addresses))]
-        if not isinstance(action, Retire | Delete):
-            layers.append(_own(action.declared))
-        layers += [kept(_own(self.base_keys[address])) for address in addresses if address in self.base_keys]
-        return tightest(*layers)
+        if not isinstance(action, Retire | Delete) and action.declared.protected:
+            layers.append(_protection(action.declared))
+        before = [self.base_keys[address] for address in addresses if address in self.base_keys]
+        layers += [kept(_protection(key)) for key in before if key.protected]
+        return tightest(*layers) if len(layers) > 1 else layers[0]
 
     def subject(self, action: Action) -> Subject:
         """Say what findings about an action are about."""
@@ -124,6 +125,6 @@ class Bench:
         return Finding(name, Severity.WARNING, subject.label + message, subject.address, rule.source)
 
 
-def _own(key: DeclaredKey) -> Guardrails:
+def _protection(key: DeclaredKey) -> Guardrails:
     """Give the protection that a key has of its own."""
-    return Guardrails(protected=Rule(value=True, source=key.source)) if key.protected else Guardrails()
+    return Guardrails(protected=Rule(value=True, source=key.source))

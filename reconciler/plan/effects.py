@@ -32,7 +32,7 @@ _DECIDED: Final = frozenset(
 
 def removes(action: Action) -> bool:
     """Tell whether somebody decided that the key goes; what is cleaned up when its time is over has gone before."""
-    return isinstance(action, Retire) or (isinstance(action, Delete) and action.reason in _DECIDED)
+    return isinstance(action, Retire | Delete) and action.reason in _DECIDED
 
 
 def held(action: Action) -> LiveKey | None:

@@ -31,8 +31,7 @@ def judge(bench: Bench) -> Iterator[Finding]:
     for action in bench.draft.actions:
         yield from _judge_action(bench, action)
     yield from _judge_deletions(bench)
-    yield from policy.judge_keys(bench)
-    yield from policy.judge_budgets(bench)
+    yield from policy.judge(bench)
 
 
 @dataclass(frozen=True, slots=True)

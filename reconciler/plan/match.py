@@ -152,10 +152,13 @@ def _wrong_id(
     if parsed and parsed.address == wanted.address and parsed.role is not Role.PENDING:
         return None
     if match_by_name:
-        message = f"id {wanted.id} belongs to {live.name}, but {wanted.name} is key {match_by_name.id}"
+        other = "another" if match_by_name.id < 0 else f"key {match_by_name.id}"
+        message = f"{_id_of(wanted)} belongs to {live.name}, but {wanted.name} is {other}"
         return _finding("wrong-id", wanted, f"{message}; correct the id or remove it")
     if parsed or live.id in taken:
-        message = f"id {wanted.id} belongs to {live.name}, which is not free to be adopted; correct the id or remove it"
+        message = (
+            f"{_id_of(wanted)} belongs to {live.name}, which is not free to be adopted; correct the id or remove it"
+        )
         return _finding("wrong-id", wanted, message)
     return None
 
@@ -176,9 +179,18 @@ def _candidates(
 
 def duplicates(wanted: DeclaredKey, keys: list[LiveKey], what: str) -> Finding:
     """Say that there are several keys where one is wanted, with their ids."""
-    ids = " and ".join(str(key.id) for key in sorted(keys, key=lambda key: key.id))
-    message = f"{len(keys)} {what}: ids {ids}; delete or rename all but one of them, then plan again"
+    ordered = sorted(keys, key=lambda key: key.id)
+    if ordered[0].id < 0:
+        found = " and ".join(key.name for key in reversed(ordered))
+    else:
+        found = "ids " + " and ".join(str(key.id) for key in ordered)
+    message = f"{len(keys)} {what}: {found}; delete or rename all but one of them, then plan again"
     return _finding("duplicate-name", wanted, message)
+
+
+def _id_of(wanted: DeclaredKey) -> str:
+    """Name the id that is declared; where a base stands for the account, it is the base's own number."""
+    return f"id {wanted.id}" if wanted.id is None or wanted.id >= 0 else "its id"
 
 
 def _finding(rule: str, wanted: DeclaredKey, message: str) -> Finding:

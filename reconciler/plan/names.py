@@ -109,6 +109,12 @@ def gone_name(settled: str, until: datetime) -> str:
     return f"{settled}~gone.{until.astimezone(UTC):{_STAMP}}"
 
 
+def under(settled: str, name: str) -> str:
+    """Give a live name under another address: what the engine added to it stays."""
+    _, tilde, suffix = name.rpartition("~")
+    return f"{settled}~{suffix}" if _SUFFIX.fullmatch(tilde + suffix) else settled
+
+
 def lock_name(nonce: str) -> str:
     """Name the lock of a running apply."""
     return f"reconciler~lock.{nonce}"

@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from reconciler.diagnostic import Severity
 from reconciler.errors import UsageError
 from reconciler.model import Address
 from reconciler.plan.options import Options
@@ -18,11 +19,15 @@ FORMAT_VERSION: Final = 1
 
 @dataclass(frozen=True, slots=True)
 class SavedPlan:
-    """The digest of a saved plan, what was asked for when it was made, and its changes as the document has them."""
+    """The digest of a saved plan, what was asked for when it was made, and its changes as the document has them.
+
+    `errors` counts the findings that forbade to apply it.
+    """
 
     digest: str
     options: Options
     changes: tuple[Mapping[str, Any], ...]
+    errors: int = 0
 
 
 def options_document(options: Options) -> dict[str, object]:
@@ -52,7 +57,8 @@ def read_saved_plan(content: bytes, name: str) -> SavedPlan:
             only=_texts(asked["only"]),
         )
         changes = tuple({**change} for change in document["changes"])
-        return SavedPlan(str(document["digest"]), options, changes)
+        errors = sum(finding["severity"] == Severity.ERROR for finding in document["findings"])
+        return SavedPlan(str(document["digest"]), options, changes, errors)
     except (ValueError, LookupError, TypeError, RecursionError):
         msg = f"{name} is not a plan that `reconciler plan --out` wrote; plan again"
         raise UsageError(msg) from None

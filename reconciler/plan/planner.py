@@ -42,7 +42,7 @@ from reconciler.plan.actions import (
     RotateReason,
     Update,
 )
-from reconciler.plan.base import explained, without_unknown_ids
+from reconciler.plan.base import explained, in_terms_of
 from reconciler.plan.diff import changed_fields
 from reconciler.plan.draft import Draft
 from reconciler.plan.facts import NOTHING_READ, Facts
@@ -74,8 +74,8 @@ def make_plan(
     Of `facts`, nothing changes what is done: they say what speaks against it, and what a reviewer wants to know.
     """
     unknown: list[Finding] = []
-    if facts.offline:
-        declaration, unknown = without_unknown_ids(declaration, snapshot)
+    if facts.base is not None and facts.offline:
+        declaration, unknown = in_terms_of(facts.base, declaration)
     now, covers = snapshot.now, options.selector()
     matching = match(declaration, snapshot)
     lineages = trace(matching.engine, now)
@@ -104,13 +104,18 @@ def make_plan(
     return Plan(
         created_at=now,
         actions=draft.actions,
-        findings=tuple(sorted(dict.fromkeys(findings), key=_finding_order)),
+        findings=_in_order(findings),
         credit=draft.credit,
         unchanged=converging.count(None),
         unmanaged=tuple(_unmanaged(declaration, matching)),
         usage=_usage(draft),
         options=options,
     )
+
+
+def with_findings(plan: Plan, more: Iterable[Finding]) -> Plan:
+    """Add what was found out beside the planning."""
+    return replace(plan, findings=_in_order((*plan.findings, *more)))
 
 
 def _rival_successors(
@@ -127,21 +132,21 @@ def _rival_successors(
 def _converge(
     wanted: DeclaredKey, matching: Matching, lineage: Lineage, options: Options, now: datetime
 ) -> Change | None:
-    live, after = matching.live.get(wanted.address), wanted.state
-    overlap = (wanted.rotation_overlap or DEFAULT_OVERLAP) if options.overlap else None
+    live = matching.live.get(wanted.address)
+    overlap = _overlap(wanted, options)
     if lineage.upcoming:
         successor = lineage.upcoming[0]
         old = live or lineage.restorable(wanted.id)
-        return Finish(wanted, successor, old, after, changed_fields(successor.state, after), overlap)
+        return Finish(wanted, successor, old, wanted.state, changed_fields(successor, wanted), overlap)
     if live is None:
         return _revive(wanted, lineage, options, overlap, now)
-    fields = changed_fields(live.state, after)
+    fields = changed_fields(live, wanted)
     reason = _rotation(wanted, live, lineage, options, now)
     if reason:
         return Rotate(wanted, live, fields, overlap, reason)
     if Field.NAME in fields:
-        return Rename(wanted, live, after, fields)
-    return Update(wanted, live, after, fields) if fields else None
+        return Rename(wanted, live, wanted.state, fields)
+    return Update(wanted, live, wanted.state, fields) if fields else None
 
 
 def _revive(
@@ -151,12 +156,20 @@ def _revive(
     retired = lineage.restorable(wanted.id)
     if retired is None:
         return Create(wanted)
-    fields = changed_fields(retired.state, wanted.state)
+    fields = changed_fields(retired, wanted)
     # One that is due comes back first, so that who still has its secret can go on for the overlap.
     reason = _rotation(wanted, retired, lineage, replace(options, due=False), now)
     if reason:
         return Rotate(wanted, retired, fields, overlap, reason)
     return Restore(wanted, retired, wanted.state, fields)
+
+
+def _overlap(wanted: DeclaredKey, options: Options) -> timedelta | None:
+    """Say how long a rotated key goes on; None is not at all."""
+    if wanted.address in options.rotate and not options.overlap:
+        return None
+    declared = DEFAULT_OVERLAP if wanted.rotation_overlap is None else wanted.rotation_overlap
+    return declared or None
 
 
 def _rotation(
@@ -260,6 +273,10 @@ def _order(action: Action) -> tuple[bool, str, str, str, int]:
     if action.address is None:
         return (True, "", "", action.live.name, action.live.id)
     return (False, action.address.environment, action.address.key, action.live.name, action.live.id)
+
+
+def _in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    return tuple(sorted(dict.fromkeys(findings), key=_finding_order))
 
 
 def _finding_order(finding: Finding) -> tuple[bool, str, str, str, str]:

@@ -21,55 +21,47 @@ if TYPE_CHECKING:
 _BOUNDLESS: Final = Decimal("Infinity")
 
 
-def judge_keys(bench: Bench) -> Iterator[Finding]:
-    """Judge what the declaration says of each key that the run is about, changed or not."""
-    declaration, covers = bench.draft.declaration, bench.draft.options.selector()
-    rails = {name: bench.guards.of_keys(frozenset({name})) for name in declaration.environments}
-    demanding = {name for name, each in rails.items() if _demands(each)}
-    if not demanding:
-        return
-    for key in declaration.keys:
-        if key.address.environment in demanding and covers(key.address):
-            yield from _judge_key(bench, key, rails[key.address.environment])
-
-
-def _demands(rails: Guardrails) -> bool:
-    return any((rails.max_credit_limit, rails.require_limit, rails.max_lifetime, rails.require_rotation))
-
-
-def _judge_key(bench: Bench, key: DeclaredKey, rails: Guardrails) -> Iterator[Finding]:
-    subject, limit = Subject(key.address, (str(key.address),)), key.credit_limit
-    if (most := rails.max_credit_limit) and (limit is None or limit > most.value):
-        has = "it has no limit" if limit is None else f"its limit of {dollars(limit)} is too high"
-        message = f"{has}: the highest that max_credit_limit allows is {dollars(most.value)}"
-        yield bench.violation("max-credit-limit", most, message, subject)
-    if rails.require_limit and limit is None:
-        message = "it has no limit, and require_limit wants one for every key"
-        yield bench.violation("require-limit", rails.require_limit, message, subject)
-    if (longest := rails.max_lifetime) and (key.expires_at is None or key.expires_at - bench.draft.now > longest.value):
-        ends = "it never expires" if key.expires_at is None else f"it expires at {format_instant(key.expires_at)}"
-        message = f"{ends}: by max_lifetime it must expire within {format_duration(longest.value)}"
-        yield bench.violation("max-lifetime", longest, message, subject)
-    if rails.require_rotation and key.rotate_every is None:
-        message = "it has no rotate_every, and require_rotation wants every key to be rotated"
-        yield bench.violation("require-rotation", rails.require_rotation, message, subject)
-
-
-def judge_budgets(bench: Bench) -> Iterator[Finding]:
-    """Add the declared limits up: of all keys, and of each environment that the run is about, as a whole."""
-    declaration, covers = bench.draft.declaration, bench.draft.options.selector()
-    if rule := bench.guards.account().credit_budget:
-        yield from _judge_budget(bench, rule, declaration.keys, None)
-    budgets = {name: bench.guards.environment(name).credit_budget for name in declaration.environments}
-    members: dict[str, list[DeclaredKey]] = {name: [] for name, rule in budgets.items() if rule}
-    if not members:
-        return
-    for key in declaration.keys:
-        if key.address.environment in members:
-            members[key.address.environment].append(key)
+def judge(bench: Bench) -> Iterator[Finding]:
+    """Judge what the declaration says of each key that the run is about, changed or not, and what it adds up to."""
+    members: dict[str, list[DeclaredKey]] = {}
+    for key in bench.draft.declaration.keys:
+        members.setdefault(key.address.environment, []).append(key)
+    if budget := bench.guards.account().credit_budget:
+        yield from _judge_budget(bench, budget, bench.draft.declaration.keys, None)
+    covers = bench.draft.options.selector()
     for name, keys in members.items():
-        if (rule := budgets[name]) and any(covers(key.address) for key in keys):
-            yield from _judge_budget(bench, rule, keys, name)
+        chosen = [key for key in keys if covers(key.address)] if bench.draft.options.selective else keys
+        yield from _judge_keys(bench, chosen, bench.guards.of_keys(frozenset({name})))
+        if chosen and (budget := bench.guards.environment(name).credit_budget):
+            yield from _judge_budget(bench, budget, keys, name)
+
+
+def _judge_keys(bench: Bench, keys: Sequence[DeclaredKey], rails: Guardrails) -> Iterator[Finding]:
+    """Judge keys that the same guardrails hold for."""
+    if most := rails.max_credit_limit:
+        for key in [key for key in keys if key.credit_limit is None or key.credit_limit > most.value]:
+            limit = key.credit_limit
+            has = "it has no limit" if limit is None else f"its limit of {dollars(limit)} is too high"
+            message = f"{has}: the highest that max_credit_limit allows is {dollars(most.value)}"
+            yield bench.violation("max-credit-limit", most, message, _subject(key.address))
+    if rule := rails.require_limit:
+        for key in [key for key in keys if key.credit_limit is None]:
+            message = "it has no limit, and require_limit wants one for every key"
+            yield bench.violation("require-limit", rule, message, _subject(key.address))
+    if longest := rails.max_lifetime:
+        last = bench.draft.now + longest.value
+        for key in [key for key in keys if key.expires_at is None or key.expires_at > last]:
+            ends = "it never expires" if key.expires_at is None else f"it expires at {format_instant(key.expires_at)}"
+            message = f"{ends}: by max_lifetime it must expire within {format_duration(longest.value)}"
+            yield bench.violation("max-lifetime", longest, message, _subject(key.address))
+    if rule := rails.require_rotation:
+        for key in [key for key in keys if key.rotate_every is None]:
+            message = "it has no rotate_every, and require_rotation wants every key to be rotated"
+            yield bench.violation("require-rotation", rule, message, _subject(key.address))
+
+
+def _subject(address: Address) -> Subject:
+    return Subject(address, (str(address),))
 
 
 def _judge_budget(
@@ -87,7 +79,7 @@ def _judge_budget(
             f"{listed(unlimited)}; the other limits add up to {dollars(total)}"
         )
     culprit = _most_raised(bench, environment)
-    subject = EVERYTHING if culprit is None else Subject(culprit, (str(culprit),))
+    subject = EVERYTHING if culprit is None else _subject(culprit)
     yield bench.violation("credit-budget", rule, message, subject)
 
 

@@ -9,14 +9,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from reconciler.model import KeyState
-from reconciler.plan.actions import Create, Delete, DeleteReason, Field, Finish, Restore, Retire, Rotate
+from reconciler.plan.actions import Create, Delete, DeleteReason, Field, Finish, Retire, Rotate
 from reconciler.plan.diff import changed_fields
 from reconciler.plan.lineage import Lineage
 from reconciler.plan.names import Naming, gone_name, old_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
     from reconciler.model import Address, Declaration, Environment, LiveKey
     from reconciler.plan.actions import Change
@@ -40,18 +40,18 @@ def removals(
         undeclared.setdefault(address, []).append(key)
     for address in {**undeclared, **lineages}:
         environment, lineage = declaration.environments[address.environment], lineages.get(address, _NO_LINEAGE)
+        change = changes.get(address)
         if address in declared:
-            change = changes.get(address)
             lasting = _lasting(matching.live.get(address), change)
-            yields = isinstance(change, Restore | Rotate | Finish)
         else:
-            settled, yields = undeclared.get(address, []), False
+            settled = undeclared.get(address, [])
             yield from _undeclared(address, settled, lineage, environment, naming.format(address), now)
             lasting = [*(settled if environment.deletion_grace else ()), *(key for _, key in lineage.retired)]
         for reason, key in lineage.superfluous(lasting):
             yield Delete(address, key, reason, environment.source)
-        if not yields:
-            yield from _disabled_again(address, lineage, environment, now)
+        for until, key in lineage.retired:
+            if key.is_enabled and not _concerns(change, key):
+                yield _disable_again(address, key, environment, until - now)
 
 
 def _lasting(live: LiveKey | None, change: Change | None) -> list[LiveKey]:
@@ -80,15 +80,16 @@ def _undeclared(
             credit_limit=key.credit_limit,
             expires_at=key.expires_at,
         )
-        yield Retire(address, key, after, changed_fields(key.state, after), grace, environment.source)
+        yield Retire(address, key, after, changed_fields(key, after), grace, environment.source)
 
 
-def _disabled_again(
-    address: Address, lineage: Lineage, environment: Environment, now: datetime
-) -> Iterable[Retire]:
-    """Disable retired keys that somebody enabled, or that were never disabled because the service did not listen."""
-    for until, key in lineage.retired:
-        if key.is_enabled:
-            after = replace(key.state, is_enabled=False)
-            fields, reason = (Field.IS_ENABLED,), DeleteReason.WORKS_AGAIN
-            yield Retire(address, key, after, fields, until - now, environment.source, reason)
+def _concerns(change: Change | None, key: LiveKey) -> bool:
+    if change is None or isinstance(change, Create):
+        return False
+    return key == change.live or (isinstance(change, Finish) and key == change.old)
+
+
+def _disable_again(address: Address, key: LiveKey, environment: Environment, left: timedelta) -> Retire:
+    """Disable a retired key that somebody enabled, or that the service did not disable when it was asked to."""
+    after = replace(key.state, is_enabled=False)
+    return Retire(address, key, after, (Field.IS_ENABLED,), left, environment.source, DeleteReason.WORKS_AGAIN)

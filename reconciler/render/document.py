@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from typing import TYPE_CHECKING, Final, assert_never
+from typing import TYPE_CHECKING, assert_never
 
 from reconciler.plan.actions import ActionKind, Create, Delete, Finish, Rename, Restore, Retire, Rotate, Update
 from reconciler.plan.outcome import Status
+from reconciler.plan.planfile import FORMAT_VERSION, options_document
 from reconciler.render import words
 from reconciler.units import format_instant, format_money
 
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from reconciler.plan.actions import Action, Credit, Field, Finding, Plan
     from reconciler.plan.outcome import ApplyResult, Outcome
 
-FORMAT_VERSION: Final = 1
-
 
 def plan_document(plan: Plan, digest: str) -> dict[str, object]:
     """Lay out a plan as `schemas/plan.schema.json` describes it; money in USD as decimal strings, instants in UTC."""
@@ -30,6 +29,7 @@ def plan_document(plan: Plan, digest: str) -> dict[str, object]:
         "format_version": FORMAT_VERSION,
         "digest": digest,
         "created_at": format_instant(plan.created_at),
+        "options": options_document(plan.options),
         "summary": _plan_summary(plan),
         "credit": _credit(plan.credit),
         "changes": [_change(action, plan.usage) for action in plan.actions],

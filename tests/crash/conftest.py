@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support.commands import Forks
 from support.crash_world import CrashWorld, Service
+from support.runs import Forks
 from support.simulation import served
 
 if TYPE_CHECKING:

@@ -146,7 +146,7 @@ def test_a_plan_shows_what_has_to_change_and_changes_nothing(front: Front) -> No
     ended = front.declare(TWO)("plan")
     assert (ended.code, ended.err) == (0, "")
     assert "+ create  a  credit_limit $1" in ended.out
-    assert ended.out.endswith("Plan: 2 to create.\nLimits: $0 → $3 (+$3)\n")
+    assert ended.out.endswith("Plan: 2 to create.\nLimits: $0 → $3 (+$3); balance: $100\n")
     assert front.names() == []
     assert not Path("secrets.env").exists()
 
@@ -175,7 +175,8 @@ def test_v_shows_unmanaged_keys_and_each_request_and_lets_go_of_the_log(front: F
     front.state.create_key("stranger\x1b[2J")
     ended = front.declare("{}")("-v", "plan")
     assert "stranger\\x1b[2J" in ended.out
-    assert ended.err.startswith("GET /v1/account/keys: 200 in ")
+    asked = {line.partition(": 200 in ")[0] for line in ended.err.splitlines()}
+    assert asked == {"GET /v1/account/keys", "GET /v1/account/balance", "GET /v1/account/activity"}
     assert logging.getLogger("reconciler").handlers == []
     assert front("plan").err == ""
 

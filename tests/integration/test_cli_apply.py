@@ -155,7 +155,7 @@ def test_anything_else_leaves_everything_as_it_is(local: Front, answer: str, out
         assert statuses(ended.document) == [f"create ci/{key} not_attempted" for key in "abc"]
         assert (ended.document["note"], ended.document["in_sync"]) == ("not approved; nothing was changed", False)
     else:
-        assert ended.out.rstrip("\n").splitlines()[-1].endswith("(+$3)")
+        assert ended.out.rstrip("\n").splitlines()[-1].endswith("(+$3); balance: $100")
 
 
 def test_where_nobody_can_answer_it_does_not_ask(local: Front) -> None:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 THREE = "{a: {credit_limit: 9}, b: {credit_limit: 9}, c: {credit_limit: 9}}"
 # A cancelled GitHub workflow sends SIGINT, SIGTERM 7.5 s later, and SIGKILL 2.5 s after that.
 SIGTERM_AFTER, SIGKILL_AFTER = 7.5, 10.0
+KEYS_ARE_SLOW = ("GET /v1/account/keys latency=1s skip=1", "GET /v1/account/keys status=503 times=1")
 
 
 def prepare(front: Front) -> None:
@@ -120,7 +121,7 @@ def test_what_is_under_way_finishes_and_nothing_new_starts(
 def test_while_it_only_reads_it_just_ends(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, words: tuple[str, ...]
 ) -> None:
-    with on_a_socket(tmp_path, monkeypatch, "GET * latency=1s skip=1", "GET * status=503 times=1") as front:
+    with on_a_socket(tmp_path, monkeypatch, *KEYS_ARE_SLOW) as front:
         prepare(front)
         with started("-v", *words, **account()) as process:
             wait_for(process, "GET /v1/account/keys: 503")

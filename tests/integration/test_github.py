@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 import trustme
 
+from reconciler.destinations import github_server, retry
 from reconciler.destinations.github import GitHubActions
 from reconciler.errors import DestinationError
 from reconciler.model import Target
@@ -88,10 +89,10 @@ def test_a_location_that_is_none_is_not_shown(monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.parametrize(
-    "broken", [reset(), say_and_close(b"HTTP/1.1 201 Created\r\nContent-Le"), say(b"nonsense\r\n")]
+    "broken", [reset(), say_and_close(b"HTTP/1.1 201 Created\r\nContent-Le"), say_and_close(b"nonsense\r\n\r\n")]
 )
 def test_a_broken_connection_is_tried_again(monkeypatch: pytest.MonkeyPatch, broken: Turn) -> None:
-    monkeypatch.setattr("reconciler.destinations.retry.FIRST_DELAY", 0.01)
+    monkeypatch.setattr(retry, "FIRST_DELAY", 0.01)
     requests = deliver_through(monkeypatch, say(PUBLIC_KEY), broken, say(http(204)))
     assert [request.split(b" ", 1)[0] for request in requests] == [b"GET", b"PUT", b"PUT"]
 
@@ -112,9 +113,9 @@ def test_a_request_says_what_github_wants_to_know(monkeypatch: pytest.MonkeyPatc
 
 
 def test_no_answer_in_time_leaves_the_delivery_uncertain(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("reconciler.destinations.retry.FIRST_DELAY", 0.001)
-    monkeypatch.setattr("reconciler.destinations.github_server.READ_SECONDS", 0.02)
-    with pytest.raises(DestinationError, match="may not be in .*no answer within") as caught:
+    monkeypatch.setattr(retry, "FIRST_DELAY", 0.001)
+    monkeypatch.setattr(github_server, "READ_SECONDS", 0.02)
+    with pytest.raises(DestinationError, match=r"may not be in .*no answer within") as caught:
         deliver_through(monkeypatch, say(PUBLIC_KEY), *[hang() for _ in range(6)])
     assert caught.value.uncertain
     assert LEAK not in everything_shown(caught.value)
@@ -135,7 +136,7 @@ def test_a_certificate_that_nobody_vouches_for_is_not_trusted(monkeypatch: pytes
 
 
 def test_a_port_where_nobody_listens_is_said_to_be_out_of_reach(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("reconciler.destinations.retry.FIRST_DELAY", 0.001)
+    monkeypatch.setattr(retry, "FIRST_DELAY", 0.001)
     monkeypatch.setenv("GITHUB_API_URL", "http://127.0.0.1:9")
 
     async def run() -> None:

@@ -186,6 +186,34 @@ def test_a_retired_key_that_works_again_is_disabled_again(world: World) -> None:
     assert world.live() == (replace(live, is_enabled=False),)
 
 
+# --- a key renamed in the middle of a rotation ------------------------------------------------------------------------
+
+
+def test_a_rename_that_comes_with_a_rotation_can_be_reverted_half_way(world: World, places: Places) -> None:
+    world.apply(declaration([key()]))
+    renamed = replace(key(renamed_from=("ci/a",)), address=address("ci/b"), name="ci/b")
+    places.shaky.break_with("forbidden")
+    rotate_b = Options(frozenset({address("ci/b")}))
+    assert statuses(world.apply(declaration([renamed]), options=rotate_b)) == ["rotate ci/b failed"]
+    places.shaky.mend()
+    world.apply(declaration([key()]))
+    assert places.agree()
+
+
+def test_a_restore_that_comes_with_a_rename_and_a_rotation_can_be_reverted_half_way(
+    world: World, places: Places
+) -> None:
+    world.apply(graceful(key()))
+    world.apply(graceful())
+    renamed = replace(key(renamed_from=("ci/a",)), address=address("ci/b"), name="ci/b")
+    places.shaky.break_with("forbidden")
+    rotate_b = Options(frozenset({address("ci/b")}))
+    assert statuses(world.apply(graceful(renamed), options=rotate_b)) == ["rotate ci/b failed"]
+    places.shaky.mend()
+    world.apply(graceful(key()))
+    assert places.agree()
+
+
 # --- answers that are not what they seem ------------------------------------------------------------------------------
 
 

@@ -106,7 +106,14 @@ def test_after_a_plan_is_carried_out_there_is_nothing_left_to_do(wanted: Declara
     plan = make_plan(wanted, account)
     if wanted.unmanaged is not Unmanaged.ERROR:
         assert plan.errors == ()
-    after = make_plan(wanted, carried_out(plan, account), Options(due=False))
+    account = carried_out(plan, account)
+    after = make_plan(wanted, account, Options(due=False))
+    # A pending key newer than one that waits to take over comes from a POST that was carried out late, or from a run
+    # without the lock. Only the one who takes over can be rotated because of it, so that takes a run more.
+    finished = {action.live.id for action in plan.actions if isinstance(action, Finish)}
+    if [action for action in after.actions if isinstance(action, Rotate) and action.live.id in finished]:
+        account = carried_out(after, account)
+        after = make_plan(wanted, account, Options(due=False))
     assert after.actions == ()
     assert after.unchanged == len(wanted.keys)
     assert after.credit.limits_before == after.credit.limits_after

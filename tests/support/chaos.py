@@ -12,7 +12,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 import httpx
 from dotenv import dotenv_values
@@ -118,8 +118,9 @@ class ChaosWorld:
         self.ledger = Ledger(self.clock.now)
         self.vaults: dict[str, dict[str, str]] = {}
         self.promises = Promises(self.ledger, self.held)
-        self.crashes = 0
+        self.kills: Counter[Moment] = Counter()
         self.troubles: Counter[str] = Counter()
+        self.posts: Counter[str] = Counter()
         self._files: dict[str, tuple[tuple[int, int], dict[str, str | None]]] = {}
         self._nonces = itertools.count(1)
         self.ahead = timedelta(0)
@@ -210,18 +211,18 @@ class _Counted(Faults):
         super().__init__((), seed=seed, clock=clock)
         for spec in specs:
             self.add([parse_fault(spec)])
-        self._kinds = [next(word for word in spec.split()[2:] if word.partition("=")[0] in _KINDS) for spec in specs]
+        self._kinds = [" ".join(word for word in spec.split()[2:] if word.startswith(_KINDS)) for spec in specs]
         self._counter = counter
 
     def strike(self, method: str, path: str) -> Any:
         before = [active.struck for active in self._active]
         verdict = super().strike(method, path)
         for kind, active, struck in zip(self._kinds, self._active, before, strict=True):
-            self._counter[kind.partition("=")[0] if "latency" in kind else kind] += active.struck - struck
+            self._counter[kind] += active.struck - struck
         return verdict
 
 
-_KINDS: Final = ("latency", "status", "rate", "lose", "body", "ignore")
+_KINDS: Final = ("latency=", "status=", "when=", "rate=", "lose=", "body=", "ignore=")
 
 
 class _Process:
@@ -232,7 +233,6 @@ class _Process:
         self.order = order
         self.dead = False
         self.wanted = {key.address: key for key in order.declaration.keys}
-        self.left_behind: set[asyncio.Future[Any]] = set()
         self._service = service
         self._steps = 0
         self._moods = iter(order.trouble.moods)
@@ -300,9 +300,9 @@ class _Process:
             if self.dead:  # by another task, while this one waited
                 raise Killed
 
-    def die(self) -> None:
+    def die(self) -> NoReturn:
         self.dead = True
-        self.world.crashes += 1
+        self.world.kills[self.order.trouble.moment] += 1
         raise Killed
 
 
@@ -312,11 +312,16 @@ class _Mortal(httpx.AsyncBaseTransport):
     def __init__(self, process: _Process, service: httpx.AsyncBaseTransport) -> None:
         self._process = process
         self._service = service
+        self._left_behind: set[asyncio.Future[httpx.Response]] = set()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         def in_flight(response: Awaitable[httpx.Response]) -> None:
-            self._process.left_behind.add(asyncio.ensure_future(response))
+            task = asyncio.ensure_future(response)
+            self._left_behind.add(task)
+            task.add_done_callback(asyncio.Future.exception)  # nobody else looks at it
 
+        if request.method == "POST":
+            self._process.world.posts["lock" if b"reconciler~lock." in request.read() else "key"] += 1
         return await self._process.step(lambda: self._service.handle_async_request(request), in_flight)
 
 
@@ -367,7 +372,8 @@ class _Unreliable:
             await self._file.deliver(consignment)
         else:
             self._world.vaults.setdefault(self._target.destination, {})[consignment.name] = consignment.secret.reveal()
-        self._world.promises.arrived(consignment.key_id, wanted, (self._target, consignment.name))
+        where = (self._target, consignment.name)
+        self._world.promises.arrived(consignment.key_id, wanted, self._process.order.declaration, where)
         if mood is Mood.LOST_AFTER:
             msg = "no answer"
             raise DestinationError(msg, uncertain=True)

@@ -145,27 +145,42 @@ def _crowd(world: CrashWorld) -> None:
     world.declare(_environment("ci", ci) + _environment("prod", prod, GRACE))
 
 
-LOOK: Final = ("GET keys",)
+def _two_files(world: CrashWorld) -> None:
+    """Have two teams with a file each, who deliver to files of the same names."""
+    _steady(world)
+    others = ""
+    ci = STEADY
+    for number in range(4):
+        ci += _key(f"new-{number}", f"NEW_{number}")
+        others += _key(f"new-{number}", f"OTHER_{number}")
+        world.wanted |= {f"ci/new-{number}": f"NEW_{number}", f"others/new-{number}": f"OTHER_{number}"}
+    world.declare(_environment("ci", ci))
+    world.declare(_environment("others", others), file="others.yaml")
+
+
+PLAN: Final = ("GET activity", "GET balance", "GET keys")
+"""What the plan that is shown is made from: all read at once, so these three come in any order."""
 LOCK: Final = ("GET keys", "POST keys", "GET keys")
+CHECK: Final = "GET keys"
 DELIVERY: Final = ("open", "chmod", "write", "fsync", "rename", "fsync folder")
 
 CREATE: Final = Scenario(
     "create",
     _create,
-    requests=(*LOOK, *LOCK, "POST keys", "PATCH keys/4", *LOOK, "DELETE keys/3"),
+    requests=(*PLAN, *LOCK, "POST keys", "PATCH keys/4", CHECK, "DELETE keys/3"),
     calls=("mkdir", "fsync folder", *DELIVERY) * 2,
     engine=("new",),
     bare=True,
 )
-UPDATE: Final = Scenario("update", _update, requests=(*LOOK, *LOCK, "PATCH keys/4", *LOOK, "DELETE keys/5"))
-RENAME: Final = Scenario("rename", _rename, requests=(*LOOK, *LOCK, "PATCH keys/4", *LOOK, "DELETE keys/5"))
+UPDATE: Final = Scenario("update", _update, requests=(*PLAN, *LOCK, "PATCH keys/4", CHECK, "DELETE keys/5"))
+RENAME: Final = Scenario("rename", _rename, requests=(*PLAN, *LOCK, "PATCH keys/4", CHECK, "DELETE keys/5"))
 ROTATE: Final = Scenario(
     "rotate",
     _rotate,
     requests=(
-        *(*LOOK, *LOCK),
+        *(*PLAN, *LOCK),
         *("POST keys", "GET models", "PATCH keys/6", "PATCH keys/3", "PATCH keys/6"),
-        *(*LOOK, "DELETE keys/5"),
+        *(CHECK, "DELETE keys/5"),
     ),
     calls=DELIVERY * 2,
     engine=("new", "old"),
@@ -174,9 +189,9 @@ LEAK: Final = Scenario(
     "leak",
     _leak,
     requests=(
-        *(*LOOK, *LOCK),
+        *(*PLAN, *LOCK),
         *("POST keys", "GET models", "PATCH keys/6", "PATCH keys/4", "PATCH keys/6"),
-        *(*LOOK, "DELETE keys/5"),
+        *(CHECK, "DELETE keys/5"),
     ),
     calls=DELIVERY * 2,
     engine=("new", "old"),
@@ -185,24 +200,26 @@ LEAK: Final = Scenario(
 FINISH: Final = Scenario(
     "finish",
     _finish,
-    requests=(*LOOK, *LOCK, "PATCH keys/4", "PATCH keys/5", *LOOK, "DELETE keys/6"),
+    requests=(*PLAN, *LOCK, "PATCH keys/4", "PATCH keys/5", CHECK, "DELETE keys/6"),
     engine=("old",),
 )
 RETIRE: Final = Scenario(
-    "retire", _retire, requests=(*LOOK, *LOCK, "PATCH keys/4", *LOOK, "DELETE keys/5"), engine=("gone",)
+    "retire", _retire, requests=(*PLAN, *LOCK, "PATCH keys/4", CHECK, "DELETE keys/5"), engine=("gone",)
 )
-RESTORE: Final = Scenario("restore", _restore, requests=(*LOOK, *LOCK, "PATCH keys/4", *LOOK, "DELETE keys/5"))
+RESTORE: Final = Scenario("restore", _restore, requests=(*PLAN, *LOCK, "PATCH keys/4", CHECK, "DELETE keys/5"))
 DELETE: Final = Scenario(
-    "delete", _delete, requests=(*LOOK, *LOCK, "GET keys/4", "DELETE keys/4", *LOOK, "DELETE keys/5")
+    "delete", _delete, requests=(*PLAN, *LOCK, "GET keys/4", "DELETE keys/4", CHECK, "DELETE keys/5")
 )
 ONE_BY_ONE: Final = (CREATE, UPDATE, RENAME, ROTATE, LEAK, FINISH, RETIRE, RESTORE, DELETE)
 
-# In which order sixteen changes send their requests is up to the moment, so only how many there are of each is told. The
-# secrets that are ready at the same time are written together; at least once a file is written in any case.
+# In which order sixteen changes send their requests is up to the moment, so only how many there are of each is told.
+# Secrets that are ready at the same time are written together, so a file is written once at least.
 CROWD: Final = Scenario(
     "crowd",
     _crowd,
-    requests=("GET",) * 8 + ("POST",) * 7 + ("PATCH",) * 20 + ("DELETE",) * 3,
+    requests=("GET",) * 10 + ("POST",) * 7 + ("PATCH",) * 20 + ("DELETE",) * 3,
     calls=DELIVERY * 2,
     engine=("new", "old", "gone"),
 )
+
+TWO_FILES: Final = Scenario("two-files", _two_files, requests=())

@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -15,23 +15,29 @@ from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 
+from reconciler.declaration import load
+from reconciler.model import LiveKey, Snapshot
+from reconciler.plan.planner import make_plan
 from reconciler.simulator import Faults, State, parse_fault
 from reconciler.simulator.app import create_app
 from reconciler.simulator.front import DROP
-from support.commands import Job
+from support.runs import Job
 from support.sabotage import AFTER, BEFORE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+    from reconciler.plan.actions import Plan
     from reconciler.simulator.state import Key
-    from support.commands import Done, Runner, Running
+    from support.runs import Done, Runner, Running
     from support.sabotage import Blow
 
 LEASES: Final = {"new": timedelta(hours=24), "lock": timedelta(minutes=2)}
+NO_LEASE: Final = "without a lease"
+"""Stands among the kinds where a service has taken the lease of a new key away: the engine still keeps to it."""
 LOCK_LEASE: Final = LEASES["lock"] + timedelta(seconds=1)
 ALL_TIMES: Final = timedelta(days=15)
 """Longer than any lease, overlap or grace period that a scenario declares, and shorter than a key's rotation."""
@@ -49,10 +55,10 @@ COMMENT: Final = "# somebody's own line"
 STRANGERS: Final = ("dashboard's own", "ci/api~mine")
 """What people have called their keys; the second one looks like ours and is not."""
 LOOK_FOR_LOCKS: Final = 2
-"""The number of the request that shows a run whether somebody has locked the account; 1 tells if there is any work."""
+"""Which list of keys shows a run whether somebody has locked the account; the first one tells if there is any work."""
 OK: Final = 200
 
-Hook = Callable[[int, str], Awaitable[None] | None]
+Hook = Callable[[int, str], Awaitable[object] | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +153,6 @@ class CrashWorld:
     faults: list[str] = field(default_factory=list)
     wanted: dict[str, str] = field(default_factory=dict)
     strangers: list[Key] = field(default_factory=list)
-    file: str = "keys.yaml"
 
     def __post_init__(self) -> None:
         for place in () if self.bare else PLACES:
@@ -188,97 +193,110 @@ class CrashWorld:
 
     # --- what happens in it ---
 
-    def start(
-        self,
-        runner: Runner,
-        *arguments: str,
-        strike: Strike | None = None,
-        blow: Blow | None = None,
-        hook: Hook = _nothing,
-        renews_often: bool = False,
-    ) -> Running:
-        """Begin a run that is killed, or told of failures, as asked for."""
-        self.service.expect(strike, hook)
+    def launch(self, runner: Runner, *arguments: str, blow: Blow | None = None, renews_often: bool = False) -> Running:
+        """Begin a run."""
         environment = {"PATH": os.defpath, "NAGA_BASE_URL": self.url, "NAGA_PROVISIONING_KEY": "provisioning"}
-        run = runner.start(Job(self.folder, arguments, environment, blow, renews_often))
-        self.service.watch(run.pid)
-        return run
+        return runner.start(Job(self.folder, arguments, environment, blow, renews_often))
 
-    def run(self, runner: Runner, *arguments: str, **happening: Any) -> Done:
-        """Run the command to its end, whichever that is."""
-        done = self.start(runner, *arguments, **happening).wait()
+    def run(
+        self, runner: Runner, *arguments: str, strike: Strike | None = None, hook: Hook = _nothing, **sabotage: Any
+    ) -> Done:
+        """Run the command to its end; it is killed, or told of failures, as asked for."""
+        self.service.expect(strike, hook)
+        run = self.launch(runner, *arguments, **sabotage)
+        self.service.watch(run.pid)
+        done = run.wait()
         self.service.rest()
         return done
 
     def apply(self, runner: Runner, *arguments: str, **happening: Any) -> Done:
         """Apply as CI does: nobody is asked, nobody looks."""
-        return self.run(runner, "apply", "--auto-approve", "-f", self.file, *arguments, **happening)
+        return self.run(runner, "apply", "--auto-approve", *arguments, **happening)
 
     def recover(self, runner: Runner) -> Done:
         """Apply once more, right after a run has died; while it waits for the dead run's lock, the lease runs out."""
 
-        def wait(number: int, _: str) -> None:
-            if number == LOOK_FOR_LOCKS and any("~lock." in name for name in self.names()):
+        def wait(_: int, label: str) -> None:
+            looked = label == "GET keys" and self.service.requests.count(label) == LOOK_FOR_LOCKS
+            if looked and self.locked():
                 self.state.travel(LOCK_LEASE)
 
         return self.apply(runner, hook=wait)
 
     # --- what became of it ---
 
-    def names(self) -> list[str]:
-        return sorted(key.name for key in self.state.keys())
+    def keys(self) -> dict[int, Key]:
+        live = self.state.keys()
+        return {key.id: key for key in live}
+
+    def locked(self) -> bool:
+        """Tell whether a lock is there that has not run out."""
+        now = self.state.now()
+        return any("~lock." in key.name and key.expires_at and key.expires_at > now for key in self.keys().values())
+
+    def plan(self) -> Plan:
+        """Work out what is left to do, as `reconciler plan` does."""
+        keys = (LiveKey(*astuple(key)) for key in self.keys().values())
+        return make_plan(load(self.folder / "keys.yaml"), Snapshot(tuple(keys), self.state.now()))
 
     def secrets(self, place: str) -> dict[str, str | None]:
         return dotenv_values(self._env(place))
 
-    def check(self, *, engine: Iterable[str] = ()) -> None:
-        """See that the promises are kept; of the engine's own keys only those of these kinds may be there."""
-        problems = [*self._lost(), *self._left(frozenset(engine))]
-        assert not problems, "\n".join([*problems, *map(str, self.state.keys())])
+    def check(self, *, engine: Iterable[str] = (), as_before: Mapping[int, Key] | None = None) -> None:
+        """See that the promises are kept; of the engine's own keys only those of these kinds may be there.
 
-    def _lost(self) -> Iterator[str]:
+        `as_before` are the keys before a run that did not complete its work: then a declared key may be missing still
+        (but one that is there has its secret where it belongs), and others may be as they were.
+        """
+        problems = [*self._lost(complete=as_before is None), *self._left(frozenset(engine), as_before or {})]
+        assert not problems, "\n".join([*problems, *map(str, self.keys().values())])
+
+    def _lost(self, *, complete: bool) -> Iterator[str]:
         """Say what a declared key lacks: itself, or its secret anywhere."""
         for name, variable in self.wanted.items():
-            namesakes = [key for key in self.state.keys() if key.name == name]
-            if len(namesakes) != 1:
+            namesakes = [key for key in self.keys().values() if key.name == name]
+            if len(namesakes) > 1 or (complete and not namesakes):
                 yield f"{len(namesakes)} keys are called {name}"
-                continue
-            (key,) = namesakes
-            for place in PLACES:
-                secret = self.secrets(place).get(variable)
-                if secret is None or self.state._holder(secret) != key.id:
-                    yield f"{place} does not hold the secret of {name} (key {key.id})"
-                elif key.is_enabled and not (self.state.opens(secret) and self._serves(secret)):
-                    yield f"the secret of {name} in {place} opens nothing"
+            for key in namesakes:
+                yield from self._undelivered(key, variable, complete=complete)
         for place in () if self.bare else PLACES:
             if COMMENT not in self._env(place).read_text() or self.secrets(place).get("OTHER") != "kept":
                 yield f"{place} has lost what was there before"
 
-    def _left(self, engine: frozenset[str]) -> Iterator[str]:
+    def _undelivered(self, key: Key, variable: str, *, complete: bool) -> Iterator[str]:
+        """Say where the secret of a key is missing; on the way to its successor's, that one's will do as well."""
+        for place in PLACES:
+            secret = self.secrets(place).get(variable)
+            if secret is None or (complete and self.state._holder(secret) != key.id):
+                yield f"{place} does not hold the secret of {key.name} (key {key.id})"
+            elif key.is_enabled and not (self.state.opens(secret) and self._serves(secret)):
+                yield f"the secret of {key.name} in {place} opens nothing"
+
+    def _left(self, engine: frozenset[str], as_before: Mapping[int, Key]) -> Iterator[str]:
         """Say what is there that should not be: files, keys, and whatever was done to a stranger's key."""
         for place in PLACES:
             folder = self.folder / place
-            found = os.listdir(folder) if folder.exists() else [".env"]
-            if found != [".env"]:
+            found = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+            if found not in ([], [".env"]):
                 yield f"files are left in {place}: {found}"
         strangers = {key.id: key for key in self.strangers}
-        keys = {key.id: key for key in self.state.keys()}
+        keys = self.keys()
         for key in self.strangers:
             if keys.get(key.id) != key:
                 yield f"the unmanaged {key} became {keys.get(key.id)}"
         for key in keys.values():
-            if key.name not in self.wanted and key.id not in strangers:
+            if key.name not in self.wanted and key.id not in strangers and key != as_before.get(key.id):
                 yield from self._unlawful(key, engine)
 
     def _unlawful(self, key: Key, engine: frozenset[str]) -> Iterator[str]:
-        name, _, suffix = key.name.partition("~")
-        kind, _, stamp = suffix.partition(".")
+        kind, _, stamp = key.name.partition("~")[2].partition(".")
         if kind not in engine:
             yield f"{key} should not be there"
             return
         now = self.state.now()
         lease = LEASES.get(kind)
-        if lease and (key.expires_at is None or not now < key.expires_at <= now + lease):
+        end = key.created_at + LEASES["new"] if NO_LEASE in engine else key.expires_at
+        if lease and (end is None or not now < end <= now + lease):
             yield f"{key} is not under a lease of {lease}"
         if kind == "old" and key.is_enabled and (key.expires_at is None or key.expires_at > _instant(stamp)):
             yield f"{key} outlives its overlap"

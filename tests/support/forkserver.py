@@ -36,11 +36,13 @@ PRELOADED: Final = (
     "sniffio",
     "yaml",
 )
-PAUSES: Final = {
+PAUSES: Final[dict[str, dict[str, Any]]] = {
     "reconciler.account.lock": {"SHORTEST_PAUSE": 0.01, "LONGEST_PAUSE": 0.02},
     "reconciler.apply.issue": {"TRIAL_PAUSES": (0.01, 0.01)},
 }
-RENEWALS: Final = {"reconciler.account.lock": {"RENEW_EVERY": 0.1, "RETRY_RENEWAL_EVERY": 0.02}}
+RENEWALS: Final[dict[str, dict[str, Any]]] = {
+    "reconciler.account.lock": {"RENEW_EVERY": 0.1, "RETRY_RENEWAL_EVERY": 0.02}
+}
 """Constants that are real seconds. Leases and overlaps stay what they are: they are the service's time."""
 
 
@@ -105,11 +107,11 @@ def _main() -> int:
     try:
         main()
     except SystemExit as ended:
-        code = ended.code
+        return ended.code if isinstance(ended.code, int) else 1
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
-    return code if isinstance(code, int) else 1
+    return 0
 
 
 def _preload() -> None:

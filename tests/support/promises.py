@@ -109,6 +109,12 @@ def place(delivery: Delivery) -> Place:
     return (delivery.target, delivery.name)
 
 
+def names(key: DeclaredKey, declaration: Declaration) -> set[str]:
+    """Give the names by which a live key can be that of an address: its own, and earlier ones that nobody has now."""
+    taken = {other.name for other in declaration.keys}
+    return {key.name, *(name for name in key.renamed_from if name not in taken)}
+
+
 class Promises:
     """Watches the account and the destinations; `broken` collects what should never have been."""
 
@@ -119,6 +125,7 @@ class Promises:
         self._held = held
         self._owed: dict[int, set[Place]] = {}
         self._reached: set[int] = set()
+        self._in_place: set[int] = set()
         self._altered: set[int] = set()
         self._links: set[tuple[str, str]] = set()
         ledger.on_write = self.check
@@ -127,21 +134,21 @@ class Promises:
 
     def declared(self, declarations: Iterable[Declaration]) -> None:
         """Take in the files that are about to be applied: which address is another's earlier one."""
-        self._links = set()
-        for declaration in declarations:
-            present = {key.name for key in declaration.keys}
-            for key in declaration.keys:
-                self._links.update((key.name, name) for name in key.renamed_from if name not in present)
+        self._links = {
+            (key.name, name) for declaration in declarations for key in declaration.keys for name in names(key, declaration)
+        }
 
     def sent(self, key_id: int, wanted: DeclaredKey) -> None:
         """A secret is on its way: its key is owed to every place that its file names."""
         self._owed.setdefault(key_id, {place(each) for each in wanted.deliver})
 
-    def arrived(self, key_id: int, wanted: DeclaredKey, where: Place) -> None:
-        """A secret may have reached a place."""
+    def arrived(self, key_id: int, wanted: DeclaredKey, declaration: Declaration, where: Place) -> None:
+        """A secret may have reached a place: from now on it belongs to this address and no other."""
         self._reached.add(key_id)
-        for key in self.ledger.keys():
-            if key.id != key_id and not self._linked(_base(key.name), wanted.name):
+        keys = self.ledger.keys()
+        own = {wanted.name} if any(key.name == wanted.name for key in keys) else names(wanted, declaration)
+        for key in keys:
+            if key.id != key_id and _base(key.name) not in own:
                 self._owed.get(key.id, set()).discard(where)
         self.check()
 
@@ -161,7 +168,13 @@ class Promises:
             elif _works(key, now) and key.id not in self._reached:
                 self._broken(f"nobody has the secret of {_show(key)}")
         for key_id in self._settled(keys, now):
+            self._in_place.add(key_id)
             self._check_delivered(keys[key_id], keys)
+
+    @property
+    def settled_once(self) -> int:
+        """How many keys of the engine have ever stood under their declared name."""
+        return len(self._in_place)
 
     def half_delivered(self) -> set[str]:
         """The names of settled keys whose secret a newer one has replaced somewhere."""

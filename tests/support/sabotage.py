@@ -1,8 +1,8 @@
 """What a process does to itself on a test's order: it dies at a system call, or is told by one that it failed.
 
-Only the calls by which a file is written are counted. Reading is none of them: a kill beside a read leaves what a kill
-beside the write before it leaves. No file is really synced: that would take most of a test's time, and only a power cut,
-not a kill, could show the difference.
+Only the calls by which a file is written are counted: a kill beside a read leaves what a kill beside the write before
+leaves. No file is really synced, which would take most of a test's time: only a power cut, not a kill, could show the
+difference.
 """
 
 from __future__ import annotations

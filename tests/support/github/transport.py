@@ -39,9 +39,10 @@ class Mishap:
 class Way(httpx.AsyncBaseTransport):
     """Carries requests to a fake in this process; `mishaps` are taken one a request whose line holds the word."""
 
-    def __init__(self, fake: FakeGitHub, base: str = "") -> None:
+    def __init__(self, fake: FakeGitHub) -> None:
         self._inner = httpx.ASGITransport(fake.app)
-        self._base = base
+        self.base = ""
+        """The folder that the API lies in, as on a server of one's own."""
         self.mishaps: deque[tuple[str, Mishap]] = deque()
         self.broken: Mishap | None = None
         """What every request meets from now on."""
@@ -62,7 +63,7 @@ class Way(httpx.AsyncBaseTransport):
         response = await self._inner.handle_async_request(request)
         await response.aread()
         try:
-            described.check(request, response, self._base)
+            described.check(request, response, self.base)
         except Exception as error:
             self.violations.append(f"{request.method} {request.url}: {error!r} {error.__cause__!r}")
             raise

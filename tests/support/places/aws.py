@@ -7,6 +7,8 @@ import urllib.request
 from typing import TYPE_CHECKING
 
 import boto3
+import botocore.loaders
+import botocore.session
 
 from reconciler.model import Target
 from support.meddler import Say, shared_meddler
@@ -22,12 +24,14 @@ if TYPE_CHECKING:
     from support.meddler import Seen, Verdict
 
 _REGION = "eu-central-1"
+_DESCRIPTIONS = botocore.loaders.create_loader()
 
 
 class AwsPlace:
     unusable_names = ("NAGA API", "NAGA#KEY")
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        read_descriptions_once(monkeypatch)
         self._front = shared_meddler()
         self._front.reset(moto())
         reset = urllib.request.Request(f"{moto()}/moto-api/reset", b"", method="POST")  # noqa: S310  # http
@@ -53,6 +57,11 @@ class AwsPlace:
 
     def _secrets(self) -> list[SecretListEntryTypeDef]:
         return _owner().list_secrets(MaxResults=100)["SecretList"]
+
+
+def read_descriptions_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let botocore read its descriptions of AWS once, not once a client."""
+    monkeypatch.setattr(botocore.session, "create_loader", lambda _path: _DESCRIPTIONS)
 
 
 def _name(secret: SecretListEntryTypeDef) -> str:

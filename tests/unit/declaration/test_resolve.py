@@ -233,9 +233,7 @@ def test_what_is_not_there_yet_is_said_to_be_so(word: str) -> None:
         "rotation_overlap": "1d",
         "verify": "true",
     }
-    if word not in values:
-        content = keys_file("{}", top=f"destinations: {{d: {{type: {word}}}}}")
-    elif word == "alerts":
+    if word == "alerts":
         content = keys_file("{}", top=f"alerts: {values[word]}")
     elif word in {"rotate_every", "rotation_overlap", "verify"}:
         content = keys_file(f"{{a: {{credit_limit: 1, {word}: {values[word]}}}}}")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
-from botocore import exceptions, loaders
+from botocore import exceptions
 
 from reconciler.destinations import aws_client
 from reconciler.destinations.aws_secrets_manager import LARGEST, AwsSecretsManager
@@ -23,6 +23,7 @@ from reconciler.model import Address, Target
 from reconciler.secret import Secret
 from support.leaks import everything_shown
 from support.meddler import Cut, Meddler, Say
+from support.places.aws import read_descriptions_once
 from support.servers import moto
 
 if TYPE_CHECKING:
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
 LEAK = "ng-THISMUSTNEVERBESHOWN0000000000000"
 REGION = "eu-central-1"
 NAME = "naga/production/api"
-LOADER = loaders.create_loader()
 
 
 @pytest.fixture(autouse=True)
@@ -44,6 +44,7 @@ def front(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Meddler]:
     """What stands at AWS_ENDPOINT_URL: moto with nothing in it, seen through a meddler."""
     meddler = Meddler()
     meddler.reset(moto())
+    read_descriptions_once(monkeypatch)
     post(f"{moto()}/moto-api/reset")
     for name in ("AWS_PROFILE", "AWS_DEFAULT_REGION", "AWS_SESSION_TOKEN"):
         monkeypatch.delenv(name, raising=False)
@@ -61,12 +62,6 @@ def front(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Meddler]:
 def post(url: str, body: bytes = b"") -> None:
     request = urllib.request.Request(url, body, {"Content-Type": "text/plain"}, method="POST")  # noqa: S310  # http
     urllib.request.urlopen(request, timeout=10).close()  # noqa: S310  # http
-
-
-@pytest.fixture(autouse=True)
-def _descriptions(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let botocore read its descriptions of AWS once, not once a client."""
-    monkeypatch.setattr(loaders, "create_loader", lambda _path: LOADER)
 
 
 @pytest.fixture(scope="module")
@@ -480,6 +475,12 @@ def test_a_missing_permission_is_found_without_writing(
     else:
         run(aws().preflight([NAME, "naga/other"]))
     assert not [seen for seen in front.seen if is_write(seen)]
+
+
+def test_with_an_encryption_key_of_the_file_a_permission_to_put_is_not_asked_for(user: Callable[..., None]) -> None:
+    user("DescribeSecret", "UpdateSecret", "CreateSecret", "TagResource")
+    place = aws(kms_key_id="alias/naga")
+    run(place.preflight([NAME]), place.deliver(consignment()), place.deliver(consignment(secret="ng-2")))
 
 
 def test_credentials_that_aws_does_not_know_are_found(

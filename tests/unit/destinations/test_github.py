@@ -84,7 +84,7 @@ def test_many_secrets_need_the_public_key_once_and_a_few_connections(world: Worl
     world.run(run())
     assert len(world.fake.held(REPOSITORY)) == 50
     assert asked(world, "public-key") == 1
-    assert world.fake.most_at_once <= 8
+    assert world.fake.most_at_once == 8
 
 
 def test_targets_of_one_repository_ask_for_it_once(world: World) -> None:

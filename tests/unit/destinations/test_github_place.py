@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from reconciler.declaration import SourceFile, load_sources
 from reconciler.destinations.github import GitHubActions
+from reconciler.destinations.github_place import read_place
 from reconciler.errors import DestinationError
 from reconciler.model import Target
 
@@ -43,3 +46,18 @@ def test_settings_that_name_no_place_are_refused(settings: dict[str, Any], needs
 @pytest.mark.parametrize("repository", ["acme/api", "Acme-Corp/.github", "octo_corp/a.b-c_d", "a/..."])
 def test_a_repository_may_have_any_name_that_github_gives(repository: str) -> None:
     GitHubActions(Target("github", "github-actions", (("repository", repository),)))
+
+
+def test_what_a_file_declares_can_be_opened() -> None:
+    file = Path(__file__).parents[2] / "examples" / "valid" / "destinations-github.yaml"
+    keys = load_sources([SourceFile(file.name, file.parent, file.read_bytes())]).keys
+    targets = {delivery.target for key in keys for delivery in key.deliver}
+    places = {read_place(target).secrets: read_place(target).fields for target in targets}
+    assert places == {
+        "repos/acme/.github/actions/secrets": (),
+        "repos/acme-production/api/actions/secrets": (),
+        "repos/acme-production/worker/actions/secrets": (),
+        "repos/acme/api/environments/production/secrets": (),
+        "orgs/acme/actions/secrets": (("visibility", "all"),),
+        "orgs/acme-production/actions/secrets": (("visibility", "selected"), ("selected_repository_ids", (12, 7))),
+    }

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from reconciler import destinations
 from reconciler.destinations.registry import Registry
 from reconciler.errors import DestinationError
 from reconciler.model import Target
@@ -61,7 +62,12 @@ def test_a_type_whose_library_is_missing_names_the_extra_that_brings_it(
     kind: str, extra: str, library: str, modules: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, library, None)
-    for name in [name for name in sys.modules if name.startswith(f"reconciler.destinations.{modules}")]:
+    for name in [name for name in sys.modules if name.startswith(f"{library}.")]:
+        monkeypatch.delitem(sys.modules, name)
+    loaded = (f"{library}.", f"reconciler.destinations.{modules}")
+    for name in [name for name in sys.modules if name.startswith(loaded)]:
+        # To be put back: an import replaces not only what sys.modules knows, but the attribute of the package too.
+        monkeypatch.setattr(destinations, name.rpartition(".")[2], sys.modules[name])
         monkeypatch.delitem(sys.modules, name)
     message = refusal(kind)
     assert message.startswith(f"the destination type {kind!r} cannot be used (ModuleNotFoundError: ")

@@ -151,9 +151,18 @@ def test_a_protected_key_is_not_rotated_without_overlap(
     ]
 
 
+def test_a_retired_key_that_works_again_is_disabled_not_deleted() -> None:
+    rules: dict[str, Any] = {"protected": True, "max_deletions": 0}
+    plan = make_plan(declaration([], [environment("ci", **rules)]), snapshot(live(1, "ci/a~gone.20270101T000000Z")))
+    assert [each.message for each in plan.errors] == [
+        "the key is protected, and this plan would disable it; allow it once with --allow ci/a"
+    ]
+
+
 def test_to_finish_a_rotation_whose_old_key_is_gone_takes_no_key_from_anybody() -> None:
     wanted = declaration([declared("ci/a", protected=True)])
-    assert make_plan(wanted, snapshot(live(1, "ci/a~next")), Options(overlap=False)).errors == ()
+    leaked = Options(frozenset({address("ci/a")}), overlap=False)
+    assert make_plan(wanted, snapshot(live(1, "ci/a~next")), leaked).errors == ()
 
 
 def test_moving_a_key_out_of_a_protected_environment_does_not_unprotect_it() -> None:
@@ -341,13 +350,17 @@ FOUR = [live(number, f"ci/{key}") for number, key in enumerate("abcd", start=1)]
     [
         (
             0,
-            "this plan would delete 4 keys{}, and max_deletions allows 0: ci/a, ci/b, ci/c, ci/d;"
-            " what --allow names does not count",
+            (
+                "this plan would delete 4 keys{}, and max_deletions allows 0: ci/a, ci/b, ci/c, ci/d;"
+                " what --allow names does not count"
+            ),
         ),
         (
             3,
-            "this plan would delete 4 keys{}, and max_deletions allows 3: ci/a, ci/b, ci/c, ci/d;"
-            " what --allow names does not count",
+            (
+                "this plan would delete 4 keys{}, and max_deletions allows 3: ci/a, ci/b, ci/c, ci/d;"
+                " what --allow names does not count"
+            ),
         ),
         (4, None),
         (5, None),
@@ -372,8 +385,10 @@ def test_each_environment_counts_for_itself_and_the_account_for_all() -> None:
     wanted = replace(wanted, guardrails=rails(max_deletions=1), unmanaged=Unmanaged.DELETE)
     plan = make_plan(wanted, snapshot(live(1, "ci/a"), live(2, "production/a"), live(3, "laptop")))
     assert [each.message for each in found(plan, "max-deletions")] == [
-        "this plan would delete 3 keys, and max_deletions allows 1: ci/a, production/a, laptop;"
-        " what --allow names does not count"
+        (
+            "this plan would delete 3 keys, and max_deletions allows 1: ci/a, production/a, laptop;"
+            " what --allow names does not count"
+        )
     ]
 
 
@@ -574,8 +589,10 @@ def told(plan: Plan) -> list[tuple[str, str]]:
             [
                 (
                     "ci/b",
-                    "1 key without a limit would break the budget of environment ci, $10: ci/b;"
-                    " the other limits add up to $6",
+                    (
+                        "1 key without a limit would break the budget of environment ci, $10: ci/b;"
+                        " the other limits add up to $6"
+                    ),
                 )
             ],
             id="no limit is over every budget",
@@ -586,8 +603,10 @@ def told(plan: Plan) -> list[tuple[str, str]]:
             [
                 (
                     "-",
-                    "2 keys without a limit would break the budget of environment ci, $10: ci/a, ci/b;"
-                    " the other limits add up to $0",
+                    (
+                        "2 keys without a limit would break the budget of environment ci, $10: ci/a, ci/b;"
+                        " the other limits add up to $0"
+                    ),
                 )
             ],
             id="no limits as ever",

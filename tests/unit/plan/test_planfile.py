@@ -22,13 +22,19 @@ OPTIONS = Options(
 
 
 def document(**fields: Any) -> dict[str, Any]:
-    base = {"format_version": 1, "digest": "sha256:00", "changes": [], "options": options_document(OPTIONS)}
-    return {**base, **fields}
+    base = {"format_version": 1, "digest": "sha256:00", "changes": [], "findings": []}
+    return {**base, "options": options_document(OPTIONS), **fields}
 
 
 def test_a_saved_plan_brings_back_its_digest_and_what_was_asked_for() -> None:
     saved = read_saved_plan(json.dumps(document(changes=[{"action": "create"}])).encode(), "plan.json")
     assert (saved.digest, saved.options, saved.changes) == ("sha256:00", OPTIONS, ({"action": "create"},))
+    assert saved.errors == 0
+
+
+def test_a_saved_plan_remembers_how_many_findings_forbade_it() -> None:
+    findings = [{"severity": severity} for severity in ("error", "warning", "note", "error")]
+    assert read_saved_plan(json.dumps(document(findings=findings)).encode(), "plan.json").errors == 2
 
 
 @pytest.mark.parametrize(
@@ -45,6 +51,7 @@ def test_a_saved_plan_brings_back_its_digest_and_what_was_asked_for() -> None:
         json.dumps(document(options={})).encode(),
         json.dumps(document(changes=None)).encode(),
         json.dumps(document(changes=["text"])).encode(),
+        json.dumps(document(findings=[{}])).encode(),
         json.dumps(document(options={**options_document(OPTIONS), "rotate": ["ci"]})).encode(),
         json.dumps(document(options={**options_document(OPTIONS), "allow": "ci/*"})).encode(),
         json.dumps(document(options={**options_document(OPTIONS), "only": [1]})).encode(),

@@ -71,11 +71,15 @@ class Runner(Protocol):
 class Script:
     """Runs the installed script, in a new process with nothing prepared; it cannot strike at system calls."""
 
+    def __init__(self, prefix: tuple[str, ...] = ()) -> None:
+        """Take what to put before the command, as one puts `sudo`."""
+        self._prefix = prefix
+
     def start(self, job: Job) -> Running:
-        assert not (job.blow or job.renews_often), "only a fork can be made to behave otherwise"
+        assert not any((job.blow, job.renews_often)), "only a fork can be made to behave otherwise"
         return _Process(
             subprocess.Popen(
-                [SCRIPT, *job.arguments],
+                [*self._prefix, SCRIPT, *job.arguments],
                 cwd=job.folder,
                 env=job.environment,
                 stdin=subprocess.DEVNULL,

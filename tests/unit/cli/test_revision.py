@@ -1,0 +1,143 @@
+"""Reading files as they were at a revision."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from reconciler.cli.revision import sources_at
+from reconciler.errors import UsageError
+from support.repository import commit, git
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+FILE = Path("keys.yaml")
+ADDED = b"version: 1\n# as it was\nenvironments: {}\n"
+NOTHING = b"version: 1\nenvironments: {}\n"
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    for name in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    FILE.write_bytes(ADDED)
+    return tmp_path
+
+
+def contents(revision: str, file: Path = FILE) -> dict[str, bytes]:
+    return {source.name: source.content for source in sources_at(revision, file)}
+
+
+def refusal(revision: str, file: Path = FILE) -> str:
+    with pytest.raises(UsageError) as caught:
+        sources_at(revision, file)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("name", [lambda full: full, lambda full: full[:10], lambda _: "HEAD", lambda _: "main"])
+def test_a_file_is_read_as_it_was_and_its_paths_start_where_it_is(name: Callable[[str], str], folder: Path) -> None:
+    revision = name(commit())
+    FILE.write_text("version: 2")
+    (source,) = sources_at(revision, folder / FILE)
+    assert (source.name, source.folder, source.content) == (f"git:{revision}:keys.yaml", folder, ADDED)
+
+
+def test_a_folder_is_read_as_it_was_without_what_no_declaration_is_made_of() -> None:
+    teams = Path("some where/teams")
+    (teams / "below.yaml").mkdir(parents=True)
+    for name in ("a.yaml", "b.yaml", ".hidden.yaml", "notes.txt", "below.yaml/c.yaml"):
+        (teams / name).write_bytes(name.encode())
+    commit()
+    (teams / "b.yaml").unlink()
+    assert contents("HEAD", teams) == {"git:HEAD:a.yaml": b"a.yaml", "git:HEAD:b.yaml": b"b.yaml"}
+
+
+@pytest.mark.parametrize("file", ["other.yaml", "teams"])
+def test_where_nothing_was_nothing_was_declared_and_that_is_said(file: str, capsys: pytest.CaptureFixture[str]) -> None:
+    commit()
+    Path("teams").mkdir()
+    assert contents("HEAD", Path(file)) == {f"git:HEAD:{file}": NOTHING}
+    assert capsys.readouterr().err == f"There is no {file} at git:HEAD, so nothing was declared there.\n"
+
+
+def link() -> None:
+    FILE.rename("elsewhere.yaml")
+    FILE.symlink_to("elsewhere.yaml")
+
+
+def submodule() -> None:
+    FILE.unlink()
+    FILE.mkdir()
+    first = commit("something to point to")
+    git("update-index", "--add", "--cacheinfo", f"160000,{first},keys.yaml")
+
+
+def subfolder() -> None:
+    FILE.unlink()
+    FILE.mkdir()
+    (FILE / "keys.yaml").write_bytes(ADDED)
+
+
+@pytest.mark.parametrize("make", [link, submodule, subfolder])
+def test_what_is_no_file_is_not_taken_for_nothing(make: Callable[[], None]) -> None:
+    make()
+    if make is submodule:
+        git("commit", "--quiet", "--message", "a submodule")
+    else:
+        commit()
+    git("rm", "-r", "--quiet", "--cached", "keys.yaml")
+    if FILE.is_dir():
+        for file in FILE.iterdir():
+            file.unlink()
+        FILE.rmdir()
+    assert refusal("HEAD").startswith("keys.yaml is not a file at git:HEAD but a link, a folder or a submodule; give")
+
+
+def test_a_link_in_a_folder_of_files_is_not_passed_over() -> None:
+    Path("teams").mkdir()
+    Path("teams/a.yaml").symlink_to("../keys.yaml")
+    commit()
+    assert refusal("HEAD", Path("teams")).startswith("a.yaml is not a file at git:HEAD")
+
+
+@pytest.mark.parametrize(
+    "revision", ["nowhere", "", "-x", "--output=evil", "--help", "HEAD:keys.yaml", "HEAD^{tree}", "HEAD HEAD", "HEAD~9"]
+)
+def test_what_is_no_revision_is_refused_and_runs_nothing(revision: str) -> None:
+    commit()
+    before = sorted(Path().iterdir())
+    assert refusal(revision).startswith(f"--base git:{revision} cannot be read: ")
+    assert sorted(Path().iterdir()) == before
+
+
+def test_a_nul_in_a_revision_is_refused() -> None:
+    commit()
+    assert refusal("HEAD\0") == "--base git:REV holds a character that no revision has"
+
+
+def test_a_folder_without_a_repository_is_named_by_git(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(folder.parent))
+    assert "not a git repository" in refusal("HEAD")
+
+
+def test_without_the_git_program_a_path_is_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert refusal("HEAD") == "--base git:HEAD needs the git program, which was not found; give a path instead"
+
+
+def test_a_folder_that_looks_like_a_repository_is_not_taken_for_one(tmp_path: Path) -> None:
+    """A pull request can hold such a folder, with a configuration and a history of its own."""
+    keys = Path("keys")
+    git("init", "--quiet", "--bare", str(keys))
+    (keys / "refs/heads/kept").write_text("")
+    (keys / "keys.yaml").write_bytes(ADDED)
+    outside = tmp_path / "ran"
+    git("-C", str(keys), "config", "core.fsmonitor", f"touch {outside}")
+    git("init", "--quiet")
+    assert "cannot use bare repository" in refusal("HEAD", keys / "keys.yaml")
+    assert not outside.exists()
