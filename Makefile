@@ -20,7 +20,7 @@ LOCK_ARGS ?=
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: help demo dev test format lint types imports workflows schemas unit wheel fmt lock pictures clean python
+.PHONY: help demo dev test format lint types imports workflows schemas unit prism wheel fmt lock pictures clean python
 
 help: ## list what make can do
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -58,6 +58,12 @@ unit: wheel ## run the tests against the built wheel, with branch coverage
 	RECONCILER_WHEEL="$$(echo $(WHEELS)/*.whl)" PYTHONSAFEPATH=1 \
 	  $(BIN)/pytest -n auto --maxprocesses 4 --cov --cov-report term-missing $(PYTEST_ARGS)
 
+# Apart from test, because it asks for Node; CI runs it. What npm installs is pinned and hashed too.
+prism: wheel ## check the requests to GitHub with Prism (needs Node and npm)
+	@command -v npm >/dev/null || { echo "'npm' was not found: install Node 20 or newer" >&2; exit 1; }
+	npm ci --prefix tests/prism --no-audit --no-fund --loglevel error
+	PYTHONSAFEPATH=1 $(BIN)/pytest tests/prism/prism_github.py
+
 # Always built and installed anew: it takes two seconds, and a stale wheel would test yesterday's code.
 wheel: $(TEST_VENV)/.installed ## build the wheel and install it into the tests' venv
 	rm -rf $(WHEELS)
@@ -77,7 +83,7 @@ pictures: wheel ## make the pictures and the made parts of the docs anew
 	$(BIN)/python docs/generator/make.py
 
 clean: ## remove what make made, except .venv
-	rm -rf build dist .venv-test-* .coverage .coverage.* .hypothesis .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf build dist .venv-test-* tests/prism/node_modules .coverage .coverage.* .hypothesis .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
 python:
 	@command -v $(PYTHON) >/dev/null || { \
