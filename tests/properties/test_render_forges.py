@@ -109,7 +109,8 @@ def test_a_runner_reads_back_exactly_what_was_encoded(text: str) -> None:
     (command,) = commands(f"::notice title={workflow_property(shown)},a=b::{workflow_data(shown)}")
 
     assert command.name == "notice"
-    assert command.properties == {"title": shown, "a": "b"}
+    # The runner trims a property, as GitHub shows no difference there.
+    assert command.properties == {"title": shown.rstrip(), "a": "b"}
     assert command.message == shown
 
 
