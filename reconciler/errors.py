@@ -8,7 +8,8 @@
     │   ├── UnexpectedAnswer                 1   an answer that the documentation does not describe
     │   ├── AmbiguousCreate                  1   a POST that may or may not have created a key
     │   ├── RefusedByService                 1   an error status with its type and message
-    │   └── LockTimeout                      1   another apply has locked the account for too long
+    │   ├── LockTimeout                      1   another apply has locked the account for too long
+    │   └── LockLost                         1   the lock on the account has run out, so nothing more is written
     ├── DestinationError                     1   a secret could not be delivered
     ├── GuardrailRefused                     3   a finding of severity error forbids the plan
     ├── StalePlan                            4   the account moved since the plan was made
@@ -74,6 +75,10 @@ class RefusedByService(AccountError):
 
 class LockTimeout(AccountError):
     """Another apply held the account's lock for longer than this one wanted to wait."""
+
+
+class LockLost(AccountError):
+    """This run's lock may have run out, so that another apply may write by now, and this one must not."""
 
 
 class DestinationError(ReconcilerError):

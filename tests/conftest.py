@@ -1,4 +1,4 @@
-"""How Hypothesis searches: without deadlines, and in CI the same way each time, so that a red build is about the code."""
+"""How Hypothesis searches: without deadlines, and in CI the same way each time, so that red means the code."""
 
 from __future__ import annotations
 

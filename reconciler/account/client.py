@@ -6,6 +6,7 @@ only when the service certainly did not carry it out.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, Self, TypeVar
 from urllib.parse import urlsplit
@@ -21,7 +22,7 @@ from reconciler.errors import AmbiguousCreate, UnexpectedAnswer, UsageError
 from reconciler.model import LONGEST_DAYS, Snapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from datetime import datetime, timedelta
     from decimal import Decimal
     from types import TracebackType
@@ -96,6 +97,19 @@ class Account:
     def clock_skew(self) -> timedelta:
         """The service's time minus this machine's; zero before the first answer."""
         return self._sender.clock.skew
+
+    @contextmanager
+    def writing_while(self, check: Callable[[], None]) -> Iterator[None]:
+        """Have `check` called right before every write; what it raises keeps the write from going out."""
+        self._sender.before_write, before = check, self._sender.before_write
+        try:
+            yield
+        finally:
+            self._sender.before_write = before
+
+    def check_writing(self) -> None:
+        """Raise what a write would raise now, for what is written elsewhere under the same condition."""
+        self._sender.before_write()
 
     async def list_keys(self) -> Snapshot:
         """Read all keys (`GET /account/keys`); `now` is the answer's Date, or this machine's time without one."""

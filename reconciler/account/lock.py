@@ -2,7 +2,8 @@
 
 Whoever wants to write posts a lock of its own and then reads the list. Two who do so at the same time cannot both miss
 each other: the one whose list was read later sees the other's lock. Whoever sees another's withdraws and tries again. A
-lock has a short lease that is renewed while the work goes on, so that a run that died holds up nobody for long.
+lock has a short lease that is renewed while the work goes on, so that a run that died holds up nobody for long. A run
+that was not dead but asleep finds out before its next write that its lease may be over, and writes nothing more.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
 from reconciler.account.retry import Timing
-from reconciler.errors import AccountError, AmbiguousCreate, LockTimeout, RefusedByService
+from reconciler.errors import AccountError, AmbiguousCreate, LockLost, LockTimeout, RefusedByService
 from reconciler.model import KeyPatch, NewKey
 from reconciler.plan.names import is_lock, lock_name
 from reconciler.units import format_duration, format_instant
@@ -32,10 +33,47 @@ if TYPE_CHECKING:
 LEASE: Final = timedelta(minutes=2)
 RENEW_EVERY: Final = 30.0
 RETRY_RENEWAL_EVERY: Final = 5.0
-# Between the last moment at which this run may write and the first at which another may.
+# With this much left of the lease nothing new is begun; what is under way may take seven seconds more.
 MARGIN: Final = timedelta(seconds=20)
+# With this much left nothing is sent any more: at the lease's end another run may write.
+LAST_WRITE: Final = timedelta(seconds=10)
 SHORTEST_PAUSE: Final = 0.2
 LONGEST_PAUSE: Final = 3.0
+
+
+class _Lease:
+    """How long this run may write, by its own machine's clocks since just before the lock was posted or renewed.
+
+    By two of them, whichever has gone further: one stands still while the machine sleeps, the other one can be set.
+    """
+
+    def __init__(self, timing: Timing) -> None:
+        self._timing = timing
+        self._began: tuple[float, datetime] | None = None
+
+    def clocks(self) -> tuple[float, datetime]:
+        return self._timing.monotonic(), self._timing.machine()
+
+    def began(self, clocks: tuple[float, datetime]) -> None:
+        """Count from when the clocks showed this."""
+        self._began = clocks
+
+    def end(self) -> None:
+        """Take it for over: somebody has deleted the lock, so that another run may start at once."""
+        self._began = None
+
+    @property
+    def left(self) -> timedelta:
+        if self._began is None:
+            return timedelta(0)
+        monotonic, machine = self.clocks()
+        return LEASE - max(timedelta(seconds=monotonic - self._began[0]), machine - self._began[1])
+
+    def check(self) -> None:
+        """Raise LockLost when nothing may be written any more."""
+        if self.left < LAST_WRITE:
+            msg = "the lock on the account has run out, so nothing more was written; apply again"
+            raise LockLost(msg)
 
 
 def _untold(_: LiveKey) -> None:
@@ -60,24 +98,27 @@ class Lock:
     async def hold(self, lost: Callable[[], None]) -> AsyncIterator[Snapshot]:
         """Hold the lock; gives the account as it was read under the lock, to plan from.
 
-        `lost` is called when the lock could not be renewed in time: nothing more may be written then. Raises
-        LockTimeout when another run holds the lock for longer than `patience`.
+        `lost` is called when the lock could not be renewed in time: nothing more may be written then, and every write
+        raises LockLost. Raises LockTimeout when another run holds the lock for longer than `patience`.
         """
-        lock, snapshot = await self._acquire()
-        renewal = asyncio.create_task(self._renew(lock, lost))
+        lease = _Lease(self.timing)
+        lock, snapshot = await self._acquire(lease)
+        renewal = asyncio.create_task(self._renew(lock, lease, lost))
         try:
-            await sweep(self.account, snapshot)
-            yield snapshot
+            with self.account.writing_while(lease.check):
+                await sweep(self.account, snapshot)
+                yield snapshot
         finally:
             renewal.cancel()
             await asyncio.wait([renewal])
             await _delete(self.account, lock)
 
-    async def _acquire(self) -> tuple[LiveKey, Snapshot]:
+    async def _acquire(self, lease: _Lease) -> tuple[LiveKey, Snapshot]:
         give_up = self.timing.monotonic() + self.patience.total_seconds()
         while True:
             # Reading first spares the others a lock that would be withdrawn, and tells the service's time for our own.
             await self._wait_for_others(give_up)
+            lease.began(lease.clocks())
             lock = await self._post()
             try:
                 snapshot = await self.account.list_keys()
@@ -126,23 +167,24 @@ class Lock:
         """Let a random while go by, so that those who met do not meet again."""
         await self.timing.sleep(SHORTEST_PAUSE + self.timing.random() * LONGEST_PAUSE)
 
-    async def _renew(self, lock: LiveKey, lost: Callable[[], None]) -> None:
-        end = lock.expires_at or self._lease()
+    async def _renew(self, lock: LiveKey, lease: _Lease, lost: Callable[[], None]) -> None:
         pause = RENEW_EVERY
         while True:
             await self.timing.sleep(pause)
             pause = RETRY_RENEWAL_EVERY
-            lease = self._lease()
+            clocks = lease.clocks()
             try:
                 async with asyncio.timeout(RENEW_EVERY):
-                    await self.account.update_key(lock.id, KeyPatch(expires_at=lease))
+                    await self.account.update_key(lock.id, KeyPatch(expires_at=self._lease()))
             except (AccountError, TimeoutError) as error:
-                gone = isinstance(error, RefusedByService) and error.status == HTTPStatus.NOT_FOUND
-                if gone or self.account.now() > end - MARGIN:
+                if isinstance(error, RefusedByService) and error.status == HTTPStatus.NOT_FOUND:
+                    lease.end()
+                if lease.left < MARGIN:
                     lost()
                     return
             else:
-                end, pause = lease, RENEW_EVERY
+                lease.began(clocks)
+                pause = RENEW_EVERY
 
     def _lease(self) -> datetime:
         return (self.account.now() + LEASE).replace(microsecond=0)

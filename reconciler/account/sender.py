@@ -13,6 +13,8 @@ from reconciler.account.gate import Gate
 from reconciler.account.retry import Attempts, RetryPolicy, Timing, retry_after
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from reconciler.account.pool import ClientPool
 
 _log = logging.getLogger("reconciler.account")
@@ -32,8 +34,15 @@ class Conclusion:
         return self.outcome.status if isinstance(self.outcome, Answer) else 0
 
 
+def _nothing() -> None:
+    """Let every write go out."""
+
+
 class Sender:
-    """Shares one gate, one pool and one clock among all requests of an account."""
+    """Shares one gate, one pool and one clock among all requests of an account.
+
+    `before_write` is called right before anything but a GET is sent; what it raises keeps the request from going out.
+    """
 
     def __init__(
         self, pool: ClientPool, parallelism: int, policy: RetryPolicy, timeouts: Timeouts, timing: Timing
@@ -45,6 +54,7 @@ class Sender:
         self._timeouts = timeouts
         self._timing = timing
         self.clock = ServiceClock(timing.machine, timing.monotonic)
+        self.before_write: Callable[[], None] = _nothing
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -65,6 +75,8 @@ class Sender:
         self, request: Request, attempts: Attempts, number: int
     ) -> tuple[Answer | NoAnswer, float | None]:
         async with self._gate.passage() as seen:
+            if request.method != "GET":
+                self.before_write()  # at the last moment: getting here may have taken long
             started = self._timing.monotonic()
             client = self._pool.take()
             try:

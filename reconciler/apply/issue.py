@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from reconciler.apply.run import altered_fields
 from reconciler.destinations.base import Consignment
-from reconciler.errors import AccountError, AmbiguousCreate, DestinationError
+from reconciler.errors import AccountError, AmbiguousCreate, DestinationError, LockLost
 from reconciler.model import KeyPatch, NewKey
 from reconciler.plan.lineage import LEASE
 from reconciler.plan.names import pending_name
@@ -87,10 +87,12 @@ async def _deliver(declared: DeclaredKey, created: CreatedKey, run: Run) -> None
     for delivery in declared.deliver:
         place = f"{delivery.target.destination} as {delivery.name}"
         try:
+            run.account.check_writing()
             destination = run.registry.open(delivery.target)
             await destination.deliver(Consignment(declared.address, created.key.id, delivery.name, created.secret))
-        except DestinationError as error:
-            holders = [*delivered, f"perhaps {place}"] if error.uncertain else delivered
+        except (LockLost, DestinationError) as error:
+            uncertain = isinstance(error, DestinationError) and error.uncertain
+            holders = [*delivered, f"perhaps {place}"] if uncertain else delivered
             if holders:
                 fate = f"{', '.join(holders)} holds the secret of key {created.key.id}, which ends with its lease"
             else:

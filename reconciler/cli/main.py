@@ -114,4 +114,7 @@ def main() -> None:
         from click.shell_completion import shell_complete
 
         sys.exit(shell_complete(cli, {}, NAME, COMPLETION, os.environ[COMPLETION]))
-    sys.exit(run())
+    code = run()
+    # All has been said and done; the second signal of a cancelled workflow must not change how it ends.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sys.exit(code)

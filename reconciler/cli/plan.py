@@ -61,7 +61,6 @@ def command(
       reconciler plan --preflight --check-destinations
       reconciler plan --rotate production/api
     """
-    from reconciler.cli import interrupt
     from reconciler.cli.console import show
     from reconciler.cli.request import annotated, make_request
     from reconciler.errors import GuardrailRefused
@@ -73,6 +72,8 @@ def command(
     if offline:
         plan = plan_offline(request)
     else:
+        from reconciler.cli import interrupt
+
         plan = interrupt.run(_plan_online(request, preflight=preflight, check_destinations=check_destinations))
     if out:
         save(plan, out)
@@ -111,14 +112,12 @@ async def _plan_online(request: Request, *, preflight: bool, check_destinations:
     from reconciler.plan.deliveries import due_deliveries, undelivered
     from reconciler.plan.planner import with_findings
 
-    findings = []
+    issues = reading.plan.actions if preflight else ()
+    due = due_deliveries(request.declaration, reading.snapshot, reading.plan) if check_destinations else ()
     # Of an exec destination, the program is looked for and not run: only a delivery would do that.
     async with aclosing(Registry(allow_exec=True)) as registry:
-        if preflight:
-            findings += await obstacles(reading.plan.actions, registry)
-        if check_destinations:
-            due = due_deliveries(request.declaration, reading.snapshot, reading.plan)
-            findings += undelivered(due, await ask_destinations(due, registry))
+        findings = await obstacles(issues, registry)
+        findings += undelivered(due, await ask_destinations(due, registry))
     return with_findings(reading.plan, findings)
 
 

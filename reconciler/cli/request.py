@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -152,14 +152,16 @@ def _warn_of_empty_globs(only: Iterable[str], files: Iterable[Declaration | None
 
 
 def _load_base(old: str, file: Path) -> Declaration:
-    from reconciler.declaration import load, load_sources
+    from reconciler.declaration import load_sources, read_sources
 
     kind, colon, revision = old.partition(":")
-    if (kind, colon) != ("git", ":"):
-        return load(Path(old))
-    from reconciler.cli.revision import sources_at
+    if (kind, colon) == ("git", ":"):
+        from reconciler.cli.revision import sources_at
 
-    return load_sources(sources_at(revision, file))
+        return load_sources(sources_at(revision, file))
+    # Its paths mean what they mean in the file that takes its place, wherever the old one has been put.
+    folder = file if file.is_dir() else file.parent
+    return load_sources([replace(source, folder=folder) for source in read_sources(Path(old))])
 
 
 def _declared(texts: Iterable[str], declaration: Declaration) -> frozenset[Address]:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from reconciler.model import Declaration
 
-__all__ = ["SourceFile", "load", "load_sources"]
+__all__ = ["SourceFile", "load", "load_sources", "read_sources"]
 
 
 def load(path: Path) -> Declaration:
@@ -35,7 +35,12 @@ def load(path: Path) -> Declaration:
         DeclarationError: with everything that is wrong, in reading order.
         UsageError: when there is nothing to read.
     """
-    return load_sources([_read(file) for file in _files(path)])
+    return load_sources(read_sources(path))
+
+
+def read_sources(path: Path) -> list[SourceFile]:
+    """Read a file, or all `*.yaml` of a folder (not of folders in it); raises UsageError when there is nothing."""
+    return [_read(file) for file in _files(path)]
 
 
 def load_sources(sources: Sequence[SourceFile], unready: frozenset[str] = NOT_YET) -> Declaration:

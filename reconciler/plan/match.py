@@ -190,7 +190,7 @@ def duplicates(wanted: DeclaredKey, keys: list[LiveKey], what: str) -> Finding:
 
 def _id_of(wanted: DeclaredKey) -> str:
     """Name the id that is declared; where a base stands for the account, it is the base's own number."""
-    return f"id {wanted.id}" if wanted.id is None or wanted.id >= 0 else "its id"
+    return "its id" if wanted.id is not None and wanted.id < 0 else f"id {wanted.id}"
 
 
 def _finding(rule: str, wanted: DeclaredKey, message: str) -> Finding:

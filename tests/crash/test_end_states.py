@@ -73,23 +73,27 @@ def second_post(happens: Callable[[CrashWorld], object]) -> Callable[[CrashWorld
     return hook
 
 
-def the_lock_is_deleted(world: CrashWorld) -> Hook:
+def lock_deleted_at(post: int) -> Callable[[CrashWorld], Hook]:
     """Have somebody delete the lock on the dashboard while a key is created; the answer waits until that has shown."""
-    locks: list[int] = []
-    noticed = asyncio.Event()
 
-    async def hold_back() -> None:
-        locks.extend(key.id for key in world.keys().values() if "~lock." in key.name)
-        world.state.delete_key(locks[0])
-        await noticed.wait()
-        await asyncio.sleep(0.05)
+    def hook(world: CrashWorld) -> Hook:
+        locks: list[int] = []
+        noticed = asyncio.Event()
 
-    def watch(_: int, label: str) -> Awaitable[None] | None:
-        if locks and label == f"PATCH keys/{locks[0]}":
-            noticed.set()
-        return hold_back() if label == "POST keys" and world.service.requests.count(label) == 2 else None
+        async def hold_back() -> None:
+            locks.extend(key.id for key in world.keys().values() if "~lock." in key.name)
+            world.state.delete_key(locks[0])
+            await noticed.wait()
+            await asyncio.sleep(0.05)
 
-    return watch
+        def watch(_: int, label: str) -> Awaitable[None] | None:
+            if locks and label == f"PATCH keys/{locks[0]}":
+                noticed.set()
+            return hold_back() if label == "POST keys" and world.service.requests.count(label) == post else None
+
+        return watch
+
+    return hook
 
 
 def a_file_in_the_way(world: CrashWorld) -> None:
@@ -251,23 +255,23 @@ TROUBLES: Final = (
         engine=("lock",),
     ),
     Trouble(
-        "lock-lost-while-the-last-change-is-made",
+        "lock-lost-at-the-first-change",
         CREATE,
         FAILED,
-        ("the lock on the account could not be renewed", "Applied 1 change.", "apply again"),
-        hook=the_lock_is_deleted,
+        ("the lock on the account could not be renewed", "the key 4 could not be removed", "ends with its lease"),
+        hook=lock_deleted_at(2),
         renews_often=True,
-        complete=True,
+        engine=("new",),
     ),
     Trouble(
         "lock-lost-in-the-middle",
         CROWD,
         PARTLY,
-        ("the lock on the account could not be renewed", "not attempted", "apply again"),
-        hook=the_lock_is_deleted,
+        ("the lock on the account could not be renewed", "Applied 1 of 16 changes: 1 failed, 14 not attempted"),
+        hook=lock_deleted_at(3),
         renews_often=True,
         arguments=("--parallelism", "1"),
-        engine=("old", "gone"),
+        engine=("new", "old"),
     ),
 )
 

@@ -40,7 +40,7 @@ def name(scenario: Scenario) -> str:
 
 
 def at_requests(*scenarios: Scenario) -> list[object]:
-    """Every request of the scenarios, and the two moments beside it; reading a plan is the same for all, so one does it."""
+    """Every request of the scenarios, and the two moments beside it; one stands for all while a plan is read."""
     return [
         pytest.param(scenario, Strike(number, moment), id=f"{scenario.name}-{moment}-{number}-{label}")
         for scenario in scenarios
@@ -60,14 +60,16 @@ def at_calls(*scenarios: Scenario) -> list[object]:
     ]
 
 
-def prove_recovery(world: CrashWorld, scenario: Scenario, runner: Runner, killed: Done) -> None:
+def prove_recovery(
+    world: CrashWorld, scenario: Scenario, forks: Forks, killed: Done, *, by: Runner | None = None
+) -> None:
     """One ordinary apply makes everything good, and what it leaves to its time is gone with the one after that."""
     assert killed.code == KILLED, killed
-    recovery = world.recover(runner)
+    recovery = world.recover(by or forks)
     assert recovery.code == 0, f"{recovery}\n\nthe killed run: {killed}"
     world.check(engine={*scenario.engine, "lock"})
     world.state.travel(ALL_TIMES)
-    cleaning = world.apply(runner)
+    cleaning = world.apply(forks)
     assert cleaning.code == 0, cleaning
     world.check()
     assert world.plan().actions == ()
@@ -143,13 +145,15 @@ def test_runs_that_are_killed_one_after_the_other_each_a_step_later(
 
 @pytest.mark.parametrize("moment", [BEFORE, AFTER])
 @pytest.mark.parametrize("scenario", ONE_BY_ONE, ids=name)
-def test_the_installed_script_killed_at_its_last_change(make_world: MakeWorld, scenario: Scenario, moment: str) -> None:
+def test_the_installed_script_killed_at_its_last_change(
+    make_world: MakeWorld, forks: Forks, scenario: Scenario, moment: str
+) -> None:
     """The shortcut of forking shows what the command itself does: nothing of it is prepared here."""
     world = make_world(scenario)
     last = len(scenario.requests) - len(("GET keys", "DELETE lock"))
     killed = world.apply(Script(), *SERIAL, *scenario.arguments, strike=Strike(last, moment))
     world.state.travel(LOCK_LEASE)
-    prove_recovery(world, scenario, Script(), killed)
+    prove_recovery(world, scenario, forks, killed, by=Script())
 
 
 def test_the_installed_script_waits_until_the_lock_of_a_dead_run_has_run_out(make_world: MakeWorld) -> None:

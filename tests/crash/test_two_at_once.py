@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
+import threading
 from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from support.crash_scenarios import CROWD, ROTATE, TWO_FILES, Scenario
+from support.crash_scenarios import CREATE, CROWD, DELETE, LOCK, PLAN, RETIRE, ROTATE, TWO_FILES, Scenario
+from support.crash_world import ALL_TIMES, LOCK_LEASE
 from support.runs import Forks, Script
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from support.crash_world import CrashWorld, Hook
-    from support.runs import Done, Runner
+    from support.runs import Done, Runner, Running
 
     MakeWorld = Callable[[Scenario], CrashWorld]
 
@@ -69,6 +73,45 @@ def test_two_applies_of_everything_there_is_do_it_once(make_world: MakeWorld, fo
     dones = apply_twice(world, forks, SAME, meeting_at_the_lock())
     assert [done.code for done in dones] == [0, 0], "\n\n".join(map(str, dones))
     world.check(engine=set(scenario.engine) - {"new"})
+
+
+@pytest.mark.parametrize(
+    ("scenario", "number"),
+    [
+        pytest.param(scenario, number, id=f"{scenario.name}-{number}-{label}")
+        for scenario in (CREATE, ROTATE, RETIRE, DELETE)
+        for number, label in enumerate(scenario.requests, 1)
+        if number > len(PLAN + LOCK[:1])  # its lock is posted
+    ],
+)
+def test_a_run_that_slept_through_another_one_writes_nothing_more(
+    make_world: MakeWorld, forks: Forks, scenario: Scenario, number: int
+) -> None:
+    """As on a laptop whose lid is closed for as long as the lock lasts, and opened when another run has been there."""
+    world = make_world(scenario)
+    asleep = threading.Event()
+    sleeper: list[Running] = []
+
+    def sleep(arrived: int, _: str) -> None:
+        if arrived == number:
+            os.kill(sleeper[0].pid, signal.SIGSTOP)
+            asleep.set()
+
+    world.service.expect(hook=sleep)
+    sleeper.append(world.launch(forks, "apply", "--auto-approve"))
+    assert asleep.wait(20)
+    world.state.travel(LOCK_LEASE)
+    other = world.apply(forks)
+    sleeper[0].clock.write_text(str(LOCK_LEASE.total_seconds()))
+    os.kill(sleeper[0].pid, signal.SIGCONT)
+    woken = sleeper[0].wait()
+    assert other.code == 0, other
+    world.check(engine=scenario.engine)
+    assert woken.code == 0 or "the lock on the account" in woken.errors, woken
+    world.state.travel(ALL_TIMES)
+    last = world.apply(forks)
+    assert last.code == 0, last
+    world.check()
 
 
 @pytest.mark.parametrize("files", [SAME, APART], ids=["same-work", "other-work"])

@@ -99,6 +99,15 @@ def test_as_json_the_result_is_one_document_and_the_plan_stands_beside_it(front:
     assert "Plan: 3 to create." in ended.err
 
 
+def test_as_markdown_the_result_stands_alone_and_the_plan_beside_it(front: Front) -> None:
+    ended = front.declare(THREE)("apply", "--auto-approve", "--format", "markdown")
+    assert ended.code == 0
+    assert ended.out.startswith("### ")
+    assert "3 changes" in ended.out
+    assert "+ create" not in ended.out
+    assert "Plan: 3 to create." in ended.err
+
+
 @pytest.mark.parametrize("flags", [(), ("--format", "json"), ("--auto-approve",)])
 def test_a_run_that_finds_nothing_to_do_asks_nobody_and_locks_nothing(
     front: Front, monkeypatch: pytest.MonkeyPatch, flags: tuple[str, ...]
@@ -188,9 +197,9 @@ def test_what_changed_since_the_question_was_asked_is_not_applied(
 
 def test_unattended_what_changed_meanwhile_is_shown_and_applied(local: Front, monkeypatch: pytest.MonkeyPatch) -> None:
     class Late(lock.Lock):
-        async def _acquire(self) -> Any:
+        async def _acquire(self, *how: Any) -> Any:
             local.state.create_key("ci/stranger")
-            return await super()._acquire()
+            return await super()._acquire(*how)
 
     monkeypatch.setattr(apply_run, "Lock", Late)
     ended = local.declare(ONE)("apply", "--auto-approve")
@@ -390,8 +399,8 @@ def test_ctrl_c_while_waiting_for_the_lock_changes_nothing_and_leaves_no_lock(
 def test_ctrl_c_right_after_locking_takes_the_lock_away(front: Front, monkeypatch: pytest.MonkeyPatch) -> None:
     acquire = lock.Lock._acquire
 
-    async def and_interrupt(self: lock.Lock) -> Any:
-        acquired = await acquire(self)
+    async def and_interrupt(self: lock.Lock, *how: Any) -> Any:
+        acquired = await acquire(self, *how)
         signal.raise_signal(signal.SIGTERM)
         return acquired
 

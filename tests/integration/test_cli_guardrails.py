@@ -70,11 +70,11 @@ def prepare(front: Front, rule: str, *, where: str = "account") -> None:
 def test_each_guardrail_refuses_in_every_format_and_before_the_first_write(front: Front, rule: str, where: str) -> None:
     prepare(front, rule, where=where)
     before, line = front.state.keys(), 3 if where == "account" else 6
-    for output_format in PLACES:
+    for output_format, place in PLACES.items():
         ended = front("plan", "--format", output_format, "--detailed-exitcode")
         assert ended.code == 3
         assert rule in ended.out
-        assert PLACES[output_format].format(line=line) in ended.out
+        assert place.format(line=line) in ended.out
     for output_format in ("text", "json", "markdown"):
         ended = front("apply", "--auto-approve", "--format", output_format)
         assert ended.code == 3

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -12,12 +13,13 @@ import pytest
 
 from reconciler.account.client import Timing
 from reconciler.account.lock import LEASE, Lock
-from reconciler.errors import AmbiguousCreate, LockTimeout, RefusedByService
+from reconciler.errors import AmbiguousCreate, LockLost, LockTimeout, RefusedByService
+from reconciler.model import KeyPatch
+from support.command import on_a_file
 from support.world import World
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
-    from datetime import datetime
     from pathlib import Path
 
     from reconciler.account.client import Account
@@ -194,6 +196,13 @@ def test_the_lease_is_renewed_while_the_work_goes_on(world: World) -> None:
     assert len(ends) > 1
 
 
+async def until_told(told: list[str]) -> None:
+    for _turn in range(10_000):
+        if told:
+            break
+        await asyncio.sleep(0)
+
+
 @pytest.mark.parametrize("fault", ["PATCH * status=404", "PATCH * status=403"])
 def test_a_lock_that_cannot_be_renewed_is_lost(world: World, fault: str) -> None:
     world.faults = [fault]
@@ -201,10 +210,7 @@ def test_a_lock_that_cannot_be_renewed_is_lost(world: World, fault: str) -> None
     told: list[str] = []
 
     async def until_lost(_: Snapshot, __: Account) -> None:
-        for _turn in range(10_000):
-            if told:
-                break
-            await asyncio.sleep(0)
+        await until_told(told)
 
     hold(world, until_lost, lost=lambda: told.append("lost"))
     assert told == ["lost"]
@@ -215,6 +221,67 @@ def test_a_renewal_that_works_again_in_time_loses_nothing(world: World) -> None:
     told: list[str] = []
     hold(world, for_a_while, lost=lambda: told.append("lost"))
     assert told == []
+
+
+class Asleep:
+    """Clocks that a test puts forward, as they show it when a machine has slept: one of them, or the other."""
+
+    def __init__(self) -> None:
+        self.monotonic = 1_000.0
+        self.machine = datetime(2026, 11, 22, tzinfo=UTC)
+
+    def timing(self, world: World) -> Timing:
+        return replace(world.timing, monotonic=lambda: self.monotonic, machine=lambda: self.machine)
+
+
+@pytest.mark.parametrize("clock", ["monotonic", "machine"])
+def test_who_has_slept_through_its_lease_writes_nothing_more(world: World, clock: str) -> None:
+    asleep = Asleep()
+    key, _ = world.state.create_key("ci/a")
+
+    async def run() -> None:
+        async with world.account() as account:
+            lock = Lock(account, world.nonce, world.masked.append, PATIENCE, asleep.timing(world))
+            async with lock.hold(lambda: None):
+                await account.update_key(key.id, KeyPatch(name="before"))
+                asleep.monotonic += 115 if clock == "monotonic" else 0
+                asleep.machine += timedelta(seconds=115 if clock == "machine" else 0)
+                with pytest.raises(LockLost, match="the lock on the account has run out, so nothing more was written"):
+                    await account.update_key(key.id, KeyPatch(name="after"))
+                with pytest.raises(LockLost):
+                    account.check_writing()
+                assert await account.get_key(key.id)
+            await account.update_key(key.id, KeyPatch(credit_limit=Decimal(1)))
+
+    asyncio.run(run())
+    (left,) = world.live()
+    assert (left.name, left.credit_limit) == ("before", Decimal(1))
+
+
+def test_who_finds_its_lock_deleted_writes_nothing_more(world: World) -> None:
+    key, _ = world.state.create_key("ci/a")
+
+    async def work(_: Snapshot, account: Account) -> None:
+        await until_told(told)
+        with pytest.raises(LockLost):
+            await account.delete_key(key.id)
+
+    told: list[str] = []
+    world.faults = ["PATCH * status=404"]
+    hold(world, work, lost=lambda: told.append("lost"))
+    assert world.names() == ["ci/a"]
+
+
+def test_an_apply_with_nothing_to_do_takes_away_what_dead_runs_have_left_of_their_locks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with on_a_file(tmp_path, monkeypatch) as front:
+        for name, lease in (("dead", -LEASE), ("alive", LEASE)):
+            front.state.create_key(f"reconciler~lock.{name}", Decimal(0), front.state.now() + lease)
+        assert front.declare("{}")("plan").code == 0
+        assert front.names() == ["reconciler~lock.alive", "reconciler~lock.dead"]
+        assert front("apply").code == 0
+        assert front.names() == ["reconciler~lock.alive"]
 
 
 def test_several_at_once_never_work_at_the_same_time(world: World) -> None:

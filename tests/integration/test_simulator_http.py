@@ -128,6 +128,15 @@ def test_a_port_that_is_taken_is_a_usage_error() -> None:
             Server(Service(state).app, port=port)
 
 
+def test_no_part_of_an_answer_waits_until_the_one_before_is_acknowledged() -> None:
+    with State(":memory:") as state:
+        server = Server(Service(state).app)
+        with server._socket as listener, socket.create_connection(listener.getsockname()):
+            connection, _ = listener.accept()
+            with connection:
+                assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
 @pytest.mark.parametrize(
     ("host", "url"),
     [("127.0.0.1", "http://127.0.0.1:80/v1"), ("localhost", "http://localhost:80/v1"), ("::1", "http://[::1]:80/v1")],

@@ -10,7 +10,7 @@ import sys
 import sysconfig
 import threading
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,7 +43,7 @@ def imported_by(*arguments: str, **environment: str) -> set[str]:
 
 
 class EmptyAccount(BaseHTTPRequestHandler):
-    """An account without keys."""
+    """An account without keys, and without anything else that a plan would like to read."""
 
     protocol_version = "HTTP/1.1"
 
@@ -61,7 +61,7 @@ class EmptyAccount(BaseHTTPRequestHandler):
 
 @contextmanager
 def empty_account() -> Iterator[str]:
-    with HTTPServer(("127.0.0.1", 0), EmptyAccount) as server:
+    with ThreadingHTTPServer(("127.0.0.1", 0), EmptyAccount) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:

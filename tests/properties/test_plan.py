@@ -71,7 +71,7 @@ def accounts(draw: st.DrawFn) -> Snapshot:
 def carried_out(plan: Plan, account: Snapshot) -> Snapshot:
     """The account after a service did exactly what the plan asks for."""
     keys = {key.id: key for key in account.keys}
-    for number, action in enumerate(plan.actions, start=1000):
+    for number, action in enumerate(plan.actions, start=max([999, *keys]) + 1):
         match action:
             case Create(declared=wanted):
                 keys[number] = born(number, wanted)

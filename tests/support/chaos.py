@@ -368,12 +368,13 @@ class _Unreliable:
                 await asyncio.sleep(45)
             case _:
                 pass
+        where = (self._target, consignment.name)
+        self._world.promises.arrives(consignment.key_id, wanted, self._process.order.declaration, where)
         if self._file:
             await self._file.deliver(consignment)
         else:
             self._world.vaults.setdefault(self._target.destination, {})[consignment.name] = consignment.secret.reveal()
-        where = (self._target, consignment.name)
-        self._world.promises.arrived(consignment.key_id, wanted, self._process.order.declaration, where)
+        self._world.promises.check()
         if mood is Mood.LOST_AFTER:
             msg = "no answer"
             raise DestinationError(msg, uncertain=True)

@@ -142,15 +142,14 @@ class Promises:
         """A secret is on its way: its key is owed to every place that its file names."""
         self._owed.setdefault(key_id, {place(each) for each in wanted.deliver})
 
-    def arrived(self, key_id: int, wanted: DeclaredKey, declaration: Declaration, where: Place) -> None:
-        """A secret may have reached a place: from now on it belongs to this address and no other."""
+    def arrives(self, key_id: int, wanted: DeclaredKey, declaration: Declaration, where: Place) -> None:
+        """A secret is about to reach a place: from now on the place belongs to this address and no other."""
         self._reached.add(key_id)
         keys = self.ledger.keys()
         own = {wanted.name} if any(key.name == wanted.name for key in keys) else names(wanted, declaration)
         for key in keys:
             if key.id != key_id and _base(key.name) not in own:
                 self._owed.get(key.id, set()).discard(where)
-        self.check()
 
     # --- at every moment ---
 

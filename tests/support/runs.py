@@ -51,9 +51,10 @@ class Done:
 
 
 class Running(Protocol):
-    """A run that has begun."""
+    """A run that has begun; its machine's clock is ahead by the seconds that a test writes to the file `clock`."""
 
     pid: int
+    clock: Path
 
     def wait(self) -> Done:
         """Wait for its end; one that hangs is killed, and that is an error."""
@@ -94,6 +95,7 @@ class _Process:
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
         self.pid = process.pid
+        self.clock = Path(os.devnull)
 
     def wait(self) -> Done:
         try:
@@ -138,7 +140,7 @@ class Forks:
             "environment": job.environment,
             "renews_often": job.renews_often,
             "blow": asdict(job.blow) if job.blow else None,
-            **{name: str(said / name) for name in ("output", "errors", "calls")},
+            **{name: str(said / name) for name in ("output", "errors", "calls", "clock")},
         }
         ours, theirs = socket.socketpair()
         with theirs:
@@ -153,6 +155,7 @@ class _Fork:
         self._connection = connection
         self._lines = connection.makefile()
         self._said = said
+        self.clock = said / "clock"
         self.pid = int(self._lines.readline())
 
     def wait(self) -> Done:

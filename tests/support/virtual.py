@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
 _EPOCH: Final = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
+# After some virtual years the seconds, as a float, are no finer than this.
+_RESOLUTION: Final = 1e-6
 _Result = TypeVar("_Result")
 
 
@@ -53,7 +55,7 @@ class _Skipping(selectors.DefaultSelector):
             msg = "everybody waits for somebody else"
             raise RuntimeError(msg)
         if not ready and timeout:
-            self._clock.seconds += timeout
+            self._clock.seconds += max(timeout, _RESOLUTION)
         return ready
 
 
@@ -63,6 +65,7 @@ class _VirtualLoop(asyncio.SelectorEventLoop):
     def __init__(self, clock: VirtualClock) -> None:
         super().__init__(_Skipping(clock))
         self._clock = clock
+        self._clock_resolution = _RESOLUTION
 
     def time(self) -> float:
         return self._clock.seconds
