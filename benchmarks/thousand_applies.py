@@ -162,7 +162,9 @@ def random_trouble(chance: random.Random) -> Trouble:
 def random_faults(chance: random.Random) -> list[str]:
     """Let the service fail in up to three ways, each now and then."""
     kinds = chance.sample(sorted(DISTURBANCES), chance.choice([0, 1, 1, 2, 3]))
-    return [f"{chance.choice(DISTURBANCES[kind])} probability=0.{chance.choice(['05', '1', '2', '3'])}" for kind in kinds]
+    return [
+        f"{chance.choice(DISTURBANCES[kind])} probability=0.{chance.choice(['05', '1', '2', '3'])}" for kind in kinds
+    ]
 
 
 def how(end: End) -> str:
@@ -218,7 +220,7 @@ def finish(world: ChaosWorld, history: History, tally: Tally) -> None:
     world.promises.check_quiet(wanted)
     tally.lost += world.promises.broken
     names = {key.name for key in wanted.keys}
-    tally.orphans += [f"key {key.id} ({key.name})" for key in world.ledger.keys() if key.name not in names]
+    tally.orphans += [f"key {key.id} ({key.name})" for key in world.ledger.live() if key.name not in names]
 
 
 def progress(done: int, whole: int) -> None:
@@ -263,8 +265,8 @@ def page(world: ChaosWorld, history: History, tally: Tally, chosen: argparse.Nam
     lines = [
         "# A thousand applies" if chosen.applies == DEFAULT_APPLIES else f"# {chosen.applies:,} applies",
         "",
-        f"`python benchmarks/thousand_applies.py --applies {chosen.applies} --seed {chosen.seed}` "
-        f"on {chosen.machine}, {python}.",
+        f"`python benchmarks/thousand_applies.py --applies {chosen.applies} --seed {chosen.seed}`,",
+        f"{chosen.machine}, {python}.",
         "",
         "A secret is lost when a working key of the engine stands under its declared name and one of its destinations",
         "holds anything but its secret, with no sign by which the next apply would rotate it; it is looked for after",

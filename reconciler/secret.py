@@ -44,6 +44,10 @@ class Secret:
 
     __hash__ = None  # type: ignore[assignment]  # a hash is a fingerprint of the secret
 
+    def __getstate__(self) -> NoReturn:
+        """Refuse to be taken apart."""
+        self.__reduce__()
+
     def __reduce__(self) -> NoReturn:
         """Refuse to be pickled or copied."""
         msg = "a secret is not pickled"

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from reconciler.account.retry import RetryPolicy, Timing
+
+# A pause, in seconds, from which on somebody who watches would wonder.
+WORTH_TELLING: Final = 5.0
+_log = logging.getLogger("reconciler.account")
 
 
 class Gate:
@@ -56,6 +61,8 @@ class Gate:
             # Half of it fixed: everybody waits for the one pause, so no jitter is needed to keep requests apart,
             # only to keep two runs apart.
             pause = max(pause, self._policy.backoff(self._strikes) * (0.5 + 0.5 * self._timing.random()))
+            if pause >= WORTH_TELLING:
+                _log.warning("The service asks to be left alone (429): all requests wait for %d s.", round(pause))
         self._opens_at = max(self._opens_at, self._timing.monotonic() + pause)
 
     def went_well(self, seen: int) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.account.clock import ServiceClock
 from reconciler.account.exchange import Answer, NoAnswer, Request, Timeouts, exchange
-from reconciler.account.gate import Gate
+from reconciler.account.gate import WORTH_TELLING, Gate
 from reconciler.account.retry import Attempts, RetryPolicy, Timing, retry_after
 
 if TYPE_CHECKING:
@@ -68,6 +68,8 @@ class Sender:
             outcome, delay = await self._attempt(request, attempts, number)
             if delay is None:
                 return Conclusion(outcome, number, attempts.maybe_done)
+            if delay >= WORTH_TELLING:
+                _log.warning("%s did not succeed yet: trying again in %d s.", request, round(delay))
             await self._timing.sleep(delay)
             number += 1
 

@@ -44,7 +44,11 @@ def decode_keys(body: bytes) -> tuple[LiveKey, ...]:
     keys = _object(body).get("keys", _MISSING)
     if not isinstance(keys, list):
         _wrong("the answer", "keys", "a list", keys)
-    return tuple([_key(raw) for raw in keys])
+    decoded = tuple([_key(raw) for raw in keys])
+    if len({key.id for key in decoded}) < len(decoded):
+        msg = "the answer: keys has the same id twice"
+        raise UnexpectedAnswer(msg)
+    return decoded
 
 
 def decode_key(body: bytes) -> LiveKey:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from reconciler.apply.issue import issue
 from reconciler.errors import RefusedByService
 from reconciler.model import KeyPatch
+from reconciler.plan.actions import RotateReason
 from reconciler.plan.diff import patch
 from reconciler.plan.names import next_name, old_name, under
 
@@ -28,8 +29,8 @@ async def rotate(action: Rotate, run: Run) -> int:
     """
     declared = action.declared
     name = under(declared.name, action.live.name)
-    if name != action.live.name:
-        # First of all, so that a run that dies from here on leaves its signs where the key is.
+    if name != action.live.name and action.reason is not RotateReason.INTERRUPTED:
+        # A run that dies from here on leaves its sign beside the key. One that was interrupted has its sign already.
         await run.change_key(action.live.id, KeyPatch(name=name))
     successor = await issue(declared, next_name(declared.name), run, trial=declared.verify and declared.is_enabled)
     await _retire(declared, action.live, action.overlap, run)

@@ -50,6 +50,9 @@ def command(*, keep: bool) -> int:
     Example:
       reconciler demo --keep
     """
+    from reconciler.simulator import require_extra
+
+    require_extra()
     folder = Path(tempfile.mkdtemp(prefix="reconciler-demo-"))
     try:
         with chdir(folder):

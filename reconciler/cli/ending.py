@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from reconciler.cli.console import let_go, note, show
+from reconciler.diagnostic import Severity
 from reconciler.errors import DeclarationError, Interrupted, ReconcilerError
 
 if TYPE_CHECKING:
@@ -23,7 +24,8 @@ def explain(error: BaseException, *, verbose: bool) -> int:
         case DeclarationError(diagnostics=diagnostics):
             for diagnostic in diagnostics:
                 note(str(diagnostic))
-            note(f"{len(diagnostics)} error{'s' * (len(diagnostics) != 1)}; nothing was changed.")
+            count = sum(diagnostic.severity is Severity.ERROR for diagnostic in diagnostics)
+            note(f"{count} error{'s' * (count != 1)}; nothing was changed.")
         case ReconcilerError():
             for line in str(error).split("\n"):
                 note(f"error: {line}")

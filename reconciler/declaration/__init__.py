@@ -80,6 +80,10 @@ def _files(path: Path) -> list[Path]:
     if not files:
         msg = f"the folder {path} holds no *.yaml file; put one there, or name another place with -f"
         raise UsageError(msg)
+    for file in files:
+        if not file.is_file():
+            msg = f"{file} is no regular file, and every *.yaml of a folder is read; remove it"
+            raise UsageError(msg)
     return sorted(files)
 
 

@@ -94,9 +94,10 @@ class Builder:
             return self._nested(event, label, depth)
         text = event.value
         value: Value | _Broken = text
-        if not event.implicit[0]:
+        if event.tag is not None:
+            value = self._refuse_tag(event)
+        elif not event.implicit[0]:
             text.isascii() or text.encode()  # the pure parser lets half a surrogate pair through: ValueError
-            value = text if event.tag is None else self._refuse_tag(event)
         elif text in WORDS or text[0] in NUMERIC:
             try:
                 value = word(text) if text in WORDS else number(text)

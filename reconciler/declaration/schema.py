@@ -47,7 +47,8 @@ def check(document: Fields, report: Report) -> None:
         return
     refused = [tuple(error.instance_path) for error in gate.iter_errors(document)]
     unsound: list[_Path] = []
-    for error in _explainer().iter_errors(_part(document, refused)):
+    errors = sorted(_explainer().iter_errors(_part(document, refused)), key=_steps)  # jsonschema's order varies
+    for error in errors:
         unsound += _explain(error, document, report)
     for path in unsound:
         _discard(document, path)
@@ -88,6 +89,10 @@ def _explainer() -> Validator:
 
     extend: Callable[[type[Validator], dict[str, object]], type[Validator]] = validators.extend
     return extend(Draft202012Validator, {"pattern": pattern})(json.loads(schema_files.read(SCHEMA)))
+
+
+def _steps(error: ValidationError) -> list[str]:
+    return [str(step) for step in error.absolute_path]
 
 
 def _explain(error: ValidationError, document: Fields, report: Report) -> list[_Path]:

@@ -53,7 +53,8 @@ def _follow_renames(seekers: Iterable[DeclaredKey], declaration: Declaration, ma
     naming = Naming(declaration.naming, declaration.environments)
     declared = {key.address for key in declaration.keys}
     moves: dict[Address, Address] = {}
-    for wanted in seekers:
+    # Of several with the same earlier name, the one that has no key by its own is the one who gets the earlier's key.
+    for wanted in sorted(seekers, key=lambda key: key.address not in matching.live):
         for name in wanted.renamed_from:
             earlier = naming.parse(name)
             if earlier and earlier.address not in declared:

@@ -98,7 +98,7 @@ def _listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         msg = f"cannot listen on {host}, port {port}: {error.strerror}"
         raise UsageError(msg) from error
-    # For the connections, which inherit it: asyncio sets it only where the protocol number is known, and the second part
-    # of an answer would wait 40 ms for the client to acknowledge the first.
+    # The connections inherit it; asyncio sets it only where the protocol number is known. Without it the second part of
+    # an answer waits 40 ms until the client has acknowledged the first.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener

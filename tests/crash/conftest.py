@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support.crash_world import CrashWorld, Service
+from support.crash_world import CrashWorld
 from support.runs import Forks
 from support.simulation import served
+from support.watched_service import Service
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

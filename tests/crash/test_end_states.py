@@ -22,8 +22,9 @@ from support.sabotage import Blow
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from support.crash_world import CrashWorld, Hook
+    from support.crash_world import CrashWorld
     from support.runs import Done
+    from support.watched_service import Hook
 
     MakeWorld = Callable[[Scenario], CrashWorld]
 

@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from support.crash_scenarios import CREATE, CROWD, LOCK, ONE_BY_ONE, PLAN, Scenario
-from support.crash_world import ALL_TIMES, LOCK_LEASE, Strike
+from support.crash_world import ALL_TIMES, LOCK_LEASE
 from support.runs import Forks, Script
 from support.sabotage import AFTER, BEFORE, HALF, Blow
+from support.watched_service import Strike
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,13 +12,14 @@ import pytest
 
 from support.crash_scenarios import CREATE, CROWD, DELETE, LOCK, PLAN, RETIRE, ROTATE, TWO_FILES, Scenario
 from support.crash_world import ALL_TIMES, LOCK_LEASE
-from support.runs import Forks, Script
+from support.runs import LONGEST, Forks, Script
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from support.crash_world import CrashWorld, Hook
+    from support.crash_world import CrashWorld
     from support.runs import Done, Runner, Running
+    from support.watched_service import Hook
 
     MakeWorld = Callable[[Scenario], CrashWorld]
 
@@ -99,11 +100,13 @@ def test_a_run_that_slept_through_another_one_writes_nothing_more(
 
     world.service.expect(hook=sleep)
     sleeper.append(world.launch(forks, "apply", "--auto-approve"))
-    assert asleep.wait(20)
+    assert asleep.wait(LONGEST)
     world.state.travel(LOCK_LEASE)
-    other = world.apply(forks)
-    sleeper[0].clock.write_text(str(LOCK_LEASE.total_seconds()))
-    os.kill(sleeper[0].pid, signal.SIGCONT)
+    try:
+        other = world.apply(forks)
+    finally:
+        sleeper[0].clock.write_text(str(LOCK_LEASE.total_seconds()))
+        os.kill(sleeper[0].pid, signal.SIGCONT)
     woken = sleeper[0].wait()
     assert other.code == 0, other
     world.check(engine=scenario.engine)

@@ -1,4 +1,4 @@
-"""Histories that a random search found, each with the secret that it would have lost, or the key it would have forgotten.
+"""Histories that a random search found, each with the secret that would have been lost, or the key forgotten.
 
 The search is tests/properties/test_state_machine.py.
 """

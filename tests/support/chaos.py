@@ -9,7 +9,7 @@ import asyncio
 import itertools
 import random
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from reconciler.account.client import Account
     from reconciler.destinations.base import Consignment, Destination
-    from reconciler.model import Declaration, DeclaredKey, LiveKey, Target
+    from reconciler.model import Declaration, Target
     from reconciler.plan.options import Options
     from reconciler.plan.outcome import ApplyResult, Outcome
 
@@ -53,7 +53,7 @@ class Killed(BaseException):
 
 
 class Moment(StrEnum):
-    """When a process dies at a request or a delivery; `within` leaves the request in flight, or the file half written."""
+    """When a process dies at a request or a delivery; `within` leaves a request in flight, or a file half written."""
 
     BEFORE = "before"
     WITHIN = "within"
@@ -90,7 +90,7 @@ class Order:
 
     declaration: Declaration
     options: Options = AS_THE_FILE_SAYS
-    trouble: Trouble = Trouble()  # noqa: RUF009  # it is frozen
+    trouble: Trouble = Trouble()  # it is frozen
     parallelism: int = 4
 
 
@@ -172,7 +172,7 @@ class ChaosWorld:
 
         keys = tuple(
             LiveKey(key.id, key.name, key.created_at, key.expires_at, key.is_enabled, key.credit_limit)
-            for key in self.ledger.keys()
+            for key in self.ledger.live()
         )
         return Snapshot(keys, self.ledger.now())
 
@@ -191,7 +191,7 @@ class ChaosWorld:
         claimed = {name for order in orders for key in order.declaration.keys for name in key.renamed_from}
         return [
             key
-            for key in self.ledger.keys()
+            for key in self.ledger.live()
             if environment_of(key.name) not in environments
             and key.name.partition("~")[0] not in claimed
             and not key.name.startswith("reconciler~lock.")
@@ -205,9 +205,7 @@ class ChaosWorld:
 class _Counted(Faults):
     """Faults that are counted by kind when they strike."""
 
-    def __init__(
-        self, specs: Sequence[str], seed: int, clock: Callable[[], float], counter: Counter[str]
-    ) -> None:
+    def __init__(self, specs: Sequence[str], seed: int, clock: Callable[[], float], counter: Counter[str]) -> None:
         super().__init__((), seed=seed, clock=clock)
         for spec in specs:
             self.add([parse_fault(spec)])
@@ -270,7 +268,12 @@ class _Process:
 
     def _account(self) -> Account:
         transport = _Mortal(self, self._service)
-        return connect(Secret("a-provisioning-key"), transport=transport, timing=self.world.timing, parallelism=self.order.parallelism)
+        return connect(
+            Secret("a-provisioning-key"),
+            transport=transport,
+            timing=self.world.timing,
+            parallelism=self.order.parallelism,
+        )
 
     def open(self, target: Target) -> Destination:
         """Give a destination, as the registry does."""
@@ -281,7 +284,9 @@ class _Process:
     def next_mood(self) -> Mood:
         return next(self._moods, Mood.FINE)
 
-    async def step(self, effect: Callable[[], Awaitable[_Result]], within: Callable[[Awaitable[_Result]], None]) -> _Result:
+    async def step(
+        self, effect: Callable[[], Awaitable[_Result]], within: Callable[[Awaitable[_Result]], None]
+    ) -> _Result:
         """Let something happen in the world, or die at it."""
         if self.dead:
             raise Killed
@@ -342,18 +347,17 @@ class _Unreliable:
             await self._file.preflight(names)
 
     async def deliver(self, consignment: Consignment) -> None:
-        wanted = self._process.wanted[consignment.address]
-        self._world.promises.sent(consignment.key_id, wanted)
+        self._world.promises.sent(consignment.key_id, self._process.wanted[consignment.address])
 
         async def effect() -> None:
             mood = self._process.next_mood()
             if mood is not Mood.FINE:
                 self._world.troubles[f"delivery {mood}"] += 1
-            await self._deliver(consignment, wanted, mood)
+            await self._deliver(consignment, mood)
 
         await self._process.step(effect, self._half_written)
 
-    async def _deliver(self, consignment: Consignment, wanted: DeclaredKey, mood: Mood) -> None:
+    async def _deliver(self, consignment: Consignment, mood: Mood) -> None:
         match mood:
             case Mood.REFUSES:
                 msg = "it refuses"
@@ -368,8 +372,7 @@ class _Unreliable:
                 await asyncio.sleep(45)
             case _:
                 pass
-        where = (self._target, consignment.name)
-        self._world.promises.arrives(consignment.key_id, wanted, self._process.order.declaration, where)
+        self._world.promises.arrives(consignment.key_id)
         if self._file:
             await self._file.deliver(consignment)
         else:

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import http.client
 import os
-import signal
-import threading
-from collections.abc import Awaitable, Callable
 from dataclasses import astuple, dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -20,20 +17,18 @@ from reconciler.model import LiveKey, Snapshot
 from reconciler.plan.planner import make_plan
 from reconciler.simulator import Faults, State, parse_fault
 from reconciler.simulator.app import create_app
-from reconciler.simulator.front import DROP
 from support.runs import Job
-from support.sabotage import AFTER, BEFORE
+from support.watched_service import nothing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
-    from starlette.types import ASGIApp, Message, Receive, Scope, Send
-
     from reconciler.plan.actions import Plan
     from reconciler.simulator.state import Key
     from support.runs import Done, Runner, Running
     from support.sabotage import Blow
+    from support.watched_service import Hook, Service, Strike
 
 LEASES: Final = {"new": timedelta(hours=24), "lock": timedelta(minutes=2)}
 NO_LEASE: Final = "without a lease"
@@ -58,85 +53,6 @@ LOOK_FOR_LOCKS: Final = 2
 """Which list of keys shows a run whether somebody has locked the account; the first one tells if there is any work."""
 OK: Final = 200
 
-Hook = Callable[[int, str], Awaitable[object] | None]
-
-
-@dataclass(frozen=True, slots=True)
-class Strike:
-    """Kill the run at its `number`-th request: `before` the service handles it, or `after` it has and not answered."""
-
-    number: int
-    moment: str
-
-
-def _nothing(_: int, __: str) -> None:
-    """Do nothing."""
-
-
-class Service:
-    """What the test's server serves: the account of the world at hand, with an eye on the run and a hand on its throat.
-
-    `requests` are those of the run, in the order of their arrival; the `hook` is called (and awaited, if it likes) with
-    the number and the label of each, after it was handled and before its answer is sent.
-    """
-
-    def __init__(self) -> None:
-        self.requests: list[str] = []
-        self._hook: Hook = _nothing
-        self._app: ASGIApp | None = None
-        self._strike: Strike | None = None
-        self._pid = 0
-        self._known = threading.Event()
-
-    def open(self, app: ASGIApp) -> None:
-        """Serve an account from now on."""
-        self._app = app
-        self.expect()
-
-    def expect(self, strike: Strike | None = None, hook: Hook = _nothing) -> None:
-        """Begin to count the requests of a run."""
-        self.requests, self._hook, self._strike = [], hook, strike
-        self._known.clear()
-
-    def rest(self) -> None:
-        """Do nothing more: the run is over, and what is asked from now on is asked by the test."""
-        self._strike, self._hook = None, _nothing
-
-    def watch(self, pid: int) -> None:
-        """Learn which process to kill."""
-        self._pid = pid
-        self._known.set()
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        assert self._app is not None
-        label = f"{scope['method']} {scope['path'].removeprefix('/v1/').removeprefix('account/')}"
-        self.requests.append(label)
-        number = len(self.requests)
-        struck = self._strike.moment if self._strike and self._strike.number == number else ""
-        if struck == BEFORE:
-            await self._kill(scope, receive)
-            return
-        answer: list[Message] = []
-
-        async def keep(message: Message) -> None:
-            answer.append(message)
-
-        await self._app(scope, receive, keep)
-        if waiting := self._hook(number, label):
-            await waiting
-        if struck == AFTER:
-            await self._kill(scope, receive)
-            return
-        for message in answer:
-            await send(message)
-
-    async def _kill(self, scope: Scope, receive: Receive) -> None:
-        assert self._known.wait(10), "a request came before its process was known"
-        os.kill(self._pid, signal.SIGKILL)
-        scope["extensions"][DROP]()
-        while (await receive())["type"] != "http.disconnect":
-            pass
-
 
 @dataclass
 class CrashWorld:
@@ -150,7 +66,6 @@ class CrashWorld:
     folder: Path
     bare: bool = False
     state: State = field(default_factory=lambda: State(":memory:"))
-    faults: list[str] = field(default_factory=list)
     wanted: dict[str, str] = field(default_factory=dict)
     strangers: list[Key] = field(default_factory=list)
 
@@ -199,7 +114,7 @@ class CrashWorld:
         return runner.start(Job(self.folder, arguments, environment, blow, renews_often))
 
     def run(
-        self, runner: Runner, *arguments: str, strike: Strike | None = None, hook: Hook = _nothing, **sabotage: Any
+        self, runner: Runner, *arguments: str, strike: Strike | None = None, hook: Hook = nothing, **sabotage: Any
     ) -> Done:
         """Run the command to its end; it is killed, or told of failures, as asked for."""
         self.service.expect(strike, hook)

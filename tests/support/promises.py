@@ -58,6 +58,10 @@ class Ledger(State):
         finally:
             self._hand_at_work = False
 
+    def live(self) -> tuple[Key, ...]:
+        """The keys: what State calls keys() is no mapping's."""
+        return self.keys()
+
     def create_key(
         self,
         name: str,
@@ -109,12 +113,6 @@ def place(delivery: Delivery) -> Place:
     return (delivery.target, delivery.name)
 
 
-def names(key: DeclaredKey, declaration: Declaration) -> set[str]:
-    """Give the names by which a live key can be that of an address: its own, and earlier ones that nobody has now."""
-    taken = {other.name for other in declaration.keys}
-    return {key.name, *(name for name in key.renamed_from if name not in taken)}
-
-
 class Promises:
     """Watches the account and the destinations; `broken` collects what should never have been."""
 
@@ -133,30 +131,34 @@ class Promises:
     # --- what it is told ---
 
     def declared(self, declarations: Iterable[Declaration]) -> None:
-        """Take in the files that are about to be applied: which address is another's earlier one."""
-        self._links = {
-            (key.name, name) for declaration in declarations for key in declaration.keys for name in names(key, declaration)
-        }
+        """Take in the files that are about to be applied: who is whose earlier name, and which place is whose."""
+        live = self.ledger.live()
+        self._links = set()
+        for declaration in declarations:
+            for wanted in declaration.keys:
+                own = _names(wanted, declaration)
+                self._links.update((wanted.name, name) for name in own)
+                if any(key.name == wanted.name for key in live):
+                    own = {wanted.name}
+                given = {place(delivery) for delivery in wanted.deliver}
+                for key in live:
+                    if _base(key.name) not in own:
+                        self._owed.get(key.id, set()).difference_update(given)
 
     def sent(self, key_id: int, wanted: DeclaredKey) -> None:
         """A secret is on its way: its key is owed to every place that its file names."""
         self._owed.setdefault(key_id, {place(each) for each in wanted.deliver})
 
-    def arrives(self, key_id: int, wanted: DeclaredKey, declaration: Declaration, where: Place) -> None:
-        """A secret is about to reach a place: from now on the place belongs to this address and no other."""
+    def arrives(self, key_id: int) -> None:
+        """A secret is about to reach a place: somebody may know it from now on."""
         self._reached.add(key_id)
-        keys = self.ledger.keys()
-        own = {wanted.name} if any(key.name == wanted.name for key in keys) else names(wanted, declaration)
-        for key in keys:
-            if key.id != key_id and _base(key.name) not in own:
-                self._owed.get(key.id, set()).discard(where)
 
     # --- at every moment ---
 
     def check(self) -> None:
         """Look at everything once."""
         now = self.ledger.now()
-        keys = {key.id: key for key in self.ledger.keys()}
+        keys = {key.id: key for key in self.ledger.live()}
         for key in keys.values():
             if key.id in self.ledger.by_hand:
                 continue
@@ -178,7 +180,7 @@ class Promises:
     def half_delivered(self) -> set[str]:
         """The names of settled keys whose secret a newer one has replaced somewhere."""
         now = self.ledger.now()
-        keys = {key.id: key for key in self.ledger.keys()}
+        keys = {key.id: key for key in self.ledger.live()}
         return {keys[key_id].name for key_id in self._settled(keys, now) if self._missing(keys[key_id])}
 
     def _settled(self, keys: dict[int, Key], now: datetime) -> list[int]:
@@ -189,15 +191,16 @@ class Promises:
         ]
 
     def _check_delivered(self, key: Key, keys: dict[int, Key]) -> None:
-        """Its secret is in all its places; a newer one may stand there while a sign of that rotation exists."""
+        """Its secret is in all its places, or there is a sign by which the next plan rotates it."""
         if key.id not in self._owed:
             self._broken(f"{_show(key)} was never delivered")
+        if any(self._is_sign(other, key) for other in keys.values()):
+            return
         for where in self._missing(key):
             found = self._held(where)
             other = keys.get(self.ledger.holders.get(found or "", 0))
-            if other is None or not self._is_sign(other, key):
-                what = "nothing" if found is None else _show(other) if other else "the secret of a deleted key"
-                self._broken(f"{_show(key)} is not in {where[0].destination} as {where[1]}, which holds {what}")
+            what = "nothing" if found is None else _show(other) if other else "the secret of a deleted key"
+            self._broken(f"{_show(key)} is not in {where[0].destination} as {where[1]}, which holds {what}")
 
     def _missing(self, key: Key) -> list[Place]:
         return [
@@ -229,7 +232,7 @@ class Promises:
         self.check()
         now = self.ledger.now()
         wanted = {key.name: key for key in declaration.keys}
-        live = [key for key in self.ledger.keys() if environment_of(key.name) in declaration.environments]
+        live = [key for key in self.ledger.live() if environment_of(key.name) in declaration.environments]
         for name, declared in wanted.items():
             found = [key for key in live if key.name == name]
             if len(found) != 1:
@@ -267,6 +270,12 @@ class Promises:
     def _broken(self, what: str) -> None:
         if what not in self.broken:
             self.broken.append(what)
+
+
+def _names(key: DeclaredKey, declaration: Declaration) -> set[str]:
+    """Give the names by which a live key can be that of an address: its own, and earlier ones that nobody has now."""
+    taken = {other.name for other in declaration.keys}
+    return {key.name, *(name for name in key.renamed_from if name not in taken)}
 
 
 def _base(name: str) -> str:

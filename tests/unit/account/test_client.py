@@ -439,3 +439,18 @@ def test_a_run_that_is_cancelled_leaves_the_account_usable() -> None:
         return await account.balance()
 
     assert talk(do, *[good(balance)] * 2, parallelism=1, time=FakeTime()).result == Decimal("125.50")
+
+
+@pytest.mark.parametrize(
+    ("trouble", "expected"),
+    [
+        (error(503, Retry_After="7"), ["GET /v1/account/balance did not succeed yet: trying again in 7 s."]),
+        (error(429, Retry_After="30"), ["The service asks to be left alone (429): all requests wait for 30 s."]),
+        (error(503), []),
+    ],
+)
+def test_who_watches_is_told_of_a_long_wait_without_asking(
+    caplog: pytest.LogCaptureFixture, trouble: httpx.Response, expected: list[str]
+) -> None:
+    talk(balance, trouble, good(balance))
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == expected

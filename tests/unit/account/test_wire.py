@@ -48,6 +48,12 @@ def test_a_key_is_read_as_the_service_writes_it() -> None:
     )
 
 
+def test_two_keys_of_one_id_are_no_list_to_plan_from() -> None:
+    assert complaint({"keys": [key_json(id=1), key_json(id=1, name="other")]}) == (
+        "the answer: keys has the same id twice"
+    )
+
+
 def test_an_account_without_keys_is_read() -> None:
     assert wire.decode_keys(b'{"keys": []}') == ()
 

@@ -56,7 +56,31 @@ def test_a_file_that_cannot_be_read_says_why(name: str, tmp_path: Path) -> None:
 def test_a_broken_link_in_a_folder_is_not_passed_over(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text(ONE)
     (tmp_path / "b.yaml").symlink_to("nowhere.yaml")
-    with pytest.raises(UsageError, match=r"there is no file .*b\.yaml"):
+    with pytest.raises(UsageError, match=r"b\.yaml is no regular file"):
+        load(tmp_path)
+
+
+def test_a_pipe_in_a_folder_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "b.yaml")
+    with pytest.raises(UsageError, match=r"b\.yaml is no regular file"):
+        load(tmp_path)
+
+
+def test_of_too_many_errors_the_same_ones_are_listed_each_time(tmp_path: Path) -> None:
+    keys = "".join(f"      key-{number}: {{credit_limt: 1}}\n" for number in range(1_200))
+    (tmp_path / "a.yaml").write_text(f"version: 1\nenvironments:\n  ci:\n    keys:\n{keys}")
+    listed = []
+    for _ in range(2):
+        with pytest.raises(DeclarationError) as caught:
+            load(tmp_path)
+        listed.append(caught.value.diagnostics)
+    assert listed[0] == listed[1]
+
+
+@pytest.mark.parametrize("value", ["! 5", "! '5'", "!!int 5"])
+def test_no_tag_is_taken_not_even_the_shortest(tmp_path: Path, value: str) -> None:
+    (tmp_path / "a.yaml").write_text(f"version: 1\nenvironments: {{ci: {{keys: {{a: {{credit_limit: {value}}}}}}}}}\n")
+    with pytest.raises(DeclarationError, match="tag"):
         load(tmp_path)
 
 

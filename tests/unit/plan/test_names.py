@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from reconciler.plan.names import LONGEST_SUFFIX, Naming, ParsedName, Role, is_lock, pending_name
+from reconciler.plan.names import LONGEST_SUFFIX, Naming, ParsedName, Role, is_lock, pending_name, under
 from support.builders import address
 
 UNTIL = datetime(2027, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -83,3 +83,18 @@ def test_a_pending_name_is_found_again_by_its_nonce() -> None:
 )
 def test_a_lock_is_known_by_its_name(name: str, *, expected: bool) -> None:
     assert is_lock(name) is expected
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("ci/old", "ci/a"),
+        ("legacy", "ci/a"),
+        ("legacy~mine", "ci/a"),
+        ("ci/old~gone.20270102T030405Z", "ci/a~gone.20270102T030405Z"),
+    ],
+)
+def test_a_key_that_moves_to_another_address_keeps_what_the_engine_wrote_into_its_name(
+    name: str, expected: str
+) -> None:
+    assert under("ci/a", name) == expected

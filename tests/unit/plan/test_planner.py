@@ -425,6 +425,12 @@ def rotated(text: str, credit_limit: str = "5", **fields: Any) -> DeclaredKey:
             ["finish ci/a #2 name", "create ci/b"],
             id="an earlier name that another address has today keeps its rotation",
         ),
+        pytest.param(
+            [declared("ci/b", renamed_from=("ci/a",)), declared("ci/c", renamed_from=("ci/a",))],
+            [live(1, "ci/a"), live(2, "ci/a~new.00ff", expires_at=LATER), live(3, "ci/c")],
+            ["rotate ci/b #1 name"],
+            id="the sign of an interrupted rotation follows its key, not somebody who was called like it once",
+        ),
     ],
 )
 def test_rotation(keys: list[DeclaredKey], account: list[LiveKey], expected: list[str]) -> None:
