@@ -14,6 +14,7 @@ Writes a page of Markdown, and ends with 1 when a secret was lost or a key was f
 from __future__ import annotations
 
 import argparse
+import logging
 import platform
 import random
 import sys
@@ -316,4 +317,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    logging.getLogger("reconciler").setLevel(logging.CRITICAL)  # it would tell of every disturbance
     sys.exit(main())

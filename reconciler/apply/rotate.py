@@ -10,7 +10,7 @@ from reconciler.errors import RefusedByService
 from reconciler.model import KeyPatch
 from reconciler.plan.actions import RotateReason
 from reconciler.plan.diff import patch
-from reconciler.plan.names import next_name, old_name, under
+from reconciler.plan.names import is_retired, next_name, old_name, under
 
 if TYPE_CHECKING:
     from reconciler.apply.run import Run
@@ -52,8 +52,12 @@ async def _retire(declared: DeclaredKey, old: LiveKey, overlap: timedelta | None
     asked = KeyPatch(name=old_name(declared.name, until))
     if overlap is None:
         asked["is_enabled"] = False
-    elif old.expires_at is None or old.expires_at > until:
-        asked["expires_at"] = until
+    else:
+        if old.expires_at is None or old.expires_at > until:
+            asked["expires_at"] = until
+        if is_retired(old.name):
+            # Its removal was undone, so who still has its secret can go on. What was disabled by hand stays so.
+            asked["is_enabled"] = True
     try:
         await run.change_key(old.id, asked)
     except RefusedByService as error:

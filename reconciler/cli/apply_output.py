@@ -72,9 +72,10 @@ class Output:
         """Show the result."""
         self._finished = True
         if self._format == "json":
-            from reconciler.render.document import result_document, to_json
+            from reconciler.render.document import findings_document, result_document, to_json
 
-            show(to_json(result_document(result)))
+            findings = self._plan.findings if self._plan else ()
+            show(to_json({**result_document(result), "findings": findings_document(findings)}))
         elif self._format == "markdown":
             from reconciler.render import markdown
 

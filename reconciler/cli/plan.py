@@ -167,6 +167,11 @@ def save(plan: Plan, file: Path) -> None:
     import os
     import stat
 
+    from reconciler.errors import UsageError
+
+    if file.suffix in {".yaml", ".yml"}:
+        msg = f"--out {file} looks like a declaration, which is not overwritten; give it another name, like plan.json"
+        raise UsageError(msg)
     descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
         if stat.S_ISREG(os.fstat(descriptor).st_mode):  # not a device, which is everybody's

@@ -136,6 +136,11 @@ def make_request(asked: Asked) -> Request:
         environments=frozenset(asked.environment),
         only=asked.only,
     )
+    covers = options.selector()
+    for address in sorted(options.rotate):
+        if not covers(address):
+            msg = f"--rotate {address} is left out by -e or --only; name it there as well"
+            raise UsageError(msg)
     _warn_of_empty_globs(asked.only, (declaration, base))
     return Request(declaration, base, options, asked.simulator)
 

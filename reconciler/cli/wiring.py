@@ -42,5 +42,6 @@ def check_clock(account: Account) -> None:
     """Warn when this machine's clock is far from the service's; what counts is the service's."""
     skew = abs(account.clock_skew)
     if skew > TOLERATED_SKEW:
-        rounded = format_duration(timedelta(seconds=round(skew.total_seconds())))
+        unit = next(unit for unit in (timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)) if skew >= 2 * unit)
+        rounded = format_duration(round(skew / unit) * unit)
         note(f"warning: this machine's clock and the service's differ by {rounded}; the service's counts")

@@ -67,6 +67,7 @@ def compare(bench: Bench) -> Iterator[Finding]:
     if base is None:
         return
     yield from _dropped(bench.draft, base)
+    yield from _renamed_all(bench.draft, base)
     yield from _not_delivered(bench)
     yield from _loosened(bench, base)
 
@@ -89,6 +90,20 @@ def _dropped(draft: Draft, base: Declaration) -> Iterator[Finding]:
         left = f", which leaves {plural(count, 'live key')} unmanaged{fate}" if count else "; it has no live keys"
         message = f"environment {name} is no longer declared{left}"
         yield Finding("environment-dropped", Severity.WARNING, message, source=base.environments[name].source)
+
+
+def _renamed_all(draft: Draft, base: Declaration) -> Iterator[Finding]:
+    """Find live keys that only the earlier naming makes ours."""
+    if draft.declaration.naming == base.naming:
+        return
+    naming, covers = Naming(base.naming, draft.declaration.environments), draft.options.selector()
+    owners = [found.address for key in draft.foreign if (found := naming.parse(key.name))]
+    if count := sum(covers(address) for address in owners):
+        message = (
+            f"naming has changed, which leaves {plural(count, 'live key')} unmanaged under the earlier names; "
+            "to keep them, list these names in renamed_from"
+        )
+        yield Finding("naming-changed", Severity.WARNING, message, source=draft.declaration.source)
 
 
 def _not_delivered(bench: Bench) -> Iterator[Finding]:

@@ -35,7 +35,8 @@ def _operation(action: Action) -> _Json:
         case Create():
             return {**operation, **_issue(action.declared)}
         case Rotate():
-            return {**operation, **_issue(action.declared), "before": _live(action.live), **_overlap(action.overlap)}
+            how = {"verify": action.declared.verify, **_overlap(action.overlap)}
+            return {**operation, **_issue(action.declared), "before": _live(action.live), **how}
         case Finish():
             old = _live(action.old) if action.old else None
             changes = {"before": _live(action.live), "old": old, "after": _state(action.after)}

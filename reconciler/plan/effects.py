@@ -60,7 +60,9 @@ def outcome(action: Action) -> KeyState | None:
 def disables(action: Action) -> bool:
     """Tell whether a key that works stops to work but can be enabled again."""
     before, after = held(action), outcome(action)
-    return before is not None and after is not None and before.is_enabled and not after.is_enabled
+    if before is None or after is None or not before.is_enabled:
+        return False
+    return not after.is_enabled or lacks_overlap(action)
 
 
 def is_lower(limit: Decimal | None, other: Decimal | None) -> bool:
@@ -93,7 +95,7 @@ def injuries(action: Action) -> list[str]:
     """Say what an action does that may hurt who uses the key: `disable it`, `lower its limit from $5 to $4`."""
     if removes(action):
         return ["retire it" if isinstance(action, Retire) else "delete it"]
-    found = ["disable it"] if disables(action) else []
+    found = ["disable it"] if disables(action) and not lacks_overlap(action) else []
     before, after = held(action), outcome(action)
     if before is not None and after is not None and is_lower(after.credit_limit, before.credit_limit):
         found.append(f"lower its limit from {show_limit(before.credit_limit)} to {show_limit(after.credit_limit)}")

@@ -115,6 +115,11 @@ def under(settled: str, name: str) -> str:
     return f"{settled}~{suffix}" if _SUFFIX.fullmatch(tilde + suffix) else settled
 
 
+def is_retired(name: str) -> bool:
+    """Tell whether a live name is that of a key that can be restored."""
+    return "~gone." in name
+
+
 def lock_name(nonce: str) -> str:
     """Name the lock of a running apply."""
     return f"reconciler~lock.{nonce}"

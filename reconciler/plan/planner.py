@@ -5,11 +5,11 @@ declared, and live as ...
 ... its name                        nothing, update, or rotate when due or asked for
 ... what id or renamed_from name    rename, with whatever else differs
 ... `~next`                         finish the rotation
-... `~gone`, within its grace       restore
+... `~gone`, within its grace       restore, or rotate when asked for or interrupted before it retired
 ... nothing of these                create
 owned, not declared                 retire within a deletion_grace, else delete
 `~new`, its lease runs              nothing: someone may already read its secret
-`~new`, its lease has run out       delete
+`~new`, its lease has run out       delete, unless it tells that the rotation of a key that stays was interrupted
 `~old` or `~gone`, its time is up   delete
 owned by no declared environment    unmanaged: report | ignore | error | delete
 ==================================  ===============================================================
@@ -100,7 +100,7 @@ def make_plan(
     )
     findings = [*unknown, *_mismatches(declaration, matching, options), *review(draft)]
     for change in changes:
-        findings += _doubts(change, now)
+        findings += _doubts(change, options, now)
     return Plan(
         created_at=now,
         actions=draft.actions,
@@ -166,7 +166,7 @@ def _revive(
 
 def _overlap(wanted: DeclaredKey, options: Options) -> timedelta | None:
     """Say how long a rotated key goes on; None is not at all."""
-    if wanted.address in options.rotate and not options.overlap:
+    if not wanted.is_enabled or (wanted.address in options.rotate and not options.overlap):
         return None
     declared = DEFAULT_OVERLAP if wanted.rotation_overlap is None else wanted.rotation_overlap
     return declared or None
@@ -219,13 +219,16 @@ def _unmanaged(declaration: Declaration, matching: Matching) -> list[LiveKey]:
     return sorted((key for key in matching.foreign if not ignored(key.name)), key=lambda key: (key.name, key.id))
 
 
-def _doubts(action: Change, now: datetime) -> Iterable[Finding]:
+def _doubts(action: Change, options: Options, now: datetime) -> Iterable[Finding]:
     """Say what a reviewer should know about a change, before it is made."""
     wanted = action.declared
 
     def finding(rule: str, severity: Severity, message: str) -> Finding:
         return Finding(rule, severity, message, wanted.address, wanted.source)
 
+    if isinstance(action, Finish) and wanted.address in options.rotate:
+        message = "this completes an earlier rotation and issues no new key; when it is done, ask for --rotate again"
+        yield finding("rotation-unfinished", Severity.WARNING, message)
     issues = isinstance(action, Create | Rotate)
     sets_expiry = isinstance(action, Create | Rotate) or Field.EXPIRES_AT in action.fields
     if sets_expiry and wanted.expires_at and wanted.expires_at <= now:

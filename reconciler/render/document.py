@@ -13,7 +13,7 @@ from reconciler.render import words
 from reconciler.units import format_instant, format_money
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
     from decimal import Decimal
 
@@ -33,8 +33,13 @@ def plan_document(plan: Plan, digest: str) -> dict[str, object]:
         "summary": _plan_summary(plan),
         "credit": _credit(plan.credit),
         "changes": [_change(action, plan.usage) for action in plan.actions],
-        "findings": [_finding(finding) for finding in plan.findings],
+        "findings": findings_document(plan.findings),
     }
+
+
+def findings_document(findings: Iterable[Finding]) -> list[dict[str, object]]:
+    """Lay out the findings of a plan."""
+    return [_finding(finding) for finding in findings]
 
 
 def result_document(result: ApplyResult) -> dict[str, object]:

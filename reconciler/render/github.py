@@ -38,7 +38,7 @@ def render_plan(plan: Plan) -> str:
     """Annotate what a plan finds and changes, the most severe first, and sum it up in a plain last line.
 
     Deletions and retirements are warnings, other changes notices. Of each kind there are at most as many as GitHub
-    shows, the last of them counting what is left out.
+    shows, the last of them counting the rest, which follows as plain lines of the log.
     """
     ranked = sorted((*plan.findings, *plan.actions), key=_rank)
     lines = _annotated(
@@ -64,16 +64,27 @@ def _annotated(items: Iterable[tuple[Severity, Item]], annotation: Callable[[Ite
             yield _command(severity, annotation(item))
         if len(group) > len(shown):
             yield _command(severity, _rest(severity, len(group) - len(shown)))
+            for item in group[len(shown) :]:
+                yield _plain(severity, annotation(item))
 
 
 def _rest(severity: Severity, count: int) -> _Annotation:
     title = f"… and {words.plural(count, f'more {_COMMANDS[severity]}')}"
-    return _Annotation(title, (f"GitHub shows at most {_MOST} of a kind for a step; the other formats show all.",))
+    return _Annotation(
+        title, (f"GitHub shows at most {_MOST} of a kind for a step; the log of the step has the rest.",)
+    )
+
+
+def _plain(severity: Severity, annotation: _Annotation) -> str:
+    """Write what GitHub would not show as a line of the log."""
+    place = "" if annotation.location is None else f" ({words.place(annotation.location, terminal)})"
+    return f"{severity}: {annotation.title}: {', '.join(annotation.lines)}{place}"
 
 
 def _command(severity: Severity, annotation: _Annotation) -> str:
     properties = {"title": annotation.title}
-    if annotation.location is not None:
+    # A place in an earlier revision is none in the pull request.
+    if annotation.location is not None and not annotation.location.file.startswith("git:"):
         place = {"file": terminal(annotation.location.file), "line": str(annotation.location.line)}
         properties = {**place, **properties}
     stated = ",".join(f"{name}={workflow_property(text)}" for name, text in properties.items())

@@ -99,7 +99,9 @@ def essentials(action: Action, show: Show) -> tuple[str, ...]:
             )
         case Finish(old=old):
             first = "an interrupted rotation: the new key is delivered and takes over"
-            return (first, *([_overlap(action.overlap, show)] if old else []))
+            fields = tuple(field for field in action.fields if field is not Field.NAME)
+            changes = _changes(fields, action.live, action.after, show)
+            return (first, *([_overlap(action.overlap, show)] if old else []), *changes)
         case Retire(grace=grace, reason=reason):
             end = show.value(format_duration(grace))
             return (reason.value, f"disabled now, can be restored for {end}, then deleted")

@@ -288,3 +288,25 @@ def test_a_saved_plan_can_be_held_to_the_digest_that_was_reviewed(front: Front) 
     )
     assert front.names() == []
     assert front("apply", "plan.json", "--auto-approve", "--expect-digest", document["digest"]).code == 0
+
+
+def test_a_saved_plan_never_overwrites_a_declaration(front: Front) -> None:
+    before = front.declare(THREE)
+    ended = before("plan", "--out", "keys.yaml")
+    assert ended.code == 1
+    assert "looks like a declaration, which is not overwritten" in ended.err
+    assert Path("keys.yaml").read_text().startswith("version: 1")
+
+
+def test_a_rotation_that_the_selection_leaves_out_is_not_passed_over(front: Front) -> None:
+    ended = front.declare(THREE)("plan", "--only", "ci/a", "--rotate", "ci/b")
+    assert ended.code == 1
+    assert "--rotate ci/b is left out by -e or --only" in ended.err
+
+
+def test_a_refused_apply_has_its_findings_in_its_document(front: Front) -> None:
+    front.state.create_key("ci/a", Decimal(1))
+    front.state.create_key("ci/a", Decimal(1))
+    ended = front.declare(THREE)("apply", "--auto-approve", "--format", "json")
+    assert ended.code == 3
+    assert [finding["rule"] for finding in ended.document["findings"]] == ["duplicate-name"]

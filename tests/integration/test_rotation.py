@@ -226,6 +226,17 @@ def test_a_restored_key_that_is_overdue_is_rotated_by_the_run_after(world: World
     assert statuses(world.apply(graceful(old))) == ["rotate ci/a done"]
 
 
+def test_a_retired_key_that_is_replaced_when_it_comes_back_goes_on_for_the_overlap(world: World) -> None:
+    wanted = graceful(world.key("ci/a"))
+    world.apply(wanted)
+    before = str(world.secrets()["CI_A"])
+    world.apply(graceful())
+    assert not world.state.opens(before)
+    assert statuses(world.apply(wanted, options=ROTATE_A)) == ["rotate ci/a done"]
+    assert world.state.opens(before)
+    assert opened(world) == ["CI_A"]
+
+
 def test_the_clock_that_counts_is_that_of_the_service(world: World) -> None:
     world.state.travel(timedelta(days=400))
     world.apply(graceful(world.key("ci/a", rotate_every=timedelta(days=90))))

@@ -360,7 +360,7 @@ class Histories(RuleBasedStateMachine):
 
 TestHistories = Histories.TestCase
 TestHistories.settings = settings(
-    max_examples=HUNT or 60,
+    max_examples=HUNT or 100,
     stateful_step_count=25,
     derandomize=not HUNT,
     database=None,

@@ -272,7 +272,7 @@ class _Process:
             Secret("a-provisioning-key"),
             transport=transport,
             timing=self.world.timing,
-            parallelism=self.order.parallelism,
+            parallelism=self.order.parallelism + 1,  # as the command has it: one for the lock's renewal
         )
 
     def open(self, target: Target) -> Destination:

@@ -65,7 +65,7 @@ class _Skewed:
         (5, ""),
         (-5, ""),
         (6, "warning: this machine's clock and the service's differ by 6m; the service's counts\n"),
-        (-90.01, "warning: this machine's clock and the service's differ by 5401s; the service's counts\n"),
+        (-90.01, "warning: this machine's clock and the service's differ by 90m; the service's counts\n"),
     ],
 )
 def test_a_clock_that_is_far_off_is_a_warning(capsys: pytest.CaptureFixture[str], minutes: float, warning: str) -> None:

@@ -446,3 +446,29 @@ def test_what_is_wrong_is_wrong_without_an_account_too(
 def test_a_key_is_found_by_its_id_without_an_account_too() -> None:
     plan = offline(declaration([declared("ci/a", id=12)]), declaration([declared("ci/b", id=12)]))
     assert [f"{each.kind} {each.address}" for each in plan.actions] == ["rename ci/b"]
+
+
+@pytest.mark.parametrize(
+    ("naming", "expected"),
+    [
+        ("{environment}/{key}", []),
+        (
+            "{environment}:{key}",
+            [
+                (
+                    "warning -: naming has changed, which leaves 1 live key unmanaged under the earlier names; "
+                    "to keep them, list these names in renamed_from"
+                )
+            ],
+        ),
+    ],
+)
+def test_a_change_of_naming_says_whom_it_leaves_behind(naming: str, expected: list[str]) -> None:
+    keys = [declared("ci/a", name=naming.format(environment="ci", key="a"))]
+    plan = three_way(declaration([declared("ci/a")]), declaration(keys, naming=naming), live(1, "ci/a"))
+    assert messages(plan, "naming-changed") == expected
+
+
+def test_a_change_of_naming_that_leaves_nobody_behind_says_nothing() -> None:
+    plan = three_way(declaration([declared("ci/a")]), declaration([], ["ci"], naming="{environment}:{key}"))
+    assert messages(plan, "naming-changed") == []

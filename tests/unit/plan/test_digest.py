@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from reconciler.plan.digest import digest
+from reconciler.plan.options import Options
 from reconciler.plan.planner import make_plan
 from support.builders import NOW, declaration, declared, dotenv, live, snapshot
 
@@ -68,6 +69,13 @@ def test_it_stays_when_other_keys_of_the_account_change(account: list[LiveKey]) 
 )
 def test_it_changes_when_something_else_is_done(keys: list[DeclaredKey]) -> None:
     assert digest_of(keys, ACCOUNT) != BEFORE
+
+
+def test_it_changes_when_a_rotation_is_no_longer_tried() -> None:
+    options = Options(frozenset({KEYS[2].address}))
+    tried, untried = (declaration([replace(KEYS[2], verify=verify)]) for verify in (True, False))
+    account = snapshot(*ACCOUNT)
+    assert digest(make_plan(tried, account, options)) != digest(make_plan(untried, account, options))
 
 
 @pytest.mark.parametrize("position", [0, 2, 3])

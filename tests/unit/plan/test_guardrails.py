@@ -710,3 +710,12 @@ def test_a_finding_about_no_address_is_not_lifted() -> None:
 def test_what_is_wrong_in_itself_is_not_lifted(wanted: Declaration, account: list[LiveKey], rule: str) -> None:
     plan = make_plan(wanted, snapshot(*account), Options(allow=("*", "*/*")))
     assert {each.rule for each in plan.errors} == {rule}
+
+
+def test_a_rotation_without_overlap_takes_a_key_away_from_who_uses_it() -> None:
+    wanted = declaration([declared("ci/a")], [environment("ci", protect_active=7 * DAY)])
+    used = tuple(activity({1: ("1", 9)}, days=days) for days in (8, 30))
+    options = Options(frozenset({address("ci/a")}), overlap=False)
+    plan = make_plan(wanted, snapshot(live(1, "ci/a")), options, Facts(activity=used))
+    (message,) = messages(plan, "protect-active")
+    assert message.startswith("error ci/a: this plan would rotate it without overlap, and protect_active keeps")

@@ -440,13 +440,27 @@ def test_rotation(keys: list[DeclaredKey], account: list[LiveKey], expected: lis
 
 
 def test_a_rotation_that_is_asked_for_needs_no_reason() -> None:
-    wanted = declaration([declared("ci/a"), declared("ci/b", is_enabled=False)])
-    account = snapshot(live(1, "ci/a"), live(2, "ci/b", is_enabled=False))
+    wanted = declaration([declared("ci/a"), declared("ci/b")])
+    account = snapshot(live(1, "ci/a"), live(2, "ci/b"))
     plan = make_plan(wanted, account, Options(frozenset({address("ci/b")})))
     assert told(plan) == ["rotate ci/b #2"]
     (action,) = plan.actions
     assert isinstance(action, Rotate)
     assert (action.reason, action.overlap) == (RotateReason.REQUESTED, timedelta(hours=24))
+
+
+def test_a_key_that_is_to_be_disabled_has_no_overlap_when_it_is_rotated() -> None:
+    wanted = declaration([declared("ci/a", is_enabled=False)])
+    (action,) = make_plan(wanted, snapshot(live(1, "ci/a")), Options(frozenset({address("ci/a")}))).actions
+    assert isinstance(action, Rotate)
+    assert action.overlap is None
+
+
+def test_a_rotation_that_has_to_wait_for_an_earlier_one_says_so() -> None:
+    account = snapshot(live(1, "ci/a"), live(2, "ci/a~next"))
+    plan = make_plan(declaration([declared("ci/a")]), account, Options(frozenset({address("ci/a")})))
+    assert told(plan) == ["finish ci/a #2 name"]
+    assert findings(plan) == ["warning rotation-unfinished ci/a"]
 
 
 @pytest.mark.parametrize(

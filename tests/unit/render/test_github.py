@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
 
-from reconciler.diagnostic import Diagnostic, Severity
+from reconciler.diagnostic import Diagnostic, Location, Severity
 from reconciler.model import Usage
 from reconciler.plan.actions import Create, Delete, DeleteReason, Finding
 from reconciler.render.github import render_diagnostics, render_plan
@@ -112,7 +113,19 @@ def test_of_more_than_ten_the_tenth_counts_the_rest() -> None:
         "… and 1,491 more notices",
     ]
     assert "file" not in found[9].properties
-    assert found[9].message == "GitHub shows at most 10 of a kind for a step; the other formats show all."
+    assert found[9].message == "GitHub shows at most 10 of a kind for a step; the log of the step has the rest."
+
+
+def test_what_github_would_not_show_stands_in_the_log_as_plain_lines() -> None:
+    log = render_plan(plan(findings=(ERROR,) * 12)).splitlines()
+    plain = [line for line in log if line.startswith("error: ")]
+    assert len(plain) == 3
+    assert ERROR.message in plain[0]
+
+
+def test_a_place_in_an_earlier_revision_is_no_place_in_the_pull_request() -> None:
+    (command,) = commands(render_plan(plan(findings=(replace(ERROR, source=Location("git:HEAD:a.yaml", 3, 1)),))))
+    assert "file" not in command.properties
 
 
 def test_a_deletion_is_not_crowded_out_by_warnings() -> None:
