@@ -176,12 +176,13 @@ def _rotation(
     wanted: DeclaredKey, live: LiveKey, lineage: Lineage, options: Options, now: datetime
 ) -> RotateReason | None:
     """Say why a key has to be rotated now, if it has to."""
+    expired = wanted.expires_at is not None and wanted.expires_at <= now
+    if wanted.deliver and not expired and lineage.interrupted_rotation(live):
+        return RotateReason.INTERRUPTED
     if wanted.address in options.rotate:
         return RotateReason.REQUESTED
-    if wanted.expires_at and wanted.expires_at <= now:
+    if expired:
         return None
-    if wanted.deliver and lineage.interrupted_rotation(live):
-        return RotateReason.INTERRUPTED
     if options.due and wanted.is_enabled and wanted.rotate_every and live.created_at + wanted.rotate_every <= now:
         return RotateReason.DUE
     return None

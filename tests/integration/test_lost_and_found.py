@@ -200,6 +200,19 @@ def test_a_rename_that_comes_with_a_rotation_can_be_reverted_half_way(world: Wor
     assert places.agree()
 
 
+def test_a_key_whose_rotation_was_interrupted_is_not_renamed_away_from_its_sign(world: World, places: Places) -> None:
+    world.apply(declaration([key()]))
+    half_rotate(world, places, declaration([key()]))
+    renamed = replace(key(renamed_from=("ci/a",)), address=address("ci/b"), name="ci/b")
+    world.faults = ["POST * status=403"]
+    rotate_b = Options(frozenset({address("ci/b")}))
+    assert statuses(world.apply(declaration([renamed]), options=rotate_b)) == ["rotate ci/b failed"]
+    world.faults = []
+    again = replace(renamed, renamed_from=())
+    world.apply(declaration([again]))
+    assert places.agree()
+
+
 def test_a_restore_that_comes_with_a_rename_and_a_rotation_can_be_reverted_half_way(
     world: World, places: Places
 ) -> None:
