@@ -6,12 +6,12 @@ Reconciler never guesses: what is unclear is a finding, and no key that it conce
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from reconciler.diagnostic import Severity
 from reconciler.plan.actions import Finding
-from reconciler.plan.names import Naming, ParsedName, Role, is_lock
+from reconciler.plan.names import Naming, ParsedName, Role, is_lock, parse_inherited
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -49,19 +49,24 @@ def match(declaration: Declaration, snapshot: Snapshot) -> Matching:
 
 
 def _follow_renames(seekers: Iterable[DeclaredKey], declaration: Declaration, matching: Matching) -> None:
-    """Give a renamed key what the engine named after its earlier address: a rotation under way, a retired key."""
-    naming = Naming(declaration.naming, declaration.environments)
-    declared = {key.address for key in declaration.keys}
-    moves: dict[Address, Address] = {}
+    """Give a renamed key what the engine named after its earlier name: a rotation under way, a retired key."""
+    present = {key.name for key in declaration.keys}
+    staying = {key.name for _, key in matching.undeclared} | {key.name for key in matching.foreign}
+    heirs: dict[str, Address] = {}
     # Of several with the same earlier name, the one that has no key by its own is the one who gets the earlier's key.
     for wanted in sorted(seekers, key=lambda key: key.address not in matching.live):
         for name in wanted.renamed_from:
-            earlier = naming.parse(name)
-            if earlier and earlier.address not in declared:
-                moves[earlier.address] = wanted.address
-    matching.engine[:] = [
-        (replace(parsed, address=moves.get(parsed.address, parsed.address)), key) for parsed, key in matching.engine
+            # A key that does not move, since its new name is already another's, keeps what belongs to it.
+            if name not in present and not (wanted.address in matching.live and name in staying):
+                heirs[name] = wanted.address
+    inherited = [
+        (parsed, key)
+        for key in (*(key for _, key in matching.engine), *matching.foreign)
+        if (parsed := parse_inherited(key.name, heirs))
     ]
+    ids = {key.id for _, key in inherited}
+    matching.engine[:] = [*inherited, *(entry for entry in matching.engine if entry[1].id not in ids)]
+    matching.foreign[:] = [key for key in matching.foreign if key.id not in ids]
 
 
 def _match_by_name(declaration: Declaration, snapshot: Snapshot) -> Matching:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Final
 from reconciler.model import Address
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 NAME: Final = r"[a-z0-9][a-z0-9._-]{0,62}"
 LONGEST_LIVE_NAME: Final = 255
@@ -78,15 +78,14 @@ class Naming:
         address = Address(match["environment"], match["key"])
         if not tilde:
             return ParsedName(address, Role.SETTLED)
-        suffix = _SUFFIX.fullmatch(name, len(settled))
-        if suffix is None:
-            return None
-        if suffix["nonce"]:
-            return ParsedName(address, Role.PENDING)
-        if suffix["next"]:
-            return ParsedName(address, Role.NEXT)
-        until = _parse_stamp(suffix["stamp"])
-        return None if until is None else ParsedName(address, Role(suffix["kind"]), until)
+        return _parse_suffix(name[len(settled) :], address)
+
+
+def parse_inherited(name: str, heirs: Mapping[str, Address]) -> ParsedName | None:
+    """Read what the engine made of one of these settled names, which now mean an address; None for anything else."""
+    settled, tilde, suffix = name.rpartition("~")
+    address = heirs.get(settled)
+    return None if address is None else _parse_suffix(tilde + suffix, address)
 
 
 def pending_name(settled: str, nonce: str) -> str:
@@ -128,6 +127,18 @@ def lock_name(nonce: str) -> str:
 def is_lock(name: str) -> bool:
     """Tell whether a live name is that of an apply's lock."""
     return _LOCK.fullmatch(name) is not None
+
+
+def _parse_suffix(text: str, address: Address) -> ParsedName | None:
+    suffix = _SUFFIX.fullmatch(text)
+    if suffix is None:
+        return None
+    if suffix["nonce"]:
+        return ParsedName(address, Role.PENDING)
+    if suffix["next"]:
+        return ParsedName(address, Role.NEXT)
+    until = _parse_stamp(suffix["stamp"])
+    return None if until is None else ParsedName(address, Role(suffix["kind"]), until)
 
 
 def _parse_stamp(text: str) -> datetime | None:

@@ -46,7 +46,8 @@ def removals(
         else:
             settled = undeclared.get(address, [])
             yield from _undeclared(address, settled, lineage, environment, naming.format(address), now)
-            lasting = [*(settled if environment.deletion_grace else ()), *(key for _, key in lineage.retired)]
+            lasting = settled if environment.deletion_grace else []
+        lasting = [*lasting, *(key for _, key in lineage.retired if not _concerns(change, key))]
         for reason, key in lineage.superfluous(lasting):
             yield Delete(address, key, reason, environment.source)
         for until, key in lineage.retired:

@@ -52,12 +52,16 @@ def at_requests(*scenarios: Scenario) -> list[object]:
 
 
 def at_calls(*scenarios: Scenario) -> list[object]:
-    """Every system call of the scenarios, the moments beside it, and the middle of what is written."""
+    """Every system call of the scenarios, the moments beside it, and the middle of what is written.
+
+    Each is told by its name and its number among those of its name: with several under way, their order is up to chance.
+    """
     return [
-        pytest.param(scenario, Blow(number, moment), id=f"{scenario.name}-{moment}-{number}-{label}")
+        pytest.param(scenario, Blow(number, moment, call), id=f"{scenario.name}-{moment}-{call}-{number}")
         for scenario in scenarios
-        for number, label in enumerate(scenario.calls, 1)
-        for moment in ((BEFORE, HALF, AFTER) if label == "write" else (BEFORE, AFTER))
+        for call, count in Counter(scenario.calls).items()
+        for number in range(1, count + 1)
+        for moment in ((BEFORE, HALF, AFTER) if call == "write" else (BEFORE, AFTER))
     ]
 
 

@@ -426,6 +426,24 @@ def rotated(text: str, credit_limit: str = "5", **fields: Any) -> DeclaredKey:
             id="an earlier name that another address has today keeps its rotation",
         ),
         pytest.param(
+            [declared("ci/b", renamed_from=("dropped/a",))],
+            [live(1, "dropped/a"), live(2, "dropped/a~new.00ff", expires_at=LATER), live(3, "dropped/other~new.00ff")],
+            ["rotate ci/b #1 name"],
+            id="moved out of an environment that is dropped, in the middle of it all",
+        ),
+        pytest.param(
+            [declared("ci/b", renamed_from=("dropped/a",))],
+            [live(1, "dropped/a"), live(2, "dropped/a~next"), live(3, "dropped/a~mine"), live(4, "dropped/a~")],
+            ["finish ci/b #2 name"],
+            id="moved out of an environment that is dropped, and nearly through",
+        ),
+        pytest.param(
+            [declared("ci/b", renamed_from=("dropped/a",))],
+            [live(1, "dropped/a"), live(2, "dropped/a~next"), live(3, "ci/b")],
+            [],
+            id="an earlier name in no environment keeps its rotation when another key has the name",
+        ),
+        pytest.param(
             [declared("ci/b", renamed_from=("ci/a",)), declared("ci/c", renamed_from=("ci/a",))],
             [live(1, "ci/a"), live(2, "ci/a~new.00ff", expires_at=LATER), live(3, "ci/c")],
             ["rotate ci/b #1 name"],
@@ -576,6 +594,18 @@ def graceful(*keys: DeclaredKey) -> Declaration:
             ],
             ["restore ci/a #1 name"],
             id="declared again although it has expired: the sign is kept",
+        ),
+        pytest.param(
+            [declared("ci/b", renamed_from=("ci/a",))],
+            [live(1, "ci/a"), live(2, "ci/a~new.00ff", expires_at=NOW), live(3, "ci/b")],
+            ["retire ci/a #1 name,is_enabled"],
+            id="the name it was to get is another key's: retired, and its sign is kept",
+        ),
+        pytest.param(
+            [declared("ci/b", renamed_from=("ci/a",))],
+            [live(1, "ci/a" + GONE, is_enabled=False), live(2, "ci/a~new.00ff", expires_at=NOW), live(3, "ci/b")],
+            [],
+            id="the same a day later",
         ),
         pytest.param(
             [declared("ci/b", renamed_from=("ci/a",))],
