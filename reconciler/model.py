@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, Generic, Literal, NamedTuple, Protocol,
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import datetime, timedelta
+    from datetime import date, datetime, timedelta
 
     from reconciler.diagnostic import Location
     from reconciler.secret import Secret
@@ -143,7 +143,62 @@ class Activity:
         return self.by_key.get(key_id) or Usage(self.days, Decimal(0), 0)
 
 
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What some requests came to; `cost` in USD."""
+
+    requests: int = 0
+    cost: Decimal = Decimal(0)
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+    def __add__(self, other: Tally) -> Tally:
+        """Take both together."""
+        return Tally(
+            self.requests + other.requests,
+            self.cost + other.cost,
+            self.input_tokens + other.input_tokens,
+            self.output_tokens + other.output_tokens,
+        )
+
+    def __sub__(self, other: Tally) -> Tally:
+        """Take the other away; what is left may be below zero."""
+        return Tally(
+            self.requests - other.requests,
+            self.cost - other.cost,
+            self.input_tokens - other.input_tokens,
+            self.output_tokens - other.output_tokens,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class KeyTally:
+    """What the service says was used under a key; `id` None where it belongs to no key any more."""
+
+    id: int | None
+    name: str
+    tally: Tally
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """All that the service tells of the last `days` days, in its own order; `total` None where it does not say.
+
+    Its parts may lag behind each other: nothing says that their sums are equal. `absent` names what the answer lacks.
+    """
+
+    days: int
+    total: Tally | None
+    by_day: tuple[tuple[date, Tally], ...]
+    by_model: tuple[tuple[str, Tally], ...]
+    by_key: tuple[KeyTally, ...]
+    absent: tuple[str, ...] = ()
+
+
 # --- what is declared -------------------------------------------------------------------------------------------------
+
+KEY_VARIABLE: Final = "NAGA_PROVISIONING_KEY"
+"""The environment variable with the provisioning key, where an environment names no other."""
 
 Setting = str | bool | int | tuple[str, ...]
 
@@ -231,13 +286,36 @@ class Guardrails:
 
 
 @dataclass(frozen=True, slots=True)
+class Alerts:
+    """What is worth a word, beside the plan; None, or one that is declared `false`, is no alert.
+
+    `balance_below` in USD, `runway_below` how long the balance lasts, `key_spend_above` a share of the key's limit from
+    0 to 1.
+    """
+
+    balance_below: Rule[Decimal] | None = None
+    runway_below: Rule[timedelta] | None = None
+    key_spend_above: Rule[Decimal] | None = None
+    expiring_within: Rule[timedelta] | None = None
+    rotation_overdue: Rule[Literal[True]] | None = None
+    drift: Rule[Literal[True]] | None = None
+    unmanaged: Rule[Literal[True]] | None = None
+    undelivered: Rule[Literal[True]] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Environment:
-    """What an environment says for itself; it outlives its keys."""
+    """What an environment says for itself; it outlives its keys.
+
+    `provisioning_key_env` names the variable with the provisioning key of its account: those that name the same one
+    live in one account.
+    """
 
     name: str
     source: Location
     deletion_grace: timedelta | None = None
     guardrails: Guardrails = Guardrails()
+    provisioning_key_env: str = KEY_VARIABLE
 
 
 class Unmanaged(StrEnum):
@@ -260,3 +338,4 @@ class Declaration:
     unmanaged: Unmanaged = Unmanaged.REPORT
     ignore: tuple[str, ...] = field(default=())
     guardrails: Guardrails = Guardrails()
+    alerts: Alerts = Alerts()

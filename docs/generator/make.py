@@ -32,7 +32,6 @@ _BLOCKS: Final[dict[str, Callable[[], str]]] = {
     "destinations": tables.destinations,
     "flags": tables.flags,
     "faults": tables.faults,
-    "not-yet": tables.not_yet,
     **{f"fields-{group}": partial(tables.fields, group) for group in GROUPS},
     **{f"crashes-{each.name}": partial(protocol.table, each) for each in protocol.ALL},
 }

@@ -10,13 +10,10 @@ import click
 
 from reconciler import schema_files
 from reconciler.cli.main import COMMANDS, cli
-from reconciler.declaration.not_yet import NOT_YET
 from reconciler.simulator.grammar import GRAMMAR
 from reconciler.units import format_duration
 
 Schema = dict[str, Any]
-
-NOT_YET_MARK: Final = " *(not yet)*"
 
 _SCHEMA: Final[Schema] = json.loads(schema_files.read("keys.schema.json"))
 # What the shape of the file cannot say: these are demanded once everything has been merged.
@@ -36,10 +33,9 @@ def fields(group: str) -> str:
     for name, raw in schema["properties"].items():
         if raw is not True:
             field = _resolved(raw)
-            later = NOT_YET_MARK if {group, name} & NOT_YET else ""
             example = _cell(_code(field["examples"][0]))
             takes, meaning = _cell(_takes(field)), _cell(field["description"])
-            lines.append(f"| `{name}`{later} | {takes} | {_default(group, name, schema)} | {meaning} | {example} |")
+            lines.append(f"| `{name}` | {takes} | {_default(group, name, schema)} | {meaning} | {example} |")
     return "\n".join(lines)
 
 
@@ -48,17 +44,8 @@ def destinations() -> str:
     parts: list[str] = []
     for kind in destination_types():
         if kind in _SCHEMA["$defs"]:
-            later = NOT_YET_MARK if kind in NOT_YET else ""
-            parts += [f"### `type: {kind}`{later}", "", _SCHEMA["$defs"][kind]["description"], "", fields(kind), ""]
+            parts += [f"### `type: {kind}`", "", _SCHEMA["$defs"][kind]["description"], "", fields(kind), ""]
     return "\n".join(parts[:-1])
-
-
-def not_yet() -> str:
-    """Say which fields and types of destinations are refused for now."""
-    types = [kind for kind in destination_types() if kind in NOT_YET]
-    names = sorted(NOT_YET.difference(types))
-    parts = [("Fields", names), ("Types of destinations", types)]
-    return "\n".join(f"- {title}: {', '.join(f'`{name}`' for name in found)}." for title, found in parts if found)
 
 
 def destination_types() -> list[str]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from reconciler.cli.console import note
 from reconciler.errors import UsageError
+from reconciler.model import KEY_VARIABLE
 from reconciler.secret import Secret
 from reconciler.units import format_duration
 
@@ -15,13 +16,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from reconciler.account.client import Account
-KEY_VARIABLE: Final = "NAGA_PROVISIONING_KEY"
 URL_VARIABLE: Final = "NAGA_BASE_URL"
 TOLERATED_SKEW: Final = timedelta(minutes=5)
 
 
-def open_account(simulator: Path | None, *, parallelism: int = 1) -> Account:
-    """Connect to the service, or to the simulator at a path; raises UsageError when the environment lacks the key."""
+def open_account(simulator: Path | None, *, parallelism: int = 1, variable: str = KEY_VARIABLE) -> Account:
+    """Connect to the account whose provisioning key a variable holds, or to its simulator at a path.
+
+    With a simulator, accounts of other variables than the usual one are kept beside the path. Raises UsageError
+    when the variable is not set or holds what cannot be a key.
+    """
     from reconciler.account.client import DEFAULT_BASE_URL, connect
 
     if simulator is not None:
@@ -29,13 +33,20 @@ def open_account(simulator: Path | None, *, parallelism: int = 1) -> Account:
 
         # Never the real key: nothing but this process is asked.
         key = Secret("simulator-provisioning-key")
-        return connect(key, parallelism=parallelism, transport=open_transport(simulator))
-    value = os.environ.get(KEY_VARIABLE, "").strip()
+        return connect(key, parallelism=parallelism, transport=open_transport(simulated_at(simulator, variable)))
+    value = os.environ.get(variable, "").strip()
     if not value:
-        msg = f"{KEY_VARIABLE} is not set; it holds the account's provisioning key (or try --simulator sim.db)"
+        msg = f"{variable} is not set; it holds the account's provisioning key (or try --simulator sim.db)"
         raise UsageError(msg)
     base_url = os.environ.get(URL_VARIABLE) or DEFAULT_BASE_URL
     return connect(Secret(value), base_url=base_url, parallelism=parallelism)
+
+
+def simulated_at(simulator: Path, variable: str) -> Path:
+    """Say where the simulated account of a variable is kept: one beside the other, where a file declares several."""
+    if variable == KEY_VARIABLE:
+        return simulator
+    return simulator.with_name(f"{simulator.stem}.{variable.lower()}{simulator.suffix}")
 
 
 def check_clock(account: Account) -> None:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 from reconciler.declaration.collector import collector_paused
 from reconciler.declaration.merge import merged
 from reconciler.declaration.nodes import Report, TooManyDiagnostics
-from reconciler.declaration.not_yet import NOT_YET
 from reconciler.declaration.resolve import resolve
 from reconciler.declaration.schema import check
 from reconciler.declaration.source import LARGEST_FILE, SourceFile, read
@@ -43,10 +42,8 @@ def read_sources(path: Path) -> list[SourceFile]:
     return [_read(file) for file in _files(path)]
 
 
-def load_sources(sources: Sequence[SourceFile], unready: frozenset[str] = NOT_YET) -> Declaration:
+def load_sources(sources: Sequence[SourceFile]) -> Declaration:
     """Load a declaration from files that have been read; their order doesn't matter, their names must differ.
-
-    `unready` are the fields that are checked and then refused.
 
     Raises:
         DeclarationError: with everything that is wrong, in reading order.
@@ -54,7 +51,7 @@ def load_sources(sources: Sequence[SourceFile], unready: frozenset[str] = NOT_YE
     report = Report()
     with collector_paused():
         try:
-            declaration = _load(sorted(sources, key=lambda source: source.name), unready, report)
+            declaration = _load(sorted(sources, key=lambda source: source.name), report)
         except TooManyDiagnostics:
             declaration = None
     if declaration is None or report:
@@ -62,7 +59,7 @@ def load_sources(sources: Sequence[SourceFile], unready: frozenset[str] = NOT_YE
     return declaration
 
 
-def _load(sources: Sequence[SourceFile], unready: frozenset[str], report: Report) -> Declaration | None:
+def _load(sources: Sequence[SourceFile], report: Report) -> Declaration | None:
     documents = [read(source, report) for source in sources]
     readable = [document for document in documents if document is not None]
     for document in readable:
@@ -70,7 +67,7 @@ def _load(sources: Sequence[SourceFile], unready: frozenset[str], report: Report
     if len(readable) < len(documents):
         return None  # what is missing in the rest may stand in the file that can't be read
     folders = {source.name: source.folder for source in sources}
-    return resolve(merged(readable, report), folders, unready, report)
+    return resolve(merged(readable, report), folders, report)
 
 
 def _files(path: Path) -> list[Path]:

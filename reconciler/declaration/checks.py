@@ -12,10 +12,10 @@ from reconciler.model import DeclaredKey
 from reconciler.plan.names import LONGEST_LIVE_NAME, LONGEST_SUFFIX
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from reconciler.declaration.nodes import Report
-    from reconciler.model import Delivery
+    from reconciler.model import Delivery, Environment
 
 Resolved = tuple[DeclaredKey, Fields]
 """A key, and the mapping of the file that it comes from."""
@@ -47,15 +47,16 @@ def check_live_names(keys: Sequence[Resolved], report: Report) -> None:
                 report.error(mark, f"renamed_from must name earlier live names, and '{shown(name)}' is that of {whose}")
 
 
-def check_keys(keys: Sequence[Resolved], report: Report) -> None:
+def check_keys(keys: Sequence[Resolved], environments: Mapping[str, Environment], report: Report) -> None:
     """Report two keys that claim one live key, or one name in one destination."""
-    claims: dict[tuple[str, int | str], list[Resolved]] = {}
+    claims: dict[tuple[str, str, int | str], list[Resolved]] = {}
     for key, node in keys:
+        account = environments[key.address.environment].provisioning_key_env
         if key.id is not None:
-            claims.setdefault(("id", key.id), []).append((key, node))
+            claims.setdefault((account, "id", key.id), []).append((key, node))
         for name in key.renamed_from:
-            claims.setdefault(("renamed_from", name), []).append((key, node))
-    for (field, claimed), claimants in claims.items():
+            claims.setdefault((account, "renamed_from", name), []).append((key, node))
+    for (_, field, claimed), claimants in claims.items():
         (first, _), *others = sorted(claimants, key=lambda claimant: claimant[0].source)
         for _, node in others:
             words = f"{field} {shown(str(claimed))} is claimed by {first.address} too, at {first.source}"

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 
-from reconciler.declaration import checks, guardrails, not_yet
+from reconciler.declaration import checks, rules
 from reconciler.declaration.destinations import read_destinations
 from reconciler.declaration.fields import KeyFields, read_duration, read_fields
 from reconciler.declaration.nodes import Fields, location
 from reconciler.declaration.templates import DEFAULT_NAMING, address_values, check_naming
-from reconciler.model import Address, Declaration, DeclaredKey, Environment, Unmanaged
+from reconciler.model import KEY_VARIABLE, Address, Declaration, DeclaredKey, Environment, Unmanaged
 from reconciler.plan.names import Naming
 from reconciler.units import format_duration
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from reconciler.diagnostic import Location
     from reconciler.model import Delivery
 
+NO_KEY_VARIABLES: Final = frozenset({"NAGA_BASE_URL"})
+
 
 @dataclass(frozen=True, slots=True)
 class _Context:
@@ -31,27 +33,24 @@ class _Context:
     root: Fields
     naming: Naming
     destinations: Mapping[str, Destination | None]
-    unready: frozenset[str]
     report: Report
 
     def fields(self, node: Fields) -> KeyFields:
-        """Read the key fields of a mapping, and refuse those that can't be done yet."""
-        not_yet.refuse(node, self.unready, self.report)
+        """Read the key fields of a mapping."""
         return read_fields(node, self.destinations, self.report)
 
 
-def resolve(root: Fields, folders: Mapping[str, Path], unready: frozenset[str], report: Report) -> Declaration:
+def resolve(root: Fields, folders: Mapping[str, Path], report: Report) -> Declaration:
     """Give what a merged document means; where the report has errors, the result is good for nothing.
 
-    `folders` holds the folder of each file by the file's name, `unready` the fields to refuse.
+    `folders` holds the folder of each file by the file's name.
     """
-    not_yet.refuse(root, unready, report)
     if "environments" not in root and "environments" not in root.broken:
         report.error(root.mark, "environments is missing in the file; write {} to declare none")
     naming = _read_naming(root, report)
     environments = _group(root, "environments")
     destinations = read_destinations(_group(root, "destinations"), folders, report)
-    context = _Context(root, Naming(naming or DEFAULT_NAMING, environments), destinations, unready, report)
+    context = _Context(root, Naming(naming or DEFAULT_NAMING, environments), destinations, report)
     inherited = context.fields(_group(root, "defaults"))
     declared: dict[str, Environment] = {}
     keys: list[checks.Resolved] = []
@@ -61,7 +60,7 @@ def resolve(root: Fields, folders: Mapping[str, Path], unready: frozenset[str], 
     if naming is not None:
         checks.check_environments(naming, environments, report)
         checks.check_live_names(keys, report)
-    checks.check_keys(keys, report)
+    checks.check_keys(keys, declared, report)
     return Declaration(
         naming=naming or DEFAULT_NAMING,
         environments=declared,
@@ -69,7 +68,8 @@ def resolve(root: Fields, folders: Mapping[str, Path], unready: frozenset[str], 
         source=location(root.mark),
         unmanaged=Unmanaged(cast("str", root.get("unmanaged", Unmanaged.REPORT))),
         ignore=tuple(cast("Sequence[str]", root.get("ignore", ()))),
-        guardrails=guardrails.read_account(root, report),
+        guardrails=rules.read_account(root, report),
+        alerts=rules.read_alerts(root, report),
     )
 
 
@@ -101,7 +101,21 @@ def _read_environment(name: str, environments: Fields, context: _Context) -> Env
             grace = read_duration(str(node["deletion_grace"]))
         except ValueError as error:
             context.report.error(node.value_marks["deletion_grace"], f"deletion_grace {error}")
-    return Environment(name, location(mark), grace, guardrails.read_environment(node, context.report))
+    return Environment(
+        name,
+        location(mark),
+        grace,
+        rules.read_environment(node, context.report),
+        _read_key_variable(node, context.report),
+    )
+
+
+def _read_key_variable(node: Fields, report: Report) -> str:
+    variable = str(node.get("provisioning_key_env", KEY_VARIABLE))
+    if variable in NO_KEY_VARIABLES:
+        words = f"must name the variable that holds a provisioning key, and {variable} holds something else"
+        report.error(node.value_marks["provisioning_key_env"], f"provisioning_key_env {words}")
+    return variable
 
 
 def _read_keys(name: str, environment: Fields, outer: KeyFields, context: _Context) -> Iterator[checks.Resolved]:

@@ -16,7 +16,6 @@ import pytest
 from reconciler import schema_files
 from reconciler.cli.main import COMMANDS, cli
 from reconciler.declaration import load
-from reconciler.declaration.not_yet import NOT_YET
 from reconciler.errors import DeclarationError
 from support import pages
 from support.packages import ROOT
@@ -68,13 +67,9 @@ def properties(schema: Any) -> Iterator[str]:
 
 
 def test_the_reference_has_every_field_of_the_schema_and_no_other() -> None:
-    rows = "".join(text for name, text in pages.made("docs/keys-yaml.md").items() if name != "not-yet")
+    rows = "".join(pages.made("docs/keys-yaml.md").values())
     documented = set(re.findall(r"^\| `(\w+)`", rows, re.MULTILINE))
     assert documented == set(properties(json.loads(schema_files.read("keys.schema.json"))))
-
-
-def test_what_is_refused_for_now_is_said_to_be_and_nothing_else_is() -> None:
-    assert set(re.findall(r"`([\w-]+)`", pages.made("README.md")["not-yet"])) == NOT_YET
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,6 @@ from reconciler.errors import DeclarationError
 if TYPE_CHECKING:
     from reconciler.model import Declaration
 
-EVERYTHING: frozenset[str] = frozenset()
 FOLDER = Path("folder")
 
 
@@ -24,14 +23,14 @@ def source(content: str | bytes, name: str = "keys.yaml") -> SourceFile:
 
 
 def loaded(*contents: str) -> Declaration:
-    """Load a declaration, a file a text, as if this version could do everything."""
-    return load_sources([source(text, f"{index}.yaml") for index, text in enumerate(contents)], EVERYTHING)
+    """Load a declaration, a file a text."""
+    return load_sources([source(text, f"{index}.yaml") for index, text in enumerate(contents)])
 
 
 def errors(*contents: str | bytes) -> list[str]:
     """Give what is wrong, as `line:column message`, with the file in front where there are several."""
     with pytest.raises(DeclarationError) as caught:
-        load_sources([source(text, f"{index}.yaml") for index, text in enumerate(contents)], EVERYTHING)
+        load_sources([source(text, f"{index}.yaml") for index, text in enumerate(contents)])
     prefix = "0.yaml:" if len(contents) == 1 else ""
     return [str(found).removeprefix(prefix).replace(": error:", "") for found in caught.value.diagnostics]
 

@@ -6,11 +6,8 @@ from typing import Any
 
 import pytest
 
-from reconciler.declaration import load_sources
-from reconciler.declaration.not_yet import NOT_YET
-from reconciler.errors import DeclarationError
 from reconciler.model import Address, DeclaredKey, Target, Unmanaged
-from support.declarations import FOLDER, errors, keys_file, loaded, source
+from support.declarations import FOLDER, errors, keys_file, loaded
 
 LOCAL = 'destinations: {local: {type: dotenv, path: "{environment}.env"}}'
 
@@ -220,28 +217,26 @@ def test_keys_must_be_named_even_if_there_are_none() -> None:
     assert len(errors("version: 1\nenvironments: 5\n")) == 1
 
 
-@pytest.mark.parametrize("word", sorted(NOT_YET))
-def test_what_is_not_there_yet_is_said_to_be_so(word: str) -> None:
-    values = {
-        "alerts": "{balance_below: 20}",
-        "guardrails": "{max_deletions: 1}",
-        "credit_budget": "5",
-        "deletion_grace": "7d",
-        "protected": "true",
-        "provisioning_key_env": "NAGA_X",
-        "rotate_every": "7d",
-        "rotation_overlap": "1d",
-        "verify": "true",
+def test_environments_live_in_the_account_whose_variable_they_name() -> None:
+    declaration = loaded(
+        "version: 1\nenvironments: {a: {keys: {}}, b: {provisioning_key_env: NAGA_B, keys: {}}}\n",
+    )
+    assert {name: each.provisioning_key_env for name, each in declaration.environments.items()} == {
+        "a": "NAGA_PROVISIONING_KEY",
+        "b": "NAGA_B",
     }
-    if word == "alerts":
-        content = keys_file("{}", top=f"alerts: {values[word]}")
-    elif word in {"rotate_every", "rotation_overlap", "verify"}:
-        content = keys_file(f"{{a: {{credit_limit: 1, {word}: {values[word]}}}}}")
-    else:
-        content = keys_file("{}", environment=f"{word}: {values[word]}")
-    loaded(content)
-    with pytest.raises(DeclarationError, match=rf"{word} is not supported yet by this version of reconciler \("):
-        load_sources([source(content)])
+
+
+def test_one_id_can_be_claimed_in_each_of_two_accounts() -> None:
+    twice = """
+version: 1
+defaults: {credit_limit: 1}
+environments:
+  a: {keys: {k: {id: 7, renamed_from: [old]}}}
+  b: {%s, keys: {k: {id: 7, renamed_from: [old]}}}
+"""
+    loaded(twice % "provisioning_key_env: NAGA_B")
+    assert len(errors(twice % "protected: false")) == 2
 
 
 def test_several_files_are_one_declaration() -> None:

@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 
 from reconciler.diagnostic import Location
-from reconciler.model import Guardrails, Rule
+from reconciler.model import Alerts, Guardrails, Rule
 from support.declarations import errors, keys_file, loaded
 
 EVERY = """\
@@ -111,3 +111,34 @@ def test_a_guardrail_that_makes_no_sense_is_an_error_where_it_stands(rule: str, 
     found = errors(keys_file("{}", top=f"guardrails: {{{rule}}}"))
     name = rule.partition(":")[0]
     assert found == [f"2:{16 + len(name)} {name} {complaint}"]
+
+
+def test_every_alert_is_read_with_its_place() -> None:
+    alerts = loaded(
+        """\
+version: 1
+alerts:
+  balance_below: 20.5
+  runway_below: 14d
+  key_spend_above: 0.85
+  expiring_within: 2w
+  rotation_overdue: true
+  drift: true
+  unmanaged: true
+  undelivered: false
+environments: {}
+"""
+    ).alerts
+    assert alerts == Alerts(
+        balance_below=Rule(Decimal("20.5"), at(3)),
+        runway_below=Rule(timedelta(days=14), at(4)),
+        key_spend_above=Rule(Decimal("0.85"), at(5)),
+        expiring_within=Rule(timedelta(days=14), at(6)),
+        rotation_overdue=Rule(value=True, source=at(7)),
+        drift=Rule(value=True, source=at(8)),
+        unmanaged=Rule(value=True, source=at(9)),
+    )
+
+
+def test_without_alerts_there_are_none() -> None:
+    assert loaded(keys_file("{}")).alerts == Alerts()

@@ -1,14 +1,15 @@
-"""The guardrails of the account and of environments, each with the place that says so."""
+"""The guardrails of the account and of environments, and its alerts, each with the place that says so."""
 
 from __future__ import annotations
 
 from datetime import timedelta
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from reconciler.declaration.fields import read_duration, read_money
 from reconciler.declaration.nodes import Fields, location
 from reconciler.declaration.wording import described
-from reconciler.model import LONGEST_DAYS, Guardrails, Rule
+from reconciler.model import LONGEST_DAYS, Alerts, Guardrails, Rule
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,12 +39,17 @@ def read_environment(node: Fields, report: Report) -> Guardrails:
     return Guardrails(**{**_rules(group, report), **_rules(alone, report)})
 
 
-def _group(node: Fields) -> Fields:
-    return cast("Fields", node.get("guardrails", Fields(node.mark)))
+def read_alerts(root: Fields, report: Report) -> Alerts:
+    """Read what is worth a word; reports and leaves out what makes no sense."""
+    return Alerts(**_rules(_group(root, "alerts"), report))
+
+
+def _group(node: Fields, name: str = "guardrails") -> Fields:
+    return cast("Fields", node.get(name, Fields(node.mark)))
 
 
 def _rules(node: Fields, report: Report) -> dict[str, Any]:
-    """Give the rules of a mapping that is sound in shape; one that is `false` guards nothing and is left out."""
+    """Give the rules of a mapping that is sound in shape; one that is `false` is no rule and is left out."""
     rules = {}
     for name, value in node.items():
         try:
@@ -83,4 +89,12 @@ _READERS: Final[dict[str, Callable[[Any], object]]] = {
     "max_lifetime": _read_period,
     "require_rotation": bool,
     "limit_below_spend": bool,
+    "balance_below": read_money,
+    "runway_below": _read_period,
+    "key_spend_above": Decimal,
+    "expiring_within": _read_period,
+    "rotation_overdue": bool,
+    "drift": bool,
+    "unmanaged": bool,
+    "undelivered": bool,
 }
