@@ -145,7 +145,8 @@ class Lock:
             if not found:
                 raise
             return found[0]
-        self.mask(created.secret)
+        with created.secret:
+            self.mask(created.secret)
         return created.key
 
     async def _wait_for_others(self, give_up: float) -> None:
@@ -215,6 +216,7 @@ def _held_by(rivals: list[LiveKey], patience: timedelta) -> str:
     first = _first(rivals)
     since = format_instant(first.created_at)
     return (
-        f"another apply is running: key {first.id} ({first.name}) has locked the account since {since}; waited "
-        f"{format_duration(patience)} for it (--lock-timeout), and nothing was changed"
+        f"another apply is running: key {first.id} ({first.name}) has locked the account since {since}; "
+        f"waited {format_duration(patience)} for it, and nothing was changed; "
+        "apply again later, or with a longer --lock-timeout"
     )

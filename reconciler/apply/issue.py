@@ -1,7 +1,7 @@
 """Issue keys so that no secret can be lost, whatever happens in between.
 
 A key is born under a pending name with a lease, so that a run that dies leaves nothing that lives on; it gets a lasting
-name only once every destination holds its secret.
+name only once every destination holds its secret. Then, or when that came to nothing, the secret is wiped from memory.
 """
 
 from __future__ import annotations
@@ -31,10 +31,11 @@ async def issue(declared: DeclaredKey, name: str, run: Run, *, trial: bool = Fal
     DestinationError that says where things stand; no key has the name then.
     """
     created = await _post(declared, run)
-    run.mask(created.secret)
-    if trial:
-        await _try(created, run)
-    await _deliver(declared, created, run)
+    with created.secret:
+        run.mask(created.secret)
+        if trial:
+            await _try(created, run)
+        await _deliver(declared, created, run)
     return await _settle(declared, name, created.key, run)
 
 
@@ -53,6 +54,7 @@ async def _post(declared: DeclaredKey, run: Run) -> CreatedKey:
             continue
         asked = KeyPatch(name=new.name, is_enabled=True, credit_limit=new.credit_limit, expires_at=new.expires_at)
         if altered := altered_fields(asked, created.key):
+            created.secret.wipe()
             fate = await _discard(created.key, run)
             msg = f"the service created the key with {altered}; {fate}"
             raise AccountError(msg)

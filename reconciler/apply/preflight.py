@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
+from reconciler.destinations.registry import EXEC
 from reconciler.diagnostic import Severity
 from reconciler.errors import DestinationError
 from reconciler.plan.actions import Create, Finding, Rotate
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from reconciler.plan.actions import Action
 
 RULE: Final = "preflight"
+ALLOWANCE: Final = "allow-exec"
 
 
 async def preflight(actions: Sequence[Action], registry: Registry) -> None:
@@ -25,9 +27,30 @@ async def preflight(actions: Sequence[Action], registry: Registry) -> None:
         raise DestinationError("\n".join(finding.message for finding in found))
 
 
+def allowances(actions: Sequence[Action]) -> list[Finding]:
+    """Tell which destinations of a plan run a command, so that whoever applies it knows to allow that."""
+    needs: dict[str, list[tuple[DeclaredKey, Delivery]]] = {}
+    for key in _issued(actions):
+        for delivery in key.deliver:
+            if delivery.target.type == EXEC:
+                needs.setdefault(delivery.target.destination, []).append((key, delivery))
+    return [_allowance(name, needs[name]) for name in sorted(needs)]
+
+
+def _allowance(name: str, needs: Sequence[tuple[DeclaredKey, Delivery]]) -> Finding:
+    key, delivery = needs[0]
+    count = f"{len(needs)} secrets" if len(needs) > 1 else "its secret"
+    message = f"{name}: a command of keys.yaml takes {count}, which apply runs only with --allow-exec"
+    return Finding(ALLOWANCE, Severity.NOTE, message, key.address if len(needs) == 1 else None, delivery.source)
+
+
+def _issued(actions: Sequence[Action]) -> list[DeclaredKey]:
+    return [action.declared for action in actions if isinstance(action, Create | Rotate)]
+
+
 async def obstacles(actions: Sequence[Action], registry: Registry) -> list[Finding]:
     """Give everything that would keep a secret from arriving, each at its place in the file; writes nothing."""
-    keys = [action.declared for action in actions if isinstance(action, Create | Rotate)]
+    keys = _issued(actions)
     targets: dict[Target, list[tuple[DeclaredKey, Delivery]]] = {}
     for key in keys:
         for delivery in key.deliver:

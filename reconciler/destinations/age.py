@@ -15,14 +15,16 @@ import pyrage
 
 from reconciler.destinations import files
 from reconciler.destinations.shared import PerRun
-from reconciler.destinations.wording import one_line, redacted, repeated, utf8
+from reconciler.destinations.wording import one_line, repeated, utf8
 from reconciler.errors import DestinationError
+from reconciler.remote.quoting import redacted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from reconciler.destinations.base import Consignment
     from reconciler.model import Target
+    from reconciler.secret import Secret
 
     Recipient = pyrage.x25519.Recipient | pyrage.ssh.Recipient
 
@@ -69,29 +71,31 @@ class Age:
     async def deliver(self, consignment: Consignment) -> None:
         """Encrypt the secret and return when the file is on the disk; see `Destination`."""
         async with _folders.get(Path(self._path.replace(_NAME, consignment.name)).parent, asyncio.Lock):
-            problem = await asyncio.to_thread(self._write, consignment)
+            # A copy: cancelled, this is over at once, and the thread is not.
+            problem = await asyncio.to_thread(self._write, consignment.name, consignment.secret.copy())
         if problem is not None:
             # Raised here, from nothing: the frames that saw the secret are no part of the traceback.
             message = one_line(f"{consignment.name} was not written to {self._path}: {problem.words}")
             raise DestinationError(message, uncertain=problem.uncertain)
 
-    def _write(self, consignment: Consignment) -> files.Problem | None:
-        """Write one file in a thread of its own, and say what went wrong."""
-        plain = utf8(consignment.secret)
-        if not _is_file_name(consignment.name):
-            return files.Problem("it is no name for a file")
-        if plain is None:
-            return files.Problem("the secret is no text that UTF-8 can hold")
-        try:
-            content = pyrage.encrypt(plain, self._read_recipients(), armored=True)
-            path = self._file(consignment.name)
-            with files.locked(path.parent) as folder:
-                before = files.read(folder, path.name)
-                _refuse_other_content(before)
-                files.replace(folder, path.name, content, before)
-        except (OSError, _Unusable, pyrage.EncryptError) as error:
-            words = redacted(_reason(error), consignment.secret)
-            return files.Problem(words, uncertain=isinstance(error, files.Unsettled))
+    def _write(self, name: str, secret: Secret) -> files.Problem | None:
+        """Write one file in a thread of its own, and say what went wrong; wipes the secret."""
+        with secret:
+            if not _is_file_name(name):
+                return files.Problem("it is no name for a file")
+            plain = utf8(secret)
+            if plain is None:
+                return files.Problem("the secret is no text that UTF-8 can hold")
+            try:
+                content = pyrage.encrypt(plain, self._read_recipients(), armored=True)
+                path = self._file(name)
+                with files.locked(path.parent) as folder:
+                    before = files.read(folder, path.name)
+                    _refuse_other_content(before)
+                    files.replace(folder, path.name, content, before)
+            except (OSError, _Unusable, pyrage.EncryptError) as error:
+                words = redacted(_reason(error), secret)
+                return files.Problem(words, uncertain=isinstance(error, files.Unsettled))
         return None
 
     def _problems(self, names: Sequence[str]) -> Iterator[str]:

@@ -19,8 +19,9 @@ import boto3
 from botocore import exceptions
 from botocore.config import Config
 
-from reconciler.destinations.quoting import harmless
-from reconciler.destinations.shared import Memo, PerRun, unencrypted
+from reconciler.destinations.shared import Memo, PerRun
+from reconciler.remote.address import unencrypted
+from reconciler.remote.quoting import harmless
 from reconciler.secret import Secret
 
 if TYPE_CHECKING:
@@ -122,8 +123,8 @@ def _client(region: str | None) -> SecretsManagerClient | Reply:
 def _call(client: SecretsManagerClient, operation: str, parameters: Mapping[str, object]) -> Reply:
     started = time.monotonic()
     held = {name: value for name, value in parameters.items() if isinstance(value, Secret)}
-    revealed = {name: value.reveal() for name, value in held.items()}
     try:
+        revealed = {name: value.reveal() for name, value in held.items()}
         body = getattr(client, operation)(**{**parameters, **revealed})
         # botocore takes any 200 for a success, even that of a page which a proxy shows.
         reply = Reply(body=body) if "ARN" in body or operation in _SILENT else _NO_ANSWER

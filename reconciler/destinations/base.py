@@ -57,7 +57,9 @@ class Destination(Protocol):
     async def deliver(self, consignment: Consignment) -> None:
         """Store one secret, in place of an earlier one of its name; return only once it is durably there.
 
-        Cancelled, it leaves the secret either there or not, and the destination as usable as before.
+        Cancelled, it leaves the secret either there or not, and the destination as usable as before. The secret is
+        wiped once this has ended, cancelled or not: what goes on after that, in a thread or another task, works with a
+        `copy()` of it and wipes that.
 
         Raises:
             DestinationError: nothing of this secret is there, unless the error is `uncertain`; neither the error nor

@@ -7,6 +7,7 @@ wait and are then written together, so that a thousand keys do not mean a thousa
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from typing import TYPE_CHECKING
 
 from reconciler.destinations import envfile, files
@@ -41,7 +42,7 @@ class Dotenv:
         self._writing = asyncio.Lock()
         self._queued: dict[str, Secret] = {}
         self._commit: asyncio.Task[files.Problem | None] | None = None
-        self._last: tuple[bytes, envfile.Document] = (b"", ())
+        self._last: tuple[bytes, envfile.Outline] = (b"", ())
 
     async def preflight(self, names: Sequence[str]) -> None:
         """Check the names, and that the file can be read and replaced; see `Destination`."""
@@ -82,7 +83,7 @@ class Dotenv:
             return await asyncio.to_thread(self._write, group)
 
     def _write(self, group: Mapping[str, Secret]) -> files.Problem | None:
-        """Write a group of quoted secrets in a thread of its own, and say what went wrong."""
+        """Write a group of quoted secrets in a thread of its own, and say what went wrong; wipes them."""
         path = files.resolve(self._path)
         try:
             with files.locked(path.parent) as folder:
@@ -93,13 +94,20 @@ class Dotenv:
                 files.replace(folder, path.name, content, before)
         except (OSError, envfile.Unreadable) as error:
             return files.Problem(_reason(error), uncertain=isinstance(error, files.Unsettled))
-        self._last = (content, document)
+        finally:
+            # Here and not where this is waited for: cancelled, that is over at once, and this thread is not.
+            for secret in group.values():
+                secret.wipe()
+        self._last = (_fingerprint(content), envfile.outline(document))
         return None
 
     def _parse(self, content: bytes) -> envfile.Document:
-        """Parse what was read, unless it is what we wrote last: parsing takes far longer than comparing."""
-        written, document = self._last
-        return document if content == written else envfile.parse(content)
+        """Parse what was read, unless it is what we wrote last: parsing takes far longer than hashing.
+
+        What was written is not kept for that: it is all the secrets of the file.
+        """
+        written, outline = self._last
+        return envfile.divided(content, outline) if _fingerprint(content) == written else envfile.parse(content)
 
     def _problems(self, names: Sequence[str]) -> Iterator[str]:
         for name in sorted(set(names)):
@@ -112,6 +120,10 @@ class Dotenv:
             envfile.parse(files.peek(path) or b"")
         except (OSError, envfile.Unreadable) as error:
             yield _reason(error)
+
+
+def _fingerprint(content: bytes) -> bytes:
+    return hashlib.sha256(content).digest()
 
 
 def _reason(error: OSError | envfile.Unreadable) -> str:

@@ -38,6 +38,9 @@ class Binding:
 
 Document = tuple[Binding, ...]
 
+Outline = tuple[tuple[str | None, int], ...]
+"""A document without its text: the name and the number of characters of each binding."""
+
 
 def is_name(name: str) -> bool:
     """Tell whether sh takes this for the name of a variable."""
@@ -88,6 +91,17 @@ def parse(content: bytes) -> Document:
         bindings.append(Binding(found.key, original))
         line += _lines(original)
     return tuple(bindings)
+
+
+def outline(document: Document) -> Outline:
+    """Give what is left of a document when its values have to be forgotten."""
+    return tuple((binding.name, len(binding.text)) for binding in document)
+
+
+def divided(content: bytes, outline: Outline) -> Document:
+    """Split the very file again that an outline is of, which `parse` would do too, but slowly."""
+    text = io.StringIO(content.decode(), newline="")
+    return tuple(Binding(name, text.read(length)) for name, length in outline)
 
 
 def render(document: Document) -> bytes:

@@ -60,8 +60,8 @@ class Ended:
 Ending = NotStarted | TimedOut | Ended
 
 
-async def run(command: Command, content: bytes) -> Ending:
-    """Run a program with this standard input; never raises for what it does.
+async def run(command: Command, content: bytearray) -> Ending:
+    """Run a program with this standard input, which is wiped; never raises for what it does.
 
     It gets a session of its own: no terminal, no Ctrl-C meant for us, and one signal reaches whatever it has started.
     Cancelled, it is stopped too.
@@ -89,11 +89,13 @@ def _pipe(pipes: ExitStack) -> tuple[FileIO, FileIO]:
     return pipes.enter_context(FileIO(reading, "r")), pipes.enter_context(FileIO(writing, "w"))
 
 
-def _fill(feeding: FileIO, content: bytes) -> bool:
+def _fill(feeding: FileIO, content: bytearray) -> bool:
     """Put the whole input into a pipe before anybody reads it, which no program can delay; tells whether it fits."""
     with feeding:
         os.set_blocking(feeding.fileno(), False)
-        return feeding.write(content) == len(content)
+        fits = feeding.write(content) == len(content)
+    content[:] = bytes(len(content))  # the program may run for long
+    return fits
 
 
 class _Output(asyncio.Protocol):

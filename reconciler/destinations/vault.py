@@ -10,16 +10,16 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from reconciler.destinations.base import Held
-from reconciler.destinations.retry import Passing, Timing, with_retries
 from reconciler.destinations.vault_server import SERVERS, Access, Server
 from reconciler.destinations.wording import one_line, repeated, utf8
 from reconciler.errors import DestinationError
+from reconciler.remote.retry import Passing, Timing, with_retries
 from reconciler.units import parse_instant
 
 if TYPE_CHECKING:
@@ -174,7 +174,8 @@ class Vault:
             return _Failure("the secret is no text", uncertain=False)
         if consignment.name in self._queued:
             return _Failure("another secret of this name is being delivered at the same time", uncertain=False)
-        self._queued[consignment.name] = consignment
+        # A copy: the group is written also for who is cancelled and wipes the secret.
+        self._queued[consignment.name] = replace(consignment, secret=consignment.secret.copy())
         return None
 
     def _group(self) -> asyncio.Task[_Failure | None]:
@@ -190,6 +191,9 @@ class Vault:
             except DestinationError as error:
                 there = "it is there, but not what it is: " if shipment.written else ""
                 return _Failure(f"{there}{error}", uncertain=shipment.maybe_there or shipment.written is not None)
+            finally:
+                for each in shipment.group.values():
+                    each.secret.wipe()
             return None
 
     async def _attempt(self, shipment: _Shipment) -> None:

@@ -1,13 +1,10 @@
-"""Words that several destinations need, and secrets kept out of them."""
+"""Words that several destinations need, and what they ask of a secret."""
 
 from __future__ import annotations
 
-import base64
 import re
 from collections import Counter
 from typing import TYPE_CHECKING, Final
-
-from reconciler.secret import HIDDEN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -33,21 +30,3 @@ def utf8(secret: Secret) -> bytes | None:
     """Give a secret as bytes, None where it has none: the error that Python raises for that carries the secret."""
     text = secret.reveal()
     return None if _LONE_SURROGATE.search(text) else text.encode()
-
-
-def redacted(text: str, secret: Secret) -> str:
-    """Hide a secret in what somebody else has said, also where it was turned into base64 or escaped on the way."""
-    for spelling in sorted(_spellings(secret), key=len, reverse=True):
-        text = text.replace(spelling, HIDDEN)
-    return text
-
-
-def _spellings(secret: Secret) -> set[str]:
-    import json
-    from urllib.parse import quote
-
-    plain = secret.reveal()
-    content = plain.encode(errors="replace")
-    encoded = {base64.b64encode(content).decode(), base64.urlsafe_b64encode(content).decode()}
-    escaped = {json.dumps(plain)[1:-1], quote(content, safe="")}
-    return {plain} | escaped | {each.rstrip("=") for each in encoded}

@@ -178,8 +178,12 @@ def test_a_failure_is_told_to_everyone_whose_secret_did_not_arrive(place: Place,
 def test_a_cancelled_delivery_is_whole_or_absent_and_blocks_nothing(
     place: Place, destination: Destination, turns: int
 ) -> None:
+    async def deliver_and_wipe(what: Consignment) -> None:
+        with what.secret:
+            await destination.deliver(what)
+
     async def deliver() -> None:
-        cancelled = asyncio.create_task(destination.deliver(consignment("NAGA_CANCELLED", "ng-1")))
+        cancelled = asyncio.create_task(deliver_and_wipe(consignment("NAGA_CANCELLED", "ng-1")))
         for _ in range(turns):
             await asyncio.sleep(0)
         cancelled.cancel()

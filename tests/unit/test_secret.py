@@ -6,6 +6,8 @@ import pickle
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from reconciler.secret import HIDDEN, Secret
 
@@ -37,6 +39,56 @@ def test_secrets_are_compared_by_what_they_hold() -> None:
     assert Secret("ng-0123456789abcdef") == SECRET
     assert Secret("other") != SECRET
     assert SECRET != "ng-0123456789abcdef"
+
+
+def test_a_wiped_secret_is_overwritten_for_all_who_hold_it_and_given_out_no_more() -> None:
+    secret = Secret("ng-0123456789abcdef")
+    buffer = secret._content
+    secret.wipe()
+    assert buffer == bytes(19)
+    assert secret.wiped
+    with pytest.raises(RuntimeError, match="asked for after it was wiped"):
+        secret.reveal()
+    with pytest.raises(RuntimeError, match="asked for after it was wiped"):
+        secret.copy()
+    secret.wipe()
+    assert repr(secret) == HIDDEN
+
+
+def test_a_wiped_secret_equals_none_not_even_another_one() -> None:
+    wiped, other = Secret("ng-1"), Secret("ng-1")
+    assert wiped == other
+    wiped.wipe()
+    assert wiped != other
+    other.wipe()
+    assert wiped != other
+
+
+def test_a_block_wipes_its_secret_however_it_ends() -> None:
+    with Secret("ng-1") as secret:
+        assert secret.reveal() == "ng-1"
+    assert secret.wiped
+    other = Secret("ng-2")
+    with pytest.raises(ZeroDivisionError), other:
+        raise ZeroDivisionError
+    assert other.wiped
+
+
+def test_a_secret_that_nobody_holds_is_wiped() -> None:
+    buffer = Secret("ng-1")._content
+    assert buffer == bytes(4)
+
+
+def test_a_copy_outlives_the_secret() -> None:
+    secret = Secret("ng-1")
+    copied = secret.copy()
+    secret.wipe()
+    assert copied.reveal() == "ng-1"
+
+
+@given(st.text(st.characters(), min_size=1))
+def test_what_comes_out_is_what_went_in(text: str) -> None:
+    assert Secret(text).reveal() == text
 
 
 def test_there_is_no_empty_secret() -> None:

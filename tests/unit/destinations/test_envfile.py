@@ -10,7 +10,7 @@ from dotenv import dotenv_values
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from reconciler.destinations.envfile import Unreadable, is_name, parse, quote, render, with_values
+from reconciler.destinations.envfile import Unreadable, divided, is_name, outline, parse, quote, render, with_values
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -181,6 +181,7 @@ def test_bindings_kept_from_the_last_write_are_as_good_as_parsing_it_again(
     document = parse(text.encode())
     assert render(document) == text.encode()
     once = with_values(document, first)
+    assert divided(render(once), outline(once)) == once
     assert render(with_values(once, second)) == render(with_values(parse(render(once)), second))
 
 

@@ -51,19 +51,21 @@ def line(tmp_path: Path) -> Line:
 
 
 def test_content_and_output_of_any_size_that_pipes_take_pass_through(tmp_path: Path) -> None:
-    ended = asyncio.run(subprocesses.run(command(tmp_path, "cat; exit 1"), b"x" * 60_000))
+    ended = asyncio.run(subprocesses.run(command(tmp_path, "cat; exit 1"), bytearray(b"x" * 60_000)))
     assert ended == Ended(1, b"x" * 60_000)
 
 
 def test_of_a_large_output_the_end_is_kept(tmp_path: Path) -> None:
-    ended = asyncio.run(subprocesses.run(command(tmp_path, "head -c 5000000 /dev/zero; echo end; exit 1"), b""))
+    ended = asyncio.run(
+        subprocesses.run(command(tmp_path, "head -c 5000000 /dev/zero; echo end; exit 1"), bytearray())
+    )
     assert isinstance(ended, Ended)
     assert len(ended.output) == subprocesses.KEPT
     assert ended.output.endswith(b"\0end\n")
 
 
 def test_content_that_no_pipe_takes_starts_nothing(tmp_path: Path) -> None:
-    ended = asyncio.run(subprocesses.run(command(tmp_path, "touch started"), b"x" * 10_000_000))
+    ended = asyncio.run(subprocesses.run(command(tmp_path, "touch started"), bytearray(b"x" * 10_000_000)))
     assert ended == NotStarted("the secret is too large for a pipe")
     assert list(tmp_path.iterdir()) == []
 
@@ -75,7 +77,7 @@ def test_no_pipes_to_be_had_starts_nothing(tmp_path: Path, monkeypatch: pytest.M
     async def run() -> subprocesses.Ending:
         with monkeypatch.context() as patched:
             patched.setattr(os, "pipe", fail)
-            return await subprocesses.run(command(tmp_path, "touch started"), b"x")
+            return await subprocesses.run(command(tmp_path, "touch started"), bytearray(b"x"))
 
     assert asyncio.run(run()) == NotStarted("Too many open files")
 
@@ -85,15 +87,17 @@ def test_an_error_without_words_is_named_by_its_kind(tmp_path: Path, monkeypatch
         raise BlockingIOError
 
     monkeypatch.setattr(asyncio, "create_subprocess_exec", fail)
-    assert asyncio.run(subprocesses.run(command(tmp_path, "exit"), b"x")) == NotStarted("BlockingIOError")
+    assert asyncio.run(subprocesses.run(command(tmp_path, "exit"), bytearray(b"x"))) == NotStarted("BlockingIOError")
 
 
 def test_a_process_left_behind_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(subprocesses, "_TRAILING", 0.05)
 
     async def run() -> None:
-        assert await subprocesses.run(command(tmp_path, "echo said; sleep 1 & exit 0"), b"") == Ended(0, b"")
-        assert await subprocesses.run(command(tmp_path, "echo said; sleep 1 & exit 4"), b"") == Ended(4, b"said\n")
+        assert await subprocesses.run(command(tmp_path, "echo said; sleep 1 & exit 0"), bytearray()) == Ended(0, b"")
+        assert await subprocesses.run(command(tmp_path, "echo said; sleep 1 & exit 4"), bytearray()) == Ended(
+            4, b"said\n"
+        )
 
     asyncio.run(run())
 
@@ -101,7 +105,7 @@ def test_a_process_left_behind_is_not_waited_for(tmp_path: Path, monkeypatch: py
 def test_a_program_is_stopped_when_its_time_is_over(tmp_path: Path, line: Line) -> None:
     async def run() -> None:
         script = f"exec 2> {line.path}; sleep 60"
-        assert await subprocesses.run(command(tmp_path, script, seconds=0.05), b"") == TimedOut(b"")
+        assert await subprocesses.run(command(tmp_path, script, seconds=0.05), bytearray()) == TimedOut(b"")
         assert await line.dead()
 
     asyncio.run(run())
@@ -112,7 +116,7 @@ def test_whoever_does_not_stop_is_made_to(tmp_path: Path, monkeypatch: pytest.Mo
 
     async def run() -> None:
         child = f"trap '' TERM; exec 4> {line.path}; echo deaf >&4; while :; do sleep 1; done"
-        running = asyncio.create_task(subprocesses.run(command(tmp_path, f"({child}) & wait"), b""))
+        running = asyncio.create_task(subprocesses.run(command(tmp_path, f"({child}) & wait"), bytearray()))
         assert await line.first_word() == b"deaf\n"
         running.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -125,7 +129,7 @@ def test_whoever_does_not_stop_is_made_to(tmp_path: Path, monkeypatch: pytest.Mo
 def test_an_interrupted_program_can_tidy_up_first(tmp_path: Path, line: Line) -> None:
     async def run() -> None:
         script = f"trap 'touch tidy; exit' TERM; echo up > {line.path}; while :; do sleep 0.01; done"
-        running = asyncio.create_task(subprocesses.run(command(tmp_path, script), b""))
+        running = asyncio.create_task(subprocesses.run(command(tmp_path, script), bytearray()))
         await line.first_word()
         running.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -147,5 +151,5 @@ def test_a_program_of_another_user_is_not_waited_for_forever(tmp_path: Path, mon
         kill(group, number)
 
     monkeypatch.setattr(os, "killpg", refuse_the_first)
-    assert asyncio.run(subprocesses.run(command(tmp_path, "sleep 60", seconds=0.05), b"")) == TimedOut(b"")
+    assert asyncio.run(subprocesses.run(command(tmp_path, "sleep 60", seconds=0.05), bytearray())) == TimedOut(b"")
     assert sent == [signal.SIGTERM, signal.SIGKILL]
