@@ -15,7 +15,7 @@ from reconciler.declaration.merge import merged
 from reconciler.declaration.nodes import Report, TooManyDiagnostics
 from reconciler.declaration.resolve import resolve
 from reconciler.declaration.schema import check
-from reconciler.declaration.source import LARGEST_FILE, SourceFile, read
+from reconciler.declaration.source import LARGEST_FILE, STANDARD_INPUT, SourceFile, read, standard_input
 from reconciler.errors import DeclarationError, UsageError
 
 if TYPE_CHECKING:
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
     from reconciler.model import Declaration
 
-__all__ = ["SourceFile", "load", "load_sources", "read_sources"]
+__all__ = ["STANDARD_INPUT", "SourceFile", "load", "load_sources", "read_sources"]
 
 
 def load(path: Path) -> Declaration:
-    """Load a declaration from a file, or from all `*.yaml` of a folder (not of folders in it).
+    """Load a declaration from a file, all `*.yaml` of a folder (not of folders in it), or for `-` standard input.
 
     Raises:
         DeclarationError: with everything that is wrong, in reading order.
@@ -38,7 +38,13 @@ def load(path: Path) -> Declaration:
 
 
 def read_sources(path: Path) -> list[SourceFile]:
-    """Read a file, or all `*.yaml` of a folder (not of folders in it); raises UsageError when there is nothing."""
+    """Read a file, all `*.yaml` of a folder (not of folders in it), or for `-` standard input.
+
+    Raises:
+        UsageError: when there is nothing to read.
+    """
+    if path == STANDARD_INPUT:
+        return [_read_standard_input()]
     return [_read(file) for file in _files(path)]
 
 
@@ -84,12 +90,21 @@ def _files(path: Path) -> list[Path]:
     return sorted(files)
 
 
+def _read_standard_input() -> SourceFile:
+    try:
+        return standard_input()
+    except OSError as error:
+        msg = f"standard input can't be read: {error.strerror}"
+        raise UsageError(msg) from error
+
+
 def _read(path: Path) -> SourceFile:
     try:
         with path.open("rb") as file:
             return SourceFile(str(path), path.parent, file.read(LARGEST_FILE + 1))
     except FileNotFoundError as error:
-        msg = f"there is no file {path}; start from keys.yaml.example, or name another place with -f"
+        ways = "write one with `reconciler init`, or with `reconciler import` from the keys of the account"
+        msg = f"there is no file {path}; {ways}, or name another place with -f"
         raise UsageError(msg) from error
     except (OSError, ValueError) as error:  # the latter: a name with a NUL
         msg = f"{path} can't be read: {getattr(error, 'strerror', None) or error}"

@@ -16,8 +16,8 @@ class Kind:
 
     `names` is what `as` must come out as, `words` says so to people. `paths` are the settings that are relative to the
     folder of the file, `named` those in which the destination itself fills {name} in, `defaults` the settings to be
-    filled in where the file says nothing, `manner` those that say how secrets are kept and not where. With `caseless`,
-    small and capital letters name the same place.
+    filled in where the file says nothing, `manner` those that say how secrets get there and are kept, and not where.
+    With `caseless`, small and capital letters name the same place.
     """
 
     names: re.Pattern[str] = _ANYTHING
@@ -39,6 +39,7 @@ KINDS: Final = {
     "aws-secrets-manager": Kind(
         names=re.compile(r"[A-Za-z0-9/_+=.@-]{1,512}", re.ASCII),
         words="the name of a secret (letters, digits and / _ + = . @ -)",
+        manner=frozenset({"kms_key_id"}),
     ),
     "dotenv": Kind(
         names=re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII),
@@ -51,6 +52,7 @@ KINDS: Final = {
         paths=frozenset({"folder"}),
         named=frozenset({"command"}),
         defaults={"folder": "."},
+        manner=frozenset({"parallelism", "timeout"}),
     ),
     "github-actions": Kind(
         names=re.compile(r"(?!GITHUB_)[A-Z_][A-Z0-9_]{0,254}", re.ASCII),
@@ -62,6 +64,7 @@ KINDS: Final = {
         names=re.compile(r"[A-Za-z0-9_.-]{1,100}", re.ASCII),
         words="the name of a field (letters, digits and _ . -, at most 100)",
         defaults={"mount": "secret"},
+        manner=frozenset({"audience", "auth_mount", "role"}),
     ),
 }
 

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import io
 import re
+import sys
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import yaml
@@ -20,11 +22,13 @@ from reconciler.declaration.nodes import Place
 from reconciler.declaration.syntax import meaning
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from reconciler.declaration.nodes import Fields, Report
 
 LARGEST_FILE: Final = 64 * 1024 * 1024
+STANDARD_INPUT: Final = Path("-")
+"""What stands for standard input in the place of a file."""
+STDIN: Final = "<stdin>"
+"""What messages call standard input."""
 
 _UTF8_MARK: Final = b"\xef\xbb\xbf"
 _OTHER_MARKS: Final = (b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")
@@ -41,6 +45,15 @@ class SourceFile:
     name: str
     folder: Path
     content: bytes
+
+
+def standard_input() -> SourceFile:
+    """Read the file that comes from standard input; its paths are relative to the current folder.
+
+    Raises:
+        OSError: standard input can't be read.
+    """
+    return SourceFile(STDIN, Path(), sys.stdin.buffer.read(LARGEST_FILE + 1))
 
 
 class _NamedBytes(io.BytesIO):

@@ -72,6 +72,53 @@ def test_one_age_file_takes_one_secret_whatever_leads_to_it(first: str, second: 
     assert "deliver puts e/b as e into 'two', where e/a (0.yaml:5:12) goes too" in message
 
 
+def delivered_as_one_name(first: str, second: str) -> str:
+    """Give a file whose two keys go to two destinations under one name."""
+    return keys_file(
+        "{a: {credit_limit: 1, deliver: [{to: one, as: E}]}, b: {credit_limit: 1, deliver: [{to: two, as: E}]}}",
+        top=f"destinations: {{one: {{type: {first}}}, two: {{type: {second}}}}}",
+    )
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("vault, path: a, role: ci", "vault, path: a, role: cd"),
+        ("vault, path: a", "vault, path: a, mount: secret, role: ci, audience: x, auth_mount: github"),
+        ("vault, path: a, namespace: team, role: ci", "vault, path: a, namespace: team"),
+        ("aws-secrets-manager, kms_key_id: alias/x", "aws-secrets-manager, kms_key_id: alias/y"),
+        ("aws-secrets-manager, region: eu-west-1", "aws-secrets-manager, region: eu-west-1, kms_key_id: alias/y"),
+        ("exec, command: [store, '{name}']", "exec, command: [store, '{name}'], timeout: 2m, parallelism: 4"),
+        ("github-actions, repository: acme/api", "github-actions, repository: Acme/API"),
+        (
+            "github-actions, organization: acme, visibility: all",
+            "github-actions, organization: acme, visibility: private",
+        ),
+        ("dotenv, path: x.env", "dotenv, path: y/../x.env"),
+    ],
+)
+def test_one_place_takes_one_secret_of_a_name_whatever_the_way_there(first: str, second: str) -> None:
+    (message,) = errors(delivered_as_one_name(first, second))
+    assert "deliver puts e/b as E into 'two', where e/a (0.yaml:5:12) goes too" in message
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("vault, path: a", "vault, path: b"),
+        ("vault, path: a", "vault, path: a, mount: kv"),
+        ("vault, path: a", "vault, path: a, namespace: team"),
+        ("vault, path: a", "vault, path: A"),
+        ("aws-secrets-manager, region: eu-west-1", "aws-secrets-manager, region: eu-west-2"),
+        ("aws-secrets-manager", "aws-secrets-manager, region: eu-west-1"),
+        ("exec, command: [store, '{name}']", "exec, command: [keep, '{name}']"),
+        ("github-actions, repository: acme/api", "github-actions, repository: acme/api, environment: x"),
+    ],
+)
+def test_what_may_be_two_places_may_take_two_secrets_of_a_name(first: str, second: str) -> None:
+    assert len(loaded(delivered_as_one_name(first, second)).keys) == 2
+
+
 def test_two_keys_of_other_names_in_one_age_file_are_found() -> None:
     found = errors(
         keys_file(

@@ -41,7 +41,7 @@ def test_a_folder_without_files_is_no_empty_declaration(tmp_path: Path) -> None:
 
 
 def test_a_missing_file_says_how_to_start(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"there is no file .*keys\.yaml; start from keys\.yaml\.example.* -f"):
+    with pytest.raises(UsageError, match=r"there is no file .*keys\.yaml; write one with `reconciler init`.* -f"):
         load(tmp_path / "keys.yaml")
 
 

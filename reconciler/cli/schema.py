@@ -1,0 +1,27 @@
+"""`reconciler schema`."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import click
+
+_FILES: Final = {"keys": "keys.schema.json", "plan": "plan.schema.json"}
+
+
+@click.command("schema")
+@click.argument("name", metavar="[keys|plan]", default="keys", type=click.Choice([*_FILES]))
+def command(name: str) -> None:
+    """Print the JSON schema of keys.yaml or of a plan.
+
+    An editor that speaks the YAML language server explains and completes every field of keys.yaml by it.
+
+    \b
+    Examples:
+      reconciler schema > keys.schema.json
+      reconciler schema plan
+    """
+    from reconciler import schema_files
+    from reconciler.cli.console import show
+
+    show(schema_files.read(_FILES[name]).decode())

@@ -1,0 +1,161 @@
+"""What is put into files that somebody wrote: keys and globs, with every comment and the order of the rest kept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from reconciler.declaration.canonical import formatted, read_tree
+from reconciler.declaration.printer import printed
+from reconciler.declaration.source import SourceFile
+from reconciler.declaration.tree import Collection, Document, Scalar, field
+from reconciler.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from reconciler.declaration.tree import Entry, Value
+
+_START: Final = "version: 1\nenvironments: {}\n"
+SETTINGS: Final = "settings.yaml"
+
+
+@dataclass(frozen=True, slots=True)
+class KeyText:
+    """A key to write: its name, its fields, and what a comment says of it, on one line and all of it visible."""
+
+    name: str
+    fields: Mapping[str, Value]
+    comment: str
+
+
+@dataclass(frozen=True, slots=True)
+class Additions:
+    """Keys by environment and globs for `ignore`; `variable` is what new environments name, `title` heads new files."""
+
+    keys: Mapping[str, Sequence[KeyText]]
+    ignore: Sequence[str] = ()
+    variable: str | None = None
+    title: str = "Declared by reconciler."
+
+
+def added(sources: Sequence[SourceFile], additions: Additions, place: Path, *, is_folder: bool) -> list[SourceFile]:
+    """Give the files that change, with what is added to them; one that is not there yet is among them.
+
+    In a folder, a key goes into the file that has its environment's keys, or into a file of its environment's name.
+
+    Raises:
+        UsageError: what would have to be added to is an alias, or a file can't be written anew.
+    """
+    shelf = _Shelf(sources, place, additions.title, is_folder=is_folder)
+    for environment, keys in additions.keys.items():
+        name = shelf.home_of(environment)
+        document = shelf.documents[name]
+        shelf.documents[name] = _with_keys(document, environment, keys, additions.variable, name)
+    if additions.ignore:
+        name = shelf.home_of_ignore()
+        shelf.documents[name] = _with_globs(shelf.documents[name], additions.ignore, name)
+    if not shelf.documents:
+        shelf.new(SETTINGS)
+    return shelf.changed()
+
+
+class _Shelf:
+    """The files by name, as they are written, and those that are still to be made."""
+
+    def __init__(self, sources: Sequence[SourceFile], place: Path, title: str, *, is_folder: bool) -> None:
+        self._sources = {source.name: source for source in sources}
+        self._place = place
+        self._title = title
+        self._is_folder = is_folder
+        self._before = {source.name: read_tree(source) for source in sources}
+        self.documents = dict(self._before)
+
+    def home_of(self, environment: str) -> str:
+        """Name the file that an environment's keys go to."""
+        having = [name for name, document in self.documents.items() if _environment(document, environment)]
+        with_keys = [name for name in having if "keys" in _names(_environment(self.documents[name], environment))]
+        return next(iter([*with_keys, *having]), None) or self.new(f"{environment}.yaml")
+
+    def home_of_ignore(self) -> str:
+        """Name the file that says what to ignore, or should."""
+        having = [name for name, document in self.documents.items() if document.root.find("ignore")]
+        return next(iter(having), None) or self.new(SETTINGS)
+
+    def new(self, name: str) -> str:
+        """Open a file of a folder, or the one that there is without a folder; start it if it is not there."""
+        path = str(self._place / name if self._is_folder else self._place)
+        if path not in self._sources:
+            folder = self._place if self._is_folder else self._place.parent
+            self._sources[path] = SourceFile(path, folder, f"# {self._title}\n\n{_START}".encode())
+            self.documents[path] = read_tree(self._sources[path])
+        return path
+
+    def changed(self) -> list[SourceFile]:
+        """Give what is different now, or new; what is new is in its canonical form."""
+        files = []
+        for name, document in self.documents.items():
+            if document is self._before.get(name):
+                continue
+            file = replace(self._sources[name], content=printed(document).encode())
+            files.append(file if name in self._before else replace(file, content=formatted(file)))
+        return files
+
+
+def _environment(document: Document, name: str) -> Value | None:
+    environments = document.root.find("environments")
+    return environments.find(name) if isinstance(environments, Collection) else None
+
+
+def _names(value: Value | None) -> set[str]:
+    return {entry.name.text for entry in value.entries if entry.name} if isinstance(value, Collection) else set()
+
+
+def _with_keys(
+    document: Document, environment: str, keys: Sequence[KeyText], variable: str | None, file: str
+) -> Document:
+    """Put keys into an environment, which is made if it is missing."""
+    new = [] if variable is None else [field("provisioning_key_env", Scalar(variable))]
+    entries = [field(key.name, _on_one_line(key.fields), beside=f"# {key.comment}") for key in keys]
+    environments = _opened(document.root.find("environments"), f"environments of {file}")
+    found = environments.find(environment)
+    inside = Collection(is_mapping=True, entries=tuple(new)) if found is None else found
+    inside = _opened(inside, f"environment {environment} in {file}")
+    held = _opened(inside.find("keys"), f"the keys of environment {environment} in {file}")
+    held = replace(held, entries=(*held.entries, *entries))
+    environments = _with(environments, environment, _with(inside, "keys", held))
+    return replace(document, root=_with(document.root, "environments", environments))
+
+
+def _with_globs(document: Document, globs: Sequence[str], file: str) -> Document:
+    found = document.root.find("ignore")
+    held = _opened(found, f"ignore in {file}", is_mapping=False)
+    items = tuple(replace(field("", Scalar(glob, style='"')), name=None) for glob in globs)
+    held = replace(held, entries=(*held.entries, *items))
+    return replace(document, root=_with(document.root, "ignore", held))
+
+
+def _opened(value: Value | None, what: str, *, is_mapping: bool = True) -> Collection:
+    """Give a collection that takes more, a line each; an empty one where there is none."""
+    if value is None:
+        return Collection(is_mapping)
+    if not isinstance(value, Collection):
+        msg = f"{what} can't be added to, because an alias stands there; write it out, and import again"
+        raise UsageError(msg)
+    return replace(value, inline=False)
+
+
+def _with(collection: Collection, name: str, value: Value) -> Collection:
+    """Put a value under a name: where it was, or at the end."""
+    if name not in _names(collection):
+        return replace(collection, entries=(*collection.entries, field(name, value)))
+    entries: list[Entry] = [
+        replace(entry, value=value) if entry.name and entry.name.text == name else entry for entry in collection.entries
+    ]
+    return replace(collection, entries=tuple(entries))
+
+
+def _on_one_line(fields: Mapping[str, Value]) -> Collection:
+    entries = tuple(field(name, value) for name, value in fields.items())
+    return Collection(is_mapping=True, entries=entries, inline=True)

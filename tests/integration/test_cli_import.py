@@ -1,0 +1,224 @@
+"""`reconciler import`: from a live account to a file, or to more of a file."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from reconciler.declaration import load
+from reconciler.simulator import State
+from support.command import on_a_file, on_a_socket
+from support.writing import without_places
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from support.command import Front
+
+
+@pytest.fixture
+def front(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Front]:
+    with on_a_file(tmp_path, monkeypatch) as front:
+        yield front
+
+
+def create(state: State, *names: str) -> None:
+    for name in names:
+        state.create_key(name, Decimal(5), None)
+
+
+def test_an_account_is_declared_as_it_is_and_planning_that_proposes_the_renames(front: Front) -> None:
+    create(front.state, "production/api", "Legacy key", "ci/tests")
+    front.state.update_key(3, is_enabled=False)
+    done = front("import")
+    assert done.code == 0
+    assert done.out == (
+        "Added 3 keys in 3 environments: keys.yaml\n"
+        "\n"
+        "The next apply renames 1 key; no secret changes:\n"
+        '  "Legacy key" (id 2) → imported/legacy-key\n'
+        "\n"
+        "Next:\n"
+        "  reconciler plan --simulator sim.db     # proposes these renames\n"
+        "  reconciler apply --simulator sim.db    # renames them\n"
+    )
+    text = Path("keys.yaml").read_text("utf-8")
+    assert "      api: {credit_limit: 5}  # id 1, created " in text
+    assert "      tests: {credit_limit: 5, is_enabled: false}  # id 3, created " in text
+    assert '      legacy-key: {credit_limit: 5, id: 2}  # was "Legacy key", created ' in text
+    assert text.count(", not used in 30 days\n") == 3
+    assert front("plan").out.endswith("Plan: 1 to rename; 2 unchanged.\nLimits: $15 (unchanged); balance: $100\n")
+    assert front("apply", "--auto-approve").code == 0
+    assert front.names() == ["ci/tests", "imported/legacy-key", "production/api"]
+    assert front("plan", "--detailed-exitcode").code == 0
+
+
+def test_names_can_be_kept(front: Front) -> None:
+    create(front.state, "production/api", "team [a] *\n")
+    done = front("import", "--keep-names")
+    assert '  "team [a] *\\n" (id 2)\n' in done.out
+    assert done.out.endswith("  reconciler plan --simulator sim.db     # proposes no change\n")
+    assert load(Path("keys.yaml")).ignore == ("team [[]a] [*]\n",)
+    assert front("plan", "--detailed-exitcode").code == 0
+
+
+def test_a_folder_gets_a_file_for_each_environment(front: Front) -> None:
+    create(front.state, "production/api", "ci/tests", "x y")
+    done = front("import", "-f", "keys", "--into", "ci")
+    assert done.out.startswith("Added 3 keys in 2 environments: keys/ci.yaml keys/production.yaml\n")
+    assert "  reconciler apply -f keys --simulator sim.db    # renames them\n" in done.out
+    assert [str(key.address) for key in load(Path("keys")).keys] == ["ci/tests", "ci/x-y", "production/api"]
+    create(front.state, "ci/later", "dev/later")
+    assert front("import", "-f", "keys", "--keep-names").out.startswith("Added 1 key in 1 environment: keys/dev.yaml\n")
+
+
+def test_an_empty_folder_and_an_empty_account_make_an_empty_declaration(front: Front) -> None:
+    Path("keys").mkdir()
+    assert front("import", "-f", "keys").code == 0
+    assert load(Path("keys/settings.yaml")).keys == ()
+
+
+THERE = """\
+version: 1  # as it is
+ignore: [dashboard]
+defaults: {is_enabled: false, rotate_every: 1s, expires_at: 2999-01-01T00:00:00Z}
+destinations: {local: {type: dotenv, path: a.env}}
+environments:
+  # ours
+  production:
+    deliver: [{to: local, as: KEY}]
+    keys:
+      api: {credit_limit: 5}  # the one
+      # more to come
+"""
+
+
+def test_a_file_that_is_there_keeps_what_it_has_and_gets_what_it_lacks(front: Front) -> None:
+    create(front.state, "production/api", "production/owned", "dashboard", "other")
+    front.state.travel(timedelta(hours=1))
+    front.write(THERE)
+    before = load(Path("keys.yaml"))
+    assert front("import", "--into", "production").code == 0
+    text = Path("keys.yaml").read_text("utf-8")
+    assert text.startswith(THERE.partition("destinations:")[0])
+    assert (
+        "      api: {credit_limit: 5}  # the one\n      other: {credit_limit: 5, is_enabled: true, expires_at: null, "
+        in text
+    )
+    assert "expires_at: null, deliver: [], rotate_every: null, id: 4}  # was" in text
+    after = load(Path("keys.yaml"))
+    assert set(map(without_places, before.keys)) < set(map(without_places, after.keys))
+    assert [str(key.address) for key in after.keys] == ["production/api", "production/other"]
+    assert front("import", "--into", "production").out == (
+        "Nothing to add: keys.yaml declares, owns or ignores every key that it can.\n"
+        "\n"
+        "Next:\n"
+        "  reconciler plan --simulator sim.db     # proposes no change\n"
+    )
+    assert Path("keys.yaml").read_text("utf-8") == text
+
+
+def test_what_no_file_can_declare_is_left_alone_and_said(front: Front) -> None:
+    create(front.state, "ci/tests", "odd")
+    front.state.update_key(2, credit_limit=Decimal("0.0000001"))
+    done = front("import")
+    assert (
+        "Not declared, and left alone:\n"
+        "  odd (id 2): no file can declare the limit of key 2 (odd): at most 6 decimals, from 0 to under 10^12\n"
+    ) in done.out
+
+
+def test_what_the_engine_has_named_is_said(front: Front) -> None:
+    create(front.state, "ci/tests~next")
+    assert "\n  ci/tests~next (id 1)\n" in front("import").out
+
+
+def test_a_dry_run_writes_nothing(front: Front) -> None:
+    create(front.state, "ci/tests")
+    done = front("import", "--dry-run")
+    assert done.out.startswith("--- /dev/null\n+++ keys.yaml\n")
+    assert done.err == "Would add 1 key in 1 environment: keys.yaml\n"
+    assert not Path("keys.yaml").exists()
+    front.write("version: 1\nenvironments: {}\n")
+    assert front("import", "--dry-run").out.startswith("--- keys.yaml\n+++ keys.yaml\n")
+
+
+def test_a_new_file_can_go_to_standard_output(front: Front) -> None:
+    create(front.state, "ci/tests")
+    front.write("version: 1\nenvironments: {}\n")
+    done = front("import", "-f", "-")
+    assert "tests: {credit_limit: 5}" in done.out
+    assert done.err.startswith("Added 1 key in 1 environment: standard output\n")
+    assert done.err.endswith("  reconciler plan --simulator sim.db     # proposes no change\n")
+
+
+def test_an_environment_has_to_have_a_valid_name(front: Front) -> None:
+    done = front("import", "--into", "Prod")
+    assert done.code == 1
+    assert done.err == "error: --into Prod is no name of an environment: it must match [a-z0-9][a-z0-9._-]*\n"
+
+
+AGAIN = "write it out, and import again"
+INVALID = "nothing is written, because the result would not be valid"
+
+
+@pytest.mark.parametrize(
+    ("keys", "what"),
+    [
+        (
+            "ci: {keys: *none}",
+            f"the keys of environment ci in keys.yaml can't be added to, because an alias stands there; {AGAIN}",
+        ),
+        (
+            "ci: {keys: &all {}}\n  dev: {keys: *all}",
+            f"{INVALID}: id 1 is claimed by ci/x too, at keys.yaml:7:7; a live key belongs to one place only",
+        ),
+    ],
+)
+def test_what_an_anchor_repeats_is_not_added_to(front: Front, keys: str, what: str) -> None:
+    create(front.state, "x")
+    text = f"version: 1\ndefaults: &none {{}}\nenvironments:\n  {keys}\n"
+    front.write(text)
+    done = front("import", "--into", "ci")
+    assert done.code == 1
+    assert done.err == f"error: {what}\n"
+    assert Path("keys.yaml").read_text("utf-8") == text
+
+
+def test_the_account_is_the_one_of_the_file(front: Front) -> None:
+    front.write("version: 1\nenvironments:\n  ci: {provisioning_key_env: NAGA_OTHER, keys: {}}\n")
+    other = front("import", "--into", "ci")
+    assert "Nothing to add" in other.out
+    assert Path("sim.naga_other.db").exists()
+    create(front.state, "x")
+    two = "version: 1\nenvironments:\n  ci: {provisioning_key_env: NAGA_OTHER, keys: {}}\n  dev: {keys: {}}\n"
+    front.write(two)
+    assert "x (id 1) → imported/x" in front("import").out
+    front.write(two.replace("  dev: {keys: {}}\n", ""))
+    with State("sim.naga_other.db") as state:
+        create(state, "staging/y")
+    assert front("import").code == 0
+    staging = load(Path("keys.yaml")).environments["staging"]
+    assert staging.provisioning_key_env == "NAGA_OTHER"
+
+
+def test_spend_that_cannot_be_read_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with on_a_socket(tmp_path, monkeypatch, "GET /v1/account/activity status=403") as front:
+        create(front.state, "ci/tests")
+        done = front("import")
+    assert done.code == 0
+    assert done.err.startswith("warning: what the keys were used for could not be read: ")
+    assert "days" not in Path("keys.yaml").read_text("utf-8")
+
+
+def test_what_is_ignored_for_its_name_is_not_listed_twice(front: Front) -> None:
+    create(front.state, "odd", "ci/a", "claimed")
+    front.write("version: 1\nenvironments: {dev: {keys: {api: {credit_limit: 1, id: 3}}}}\n")
+    front.state.create_key("dev/api", Decimal(1), None)
+    done = front("import", "--keep-names")
+    assert done.out.count("(id 1)") == 1
+    assert "Not declared, and left alone:\n  claimed (id 3): dev/api has its id\n" in done.out
