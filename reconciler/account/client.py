@@ -19,7 +19,7 @@ from reconciler.account.pool import client_pool
 from reconciler.account.retry import RetryPolicy, Timing
 from reconciler.account.sender import Sender
 from reconciler.errors import AmbiguousCreate, UnexpectedAnswer, UsageError
-from reconciler.model import LONGEST_DAYS, Snapshot
+from reconciler.model import KEY_VARIABLE, LONGEST_DAYS, Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from reconciler.account.sender import Conclusion
     from reconciler.errors import AccountError
-    from reconciler.model import Activity, CreatedKey, KeyPatch, LiveKey, NewKey
+    from reconciler.model import Activity, CreatedKey, KeyPatch, LiveKey, NewKey, Statistics
     from reconciler.secret import Secret
 
 __all__ = ["DEFAULT_BASE_URL", "Account", "RetryPolicy", "Timeouts", "Timing", "check_base_url", "connect"]
@@ -52,19 +52,21 @@ def connect(  # noqa: PLR0913  # by keyword, each with a default
     retry: RetryPolicy = DEFAULT_RETRY,
     timeouts: Timeouts = DEFAULT_TIMEOUTS,
     timing: Timing = REAL_TIMING,
+    variable: str = KEY_VARIABLE,
 ) -> Account:
     """Prepare to talk to an account; nothing is sent yet.
 
     At most `parallelism` requests (1 or more) run at a time. A `transport` answers in place of the network, takes any
-    base URL, and is closed with the account. Raises UsageError when the base URL, the credential, or what the
-    environment says about certificates and proxies cannot be used.
+    base URL, and is closed with the account. Complaints about the credential name the `variable` that it came from.
+    Raises UsageError when the base URL, the credential, or what the environment says about certificates and proxies
+    cannot be used.
     """
     if not _fits_header(credential):
-        msg = "NAGA_PROVISIONING_KEY holds a space, a line break or another character that no key has"
+        msg = f"{variable} holds a space, a line break or another character that no key has"
         raise UsageError(msg)
     base_url = check_base_url(base_url) if transport is None else base_url.rstrip("/")
     pool = client_pool(base_url, transport, timeouts)
-    return Account(credential, base_url, Sender(pool, parallelism, retry, timeouts, timing))
+    return Account(credential, base_url, Sender(pool, parallelism, retry, timeouts, timing), variable)
 
 
 class Account:
@@ -73,11 +75,12 @@ class Account:
     Every method raises ConnectionFailed, RefusedByService or UnexpectedAnswer when there is no getting through.
     """
 
-    def __init__(self, credential: Secret, base_url: str, sender: Sender) -> None:
-        """Put the parts together."""
+    def __init__(self, credential: Secret, base_url: str, sender: Sender, variable: str = KEY_VARIABLE) -> None:
+        """Put the parts together; the credential came from `variable`."""
         self._credential = credential
         self._base_url = base_url
         self._sender = sender
+        self._variable = variable
 
     async def __aenter__(self) -> Self:
         """Give the account itself."""
@@ -138,13 +141,15 @@ class Account:
             try:
                 return _decode(request, outcome, wire.decode_created)
             except UnexpectedAnswer as error:
-                reason: Exception = error
+                # Its words only: the error would hold this frame, and with it the answer, until both are collected.
+                reason = str(error)
         else:
-            reason = self._failure(request, conclusion)
+            failed = self._failure(request, conclusion)
             if HTTPStatus.BAD_REQUEST <= conclusion.status < HTTPStatus.INTERNAL_SERVER_ERROR:
-                raise reason
+                raise failed
             if isinstance(outcome, NoAnswer) and not outcome.sent:
-                raise reason
+                raise failed
+            reason = str(failed)
         msg = f"{reason}; the key may have been created all the same"
         raise AmbiguousCreate(msg)
 
@@ -175,12 +180,16 @@ class Account:
 
         The service counts whole days and may answer as of five minutes ago.
         """
-        if not 1 <= days <= LONGEST_DAYS:
-            msg = f"activity goes back 1 to {LONGEST_DAYS} days, not {days}"
-            raise ValueError(msg)
-        request = self._request("GET", f"/account/activity?days={days}")
-        answer = self._expect(request, await self._sender.perform(request))
-        return _decode(request, answer, lambda body: wire.decode_activity(body, days))
+        return await self._activity(days, wire.decode_activity)
+
+    async def statistics(self, days: int = LONGEST_DAYS) -> Statistics:
+        """Read all that the service tells of the last `days` days, 1 to 30 (`GET /account/activity`).
+
+        The last of the days is today, which is not over; see `activity`.
+        """
+        from reconciler.account.statistics import decode_statistics
+
+        return await self._activity(days, decode_statistics)
 
     async def try_key(self, secret: Secret) -> bool:
         """Tell whether the service accepts an issued key (`GET /models` with it, which costs nothing)."""
@@ -194,6 +203,14 @@ class Account:
         self._expect(request, conclusion)
         return True
 
+    async def _activity(self, days: int, read: Callable[[bytes, int], _Decoded]) -> _Decoded:
+        if not 1 <= days <= LONGEST_DAYS:
+            msg = f"activity goes back 1 to {LONGEST_DAYS} days, not {days}"
+            raise ValueError(msg)
+        request = self._request("GET", f"/account/activity?days={days}")
+        answer = self._expect(request, await self._sender.perform(request))
+        return _decode(request, answer, lambda body: read(body, days))
+
     def _request(self, method: str, path: str, body: bytes | None = None, bearer: Secret | None = None) -> Request:
         url = self._base_url + path
         return Request(method, url, urlsplit(url).path, bearer or self._credential, body)
@@ -205,7 +222,7 @@ class Account:
 
     def _failure(self, request: Request, conclusion: Conclusion) -> AccountError:
         secrets = (self._credential, request.bearer)
-        return failure(request, conclusion.outcome, conclusion.attempts, secrets)
+        return failure(request, conclusion.outcome, conclusion.attempts, secrets, self._variable)
 
 
 def _decode(request: Request, answer: Answer, read: Callable[[bytes], _Decoded]) -> _Decoded:

@@ -11,8 +11,9 @@ import json
 import re
 from datetime import datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Final, NoReturn, assert_never
+from typing import TYPE_CHECKING, Final, assert_never
 
+from reconciler.account.fields import MISSING, is_unicode, read_amount, read_cost, read_object, writable, wrong
 from reconciler.errors import UnexpectedAnswer
 from reconciler.model import Activity, CreatedKey, KeyPatch, LiveKey, NewKey, Usage
 from reconciler.secret import Secret
@@ -23,27 +24,14 @@ if TYPE_CHECKING:
 
 Value = str | bool | Decimal | datetime | None
 
-_AMOUNT: Final = re.compile(r"-?\d{1,30}(\.\d{1,30})?", re.ASCII)
 _FINE_FRACTION: Final = re.compile(r"(\.\d{6})\d+", re.ASCII)
-# No amount of money has more digits before or after its point; an exponent beyond would fill the memory when written.
-_MAGNITUDE: Final = 30
-_KINDS: Final = {
-    str: "this text",
-    bool: "a boolean",
-    int: "this number",
-    Decimal: "this number",
-    list: "a list",
-    dict: "an object",
-    type(None): "null",
-}
-_MISSING: Final = object()
 
 
 def decode_keys(body: bytes) -> tuple[LiveKey, ...]:
     """Read the answer to `GET /account/keys`; raises UnexpectedAnswer."""
-    keys = _object(body).get("keys", _MISSING)
+    keys = read_object(body).get("keys", MISSING)
     if not isinstance(keys, list):
-        _wrong("the answer", "keys", "a list", keys)
+        wrong("the answer", "keys", "a list", keys)
     decoded = tuple([_key(raw) for raw in keys])
     if len({key.id for key in decoded}) < len(decoded):
         msg = "the answer: keys has the same id twice"
@@ -53,16 +41,16 @@ def decode_keys(body: bytes) -> tuple[LiveKey, ...]:
 
 def decode_key(body: bytes) -> LiveKey:
     """Read a single key, as GET, PATCH and POST answer it; raises UnexpectedAnswer."""
-    return _key(_object(body))
+    return _key(read_object(body))
 
 
 def decode_created(body: bytes) -> CreatedKey:
     """Read the answer to `POST /account/keys`, the one that shows the secret; raises UnexpectedAnswer."""
-    raw = _object(body)
-    secret = raw.get("key", _MISSING)
+    raw = read_object(body)
+    secret = raw.get("key", MISSING)
     if not isinstance(secret, str):
-        _wrong("the answer", "key", "the secret as text", secret)
-    if not secret.strip() or not _is_unicode(secret):
+        wrong("the answer", "key", "the secret as text", secret)
+    if not secret.strip() or not is_unicode(secret):
         msg = "the answer: key must be the secret, but is no usable text"
         raise UnexpectedAnswer(msg)
     return CreatedKey(_key(raw), Secret(secret))
@@ -70,7 +58,7 @@ def decode_created(body: bytes) -> CreatedKey:
 
 def decode_balance(body: bytes) -> Decimal:
     """Read the answer to `GET /account/balance`, in USD; raises UnexpectedAnswer."""
-    return _cost("the answer", "balance", _object(body).get("balance", _MISSING))
+    return read_cost("the answer", "balance", read_object(body).get("balance", MISSING))
 
 
 def decode_activity(body: bytes, days: int) -> Activity:
@@ -79,13 +67,13 @@ def decode_activity(body: bytes, days: int) -> Activity:
     `days` is what was asked for, and what the answer is about if it says so at all. The sums over all keys, the days
     and the models are not looked at. Use that belongs to no key any more (`api_key_id` null) is left out.
     """
-    raw = _object(body)
+    raw = read_object(body)
     period = raw.get("period_days", days)
     if type(period) is not int or period != days:
-        _wrong("the answer", "period_days", f"{days}, as asked", period)
-    usages = raw.get("api_key_usage", _MISSING)
+        wrong("the answer", "period_days", f"{days}, as asked", period)
+    usages = raw.get("api_key_usage", MISSING)
     if not isinstance(usages, list):
-        _wrong("the answer", "api_key_usage", "a list", usages)
+        wrong("the answer", "api_key_usage", "a list", usages)
     by_key: dict[int, Usage] = {}
     for entry in usages:
         _add_usage(by_key, entry, days)
@@ -131,49 +119,28 @@ def _literal(value: Value) -> str:
             assert_never(value)
 
 
-def _object(body: bytes) -> dict[str, object]:
-    raw = _parse(body)
-    if not isinstance(raw, dict):
-        msg = f"the answer must be an object, not {_KINDS[type(raw)]}"
-        raise UnexpectedAnswer(msg)
-    return raw
-
-
-def _parse(body: bytes) -> object:
-    try:
-        return json.loads(body, parse_float=Decimal, parse_constant=_no_number)
-    except (ValueError, ArithmeticError, RecursionError):
-        pass  # the exception holds the body; raised from here, ours would carry it along
-    msg = "the answer is not JSON"
-    raise UnexpectedAnswer(msg)
-
-
-def _no_number(text: str) -> NoReturn:
-    raise ValueError(text)
-
-
 def _key(raw: object) -> LiveKey:
     if not isinstance(raw, dict):
-        _wrong("the answer", "a key", "an object", raw)
+        wrong("the answer", "a key", "an object", raw)
     get = raw.get
-    key_id = get("id", _MISSING)
+    key_id = get("id", MISSING)
     if type(key_id) is not int:
-        _wrong("a key of the answer", "id", "an integer", key_id)
-    name = get("name", _MISSING)
+        wrong("a key of the answer", "id", "an integer", key_id)
+    name = get("name", MISSING)
     if not isinstance(name, str):
-        _wrong(f"key {key_id}", "name", "text", name)
-    is_enabled = get("is_enabled", _MISSING)
+        wrong(f"key {key_id}", "name", "text", name)
+    is_enabled = get("is_enabled", MISSING)
     if not isinstance(is_enabled, bool):
-        _wrong(f"key {key_id}", "is_enabled", "true or false", is_enabled)
-    limit = get("credit_limit", _MISSING)
+        wrong(f"key {key_id}", "is_enabled", "true or false", is_enabled)
+    limit = get("credit_limit", MISSING)
     amount = None
-    if limit is not None and (amount := _amount(limit)) is None:
-        _wrong(f"key {key_id}", "credit_limit", "a number of USD or null", limit)
+    if limit is not None and (amount := read_amount(limit)) is None:
+        wrong(f"key {key_id}", "credit_limit", "a number of USD or null", limit)
     expiry = get("expires_at")
     return LiveKey(
         id=key_id,
-        name=name if _is_unicode(name) else name.encode(errors="replace").decode(),
-        created_at=_instant(key_id, "created_at", get("created_at", _MISSING)),
+        name=writable(name),
+        created_at=_instant(key_id, "created_at", get("created_at", MISSING)),
         expires_at=None if expiry is None else _instant(key_id, "expires_at", expiry),
         is_enabled=is_enabled,
         credit_limit=amount,
@@ -182,45 +149,27 @@ def _key(raw: object) -> LiveKey:
 
 def _add_usage(by_key: dict[int, Usage], raw: object, days: int) -> None:
     if not isinstance(raw, dict):
-        _wrong("the answer", "an entry of api_key_usage", "an object", raw)
-    key_id = raw.get("api_key_id", _MISSING)
+        wrong("the answer", "an entry of api_key_usage", "an object", raw)
+    key_id = raw.get("api_key_id", MISSING)
     if key_id is None:
         return
     if type(key_id) is not int:
-        _wrong("an entry of api_key_usage", "api_key_id", "an integer", key_id)
-    requests = raw.get("request_count", _MISSING)
+        wrong("an entry of api_key_usage", "api_key_id", "an integer", key_id)
+    requests = raw.get("request_count", MISSING)
     if type(requests) is not int or requests < 0:
-        _wrong(f"the usage of key {key_id}", "request_count", "a whole number from 0", requests)
-    cost = _cost(f"the usage of key {key_id}", "total_cost", raw.get("total_cost", _MISSING))
+        wrong(f"the usage of key {key_id}", "request_count", "a whole number from 0", requests)
+    cost = read_cost(f"the usage of key {key_id}", "total_cost", raw.get("total_cost", MISSING))
     if cost < 0:
-        _wrong(f"the usage of key {key_id}", "total_cost", "an amount of USD from 0", raw["total_cost"])
+        wrong(f"the usage of key {key_id}", "total_cost", "an amount of USD from 0", raw["total_cost"])
     if earlier := by_key.get(key_id):
         cost, requests = cost + earlier.cost, requests + earlier.requests
     by_key[key_id] = Usage(days, cost, requests)
 
 
-def _cost(where: str, field: str, raw: object) -> Decimal:
-    """Read an amount that the service writes as text, or as a number."""
-    if isinstance(raw, str) and _AMOUNT.fullmatch(raw):
-        return Decimal(raw)
-    amount = _amount(raw)
-    if amount is None:
-        _wrong(where, field, "a decimal amount of USD", raw)
-    return amount
-
-
-def _amount(raw: object) -> Decimal | None:
-    if type(raw) is int:
-        raw = Decimal(raw)
-    if not isinstance(raw, Decimal) or (raw and not -_MAGNITUDE <= raw.adjusted() <= _MAGNITUDE):
-        return None
-    return raw
-
-
 def _instant(key_id: int, field: str, raw: object) -> datetime:
     instant = _read_instant(raw) if isinstance(raw, str) else None
     if instant is None:
-        _wrong(f"key {key_id}", field, "a date-time like 2026-03-31T10:00:00Z", raw)
+        wrong(f"key {key_id}", field, "a date-time like 2026-03-31T10:00:00Z", raw)
     return instant
 
 
@@ -231,14 +180,3 @@ def _read_instant(text: str) -> datetime | None:
         return parse_instant(text)
     except ValueError:
         return None
-
-
-def _is_unicode(text: str) -> bool:
-    """Tell whether the text can be written anywhere: JSON can smuggle in halves of surrogate pairs."""
-    return text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text)
-
-
-def _wrong(where: str, field: str, expected: str, raw: object) -> NoReturn:
-    found = "but is missing" if raw is _MISSING else f"not {_KINDS[type(raw)]}"
-    msg = f"{where}: {field} must be {expected}, {found}"
-    raise UnexpectedAnswer(msg)

@@ -1,0 +1,104 @@
+"""What `balance`, `activity` and their like are made from, read from an account all at once."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from reconciler.cli.accounts import read_all
+from reconciler.cli.wiring import check_clock
+from reconciler.errors import AccountError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Collection, Iterable, Mapping, Sized
+    from datetime import datetime
+    from decimal import Decimal
+    from pathlib import Path
+
+    import click
+
+    from reconciler.account.client import Account
+    from reconciler.errors import ReconcilerError
+    from reconciler.model import Declaration, Snapshot, Statistics
+
+T = TypeVar("T")
+
+AT_A_TIME: Final = 8
+"""How many requests to one account run at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class AccountReading:
+    """What was read of one account, the one of a variable, at the service's `now`.
+
+    `balance` in USD, `statistics` by their number of days; what was not read is None or left out, and `unread` says in
+    a line each what could not be read and why.
+    """
+
+    variable: str
+    now: datetime
+    snapshot: Snapshot | None
+    balance: Decimal | None
+    statistics: Mapping[int, Statistics]
+    unread: tuple[str, ...] = ()
+
+
+async def read_insight(
+    variable: str, account: Account, days: Collection[int], *, balance: bool = True
+) -> AccountReading:
+    """Read the keys, the balance and these windows of activity at the same time; what fails is kept as text."""
+    windows = sorted(days)
+    snapshot, amount, statistics = await asyncio.gather(
+        _tried("the keys", account.list_keys()),
+        _tried("the balance", account.balance()) if balance else _nothing(),
+        asyncio.gather(*(_tried(f"the activity of {each} days", account.statistics(each)) for each in windows)),
+    )
+    check_clock(account)
+    unread = [each for each in (snapshot, amount, *statistics) if isinstance(each, str)]
+    return AccountReading(
+        variable=variable,
+        now=account.now() if isinstance(snapshot, str) else snapshot.now,
+        snapshot=None if isinstance(snapshot, str) else snapshot,
+        balance=None if isinstance(amount, str) else amount,
+        statistics={each.days: each for each in statistics if not isinstance(each, str)},
+        unread=tuple(unread),
+    )
+
+
+async def read_accounts(
+    variables: Iterable[str], days: Collection[int], simulator: Path | None, *, balance: bool = True
+) -> dict[str, AccountReading | ReconcilerError]:
+    """Read these accounts at the same time; see `read_insight` and `read_all`."""
+
+    async def read(variable: str, account: Account) -> AccountReading:
+        return await read_insight(variable, account, days, balance=balance)
+
+    return await read_all(variables, read, simulator, parallelism=AT_A_TIME)
+
+
+def named(variable: str, text: str, variables: Sized) -> str:
+    """Say whose complaint it is, where there are several accounts."""
+    return f"account of {variable}: {text}" if len(variables) > 1 else text
+
+
+def declaration_if_any(context: click.Context, file: Path) -> Declaration | None:
+    """Load the declaration; None when there is none at the default path and no other path was asked for."""
+    from click.core import ParameterSource
+
+    from reconciler.declaration import load
+
+    if context.get_parameter_source("file") is ParameterSource.DEFAULT and not file.exists():
+        return None
+    return load(file)
+
+
+async def _tried(what: str, reading: Awaitable[T]) -> T | str:
+    try:
+        return await reading
+    except AccountError as error:
+        return f"{what} could not be read: {error}"
+
+
+async def _nothing() -> None:
+    return None
