@@ -1,0 +1,213 @@
+"""The inventory of keys: a table for people, and rows and documents for programs."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import Counter
+from datetime import timedelta
+from decimal import ROUND_FLOOR, Context, Decimal
+from typing import TYPE_CHECKING, Final
+
+from reconciler.insight.inventory import InventoryKey, KeyStatus, LastUse
+from reconciler.render import words
+from reconciler.render.amounts import cents
+from reconciler.render.escape import markdown_code, markdown_name, terminal_name
+from reconciler.render.ink import Ink, Pen
+from reconciler.render.table import Column, Inked, Row, markdown_table, text_table
+from reconciler.units import format_instant, format_money
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
+
+    from reconciler.diagnostic import Location
+    from reconciler.insight.inventory import Share
+
+_NONE: Final = "–"  # noqa: RUF001  # a dash, as tables have it
+_UNKNOWN: Final = "?"
+_DAY: Final = timedelta(days=1)
+_INKS: Final = {
+    KeyStatus.MISSING: Ink.RED,
+    KeyStatus.UNCLEAR: Ink.RED,
+    KeyStatus.EXPIRED: Ink.RED,
+    KeyStatus.DISABLED: Ink.YELLOW,
+    KeyStatus.UNDECLARED: Ink.YELLOW,
+    KeyStatus.UNMANAGED: Ink.YELLOW,
+    KeyStatus.NEXT: Ink.CYAN,
+    KeyStatus.NEW: Ink.CYAN,
+    KeyStatus.OLD: Ink.DIM,
+    KeyStatus.GONE: Ink.DIM,
+    KeyStatus.LOCK: Ink.DIM,
+}
+_ROOMY: Final = Context(prec=100)  # whatever amount the service writes, rounding it is no error
+_BLANK: Final = InventoryKey("", KeyStatus.MISSING)
+_STARTS_A_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
+
+
+def inventory_text(keys: Sequence[InventoryKey], *, days: int, color: bool, width: int | None) -> str:
+    """Show the keys in a table, and what they come to; `days` is the window of the spend."""
+    pen, several = Pen(color=color), _several(keys)
+    rows = [_row(key, terminal_name, str, several=several) for key in keys]
+    table = text_table(_columns(days, several=several), rows, pen, width) if rows else []
+    return "".join(f"{line}\n" for line in (*table, *([""] if rows else []), _summary(keys, days), *_notes(keys)))
+
+
+def inventory_markdown(keys: Sequence[InventoryKey], *, days: int) -> str:
+    """Show the keys in a table of Markdown, and what they come to."""
+    several = _several(keys)
+    rows = [_row(key, markdown_name, markdown_code, several=several) for key in keys]
+    table = markdown_table(_columns(days, several=several), rows) if rows else ""
+    blocks = (table, _summary(keys, days, markdown_code), " ".join(_notes(keys)))
+    return "\n\n".join(filter(None, blocks)) + "\n"
+
+
+def inventory_csv(keys: Sequence[InventoryKey]) -> str:
+    """Write a line for each key, with the fields of the JSON; what a spreadsheet would run gets a ' before it."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(key_document(_BLANK))
+    for key in keys:
+        writer.writerow([_csv_cell(value) for value in key_document(key).values()])
+    return out.getvalue()
+
+
+def key_document(key: InventoryKey) -> dict[str, object]:
+    """Lay out a key: money in USD as decimal strings, instants in UTC, null for what is not known."""
+    live, usage, share = key.live, key.usage, key.share
+    return {
+        "account": key.account,
+        "address": None if key.address is None else str(key.address),
+        "state": key.status.value,
+        "key_id": None if live is None else live.id,
+        "name": None if live is None else live.name,
+        "is_enabled": None if live is None else live.is_enabled,
+        "credit_limit": None if live is None or live.credit_limit is None else format_money(live.credit_limit),
+        "spend_days": None if usage is None else usage.days,
+        "spend": None if usage is None else format_money(usage.cost),
+        "requests": None if usage is None else usage.requests,
+        "share_of_limit": None if share is None else format_money(_rounded(share.value, "0.0001")),
+        "share_is_at_least": None if share is None else share.at_least,
+        "created_at": None if live is None else format_instant(live.created_at),
+        "expires_at": _instant(None if live is None else live.expires_at),
+        "until": _instant(key.until),
+        "rotation_due": _instant(key.rotation_due),
+        "last_use": key.last_use.value,
+        "team": key.team,
+        "source": None if key.declared is None else source_document(key.declared.source),
+    }
+
+
+def source_document(source: Location) -> dict[str, object]:
+    """Lay out a place in a file."""
+    return {"file": source.file, "line": source.line}
+
+
+def state(key: InventoryKey) -> str:
+    """Say where a key stands: `settled`, `old until 2027-01-01`."""
+    text = key.status.value
+    if key.until is not None:
+        text += f" until {day(key.until)}"
+    broken = key.live is not None and not key.live.is_enabled and key.status not in {KeyStatus.DISABLED, KeyStatus.GONE}
+    return f"{text}, disabled" if broken else text
+
+
+def share_of_limit(share: Share) -> str:
+    """Write a share in percent, rounded down: `92 %`, or `≥ 92 %` where it is the least that it can be."""
+    text = f"{_rounded(share.value * 100, '0.1'):f}".removesuffix(".0")
+    return f"{'≥ ' if share.at_least else ''}{text} %"
+
+
+def age(period: timedelta) -> str:
+    """Write how old a key is, in whole days, below that in hours."""
+    return f"{period // _DAY}d" if period >= _DAY else f"{period // timedelta(hours=1)}h"
+
+
+def day(instant: datetime) -> str:
+    """Write the day of an instant, in UTC."""
+    return format_instant(instant).partition("T")[0]
+
+
+def _columns(days: int, *, several: bool) -> tuple[Column, ...]:
+    return (
+        Column("Key"),
+        Column("State"),
+        Column("Id", right=True),
+        Column("Limit", right=True),
+        Column(f"Spend {days}d", right=True),
+        Column("Of limit", right=True),
+        Column("Age", right=True),
+        Column("Expires"),
+        Column("Rotate by"),
+        Column("Last used"),
+        Column("Team"),
+        *([Column("Account")] if several else []),
+    )
+
+
+def _row(key: InventoryKey, name: Callable[[str], str], value: Callable[[str], str], *, several: bool) -> Row:
+    live = key.live
+    cells: list[str | Inked] = [name(key.name), Inked(state(key), _INKS.get(key.status, Ink.GREEN))]
+    if live is None:
+        cells += [_NONE] * 8
+    else:
+        cells += [
+            value(str(live.id)),
+            value(words.limit(live.credit_limit)),
+            _UNKNOWN if key.usage is None else value(cents(key.usage.cost)),
+            _share(key, value),
+            _NONE if key.age is None else value(age(key.age)),
+            _NONE if live.expires_at is None else value(day(live.expires_at)),
+            _NONE if key.rotation_due is None else value(day(key.rotation_due)),
+            _UNKNOWN if key.last_use is LastUse.UNKNOWN else key.last_use.value,
+        ]
+    cells.append(_NONE if key.team is None else name(key.team))
+    return Row((*cells, *([name(key.account)] if several else [])))
+
+
+def _share(key: InventoryKey, value: Callable[[str], str]) -> str:
+    if key.share is not None:
+        return value(share_of_limit(key.share))
+    limited = key.live is not None and key.live.credit_limit
+    return _UNKNOWN if limited else _NONE
+
+
+def _summary(keys: Sequence[InventoryKey], days: int, value: Callable[[str], str] = str) -> str:
+    counts = Counter(key.status for key in keys)
+    stated = ", ".join(f"{counts[status]:,} {status}" for status in KeyStatus if counts[status])
+    used = [key.usage.cost for key in keys if key.usage is not None]
+    total = value(cents(sum(used, Decimal(0))))
+    spend = f"; spend in {words.plural(days, 'day')}: {total}" if used else ""
+    return f"{words.plural(len(keys), 'key')}{f': {stated}' if stated else ''}{spend}."
+
+
+def _notes(keys: Sequence[InventoryKey]) -> list[str]:
+    if not any(key.share is not None and key.share.at_least for key in keys):
+        return []
+    return ["≥: a limit is on all that a key ever spends, of which the service tells the last 30 days."]
+
+
+def _several(keys: Sequence[InventoryKey]) -> bool:
+    return len({key.account for key in keys}) > 1
+
+
+def _csv_cell(value: object) -> object:
+    match value:
+        case None:
+            return ""
+        case {"file": file, "line": line}:
+            return _csv_cell(f"{file}:{line}")
+        case bool():
+            return str(value).lower()
+        case str() if value.startswith(_STARTS_A_FORMULA):
+            return f"'{value}"
+        case _:
+            return value
+
+
+def _rounded(value: Decimal, to: str) -> Decimal:
+    return value.quantize(Decimal(to), ROUND_FLOOR, _ROOMY)
+
+
+def _instant(instant: datetime | None) -> str | None:
+    return None if instant is None else format_instant(instant)
