@@ -33,8 +33,23 @@ def file_option(command: F) -> F:
         type=click.Path(path_type=Path),
         default=Path("keys.yaml"),
         show_default=True,
-        help="The declaration: a file, or a folder of *.yaml files.",
+        help="The declaration: a file, a folder of *.yaml files, or - for standard input.",
     )(command)
+
+
+def environments_option(what: str) -> Callable[[F], F]:
+    """Add `-e/--environment`, as `environments`; `what` says in its help what is done with this environment only."""
+    from reconciler.cli import suggestions
+
+    return click.option(
+        "-e",
+        "--environment",
+        "environments",
+        multiple=True,
+        metavar="ENV",
+        shell_complete=suggestions.environments,
+        help=f"{what} this environment only; can be given several times.",
+    )
 
 
 def simulator_option(command: F) -> F:
