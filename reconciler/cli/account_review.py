@@ -1,0 +1,148 @@
+"""Everything that is known of the accounts of a file, for those who show all of it: `report` and `metrics`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from reconciler.cli.accounts import accounts_of, read_all
+from reconciler.cli.check_run import wanted_alerts
+from reconciler.cli.console import note
+from reconciler.cli.insight_reading import AT_A_TIME, read_insight
+from reconciler.cli.keys_reading import keys_reading, wanted_windows
+from reconciler.insight.alerts import Evidence, Standing, Unread
+from reconciler.insight.attribution import Attribution
+from reconciler.insight.balance import Balance, limits, runways
+from reconciler.insight.breakdown import Grouping, Sorter, by_day, by_model, by_owner
+from reconciler.insight.daily import with_days
+from reconciler.insight.judge import judge
+from reconciler.insight.report import AccountReport, UnreadAccount
+from reconciler.model import LONGEST_DAYS
+from reconciler.plan.accounts import part_of
+from reconciler.plan.options import Options
+from reconciler.plan.planner import make_plan
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from pathlib import Path
+
+    from reconciler.account.client import Account
+    from reconciler.cli.insight_reading import AccountReading
+    from reconciler.cli.keys_reading import KeysReading
+    from reconciler.insight.alerts import Verdict
+    from reconciler.insight.report import Account as Reviewed
+    from reconciler.insight.runway import Runway
+    from reconciler.model import Declaration
+
+
+async def review_accounts(
+    declaration: Declaration | None,
+    simulator: Path | None,
+    environments: Collection[str] = (),
+    *,
+    days: int = LONGEST_DAYS,
+    daily: bool = False,
+) -> tuple[Reviewed, ...]:
+    """Read the accounts of these environments, of all for none, at the same time, and see what the file makes of them.
+
+    `days` is the window of all spend; with `daily`, one window more is read for each of them, which tells what each
+    environment spent on which day. What could not be read is said on stderr.
+    """
+    among = () if declaration is None else environments
+
+    async def read(variable: str, account: Account) -> AccountReport:
+        declared = None if declaration is None else part_of(declaration, variable)
+        windows = {*wanted_windows(declared, days), *(range(1, days + 1) if daily else ())}
+        return make_report(await read_insight(variable, account, windows), declared, environments, days)
+
+    found: list[Reviewed] = []
+    answers = await read_all(accounts_of(declaration, among), read, simulator, parallelism=AT_A_TIME)
+    for variable, answer in answers.items():
+        if not isinstance(answer, AccountReport):
+            covered = () if declaration is None else tuple(part_of(declaration, variable).environments)
+            found.append(UnreadAccount(variable, covered, str(answer)))
+        else:
+            found.append(answer)
+        for text in answer.unread if isinstance(answer, AccountReport) else [str(answer)]:
+            note(f"warning: {variable}: {text}" if len(answers) > 1 else f"warning: {text}")
+    return tuple(found)
+
+
+def make_report(
+    reading: AccountReading, declared: Declaration | None, environments: Collection[str], days: int
+) -> AccountReport:
+    """Make a report of a reading; raises AccountError when the keys could not be read."""
+    everything = keys_reading(reading, declared, days=days)
+    keys = replace(
+        everything,
+        keys=tuple(
+            key
+            for key in everything.keys
+            if not environments or (key.address is not None and key.address.environment in environments)
+        ),
+    )
+    report = AccountReport(
+        now=keys.snapshot.now,
+        days=days,
+        balance=_balance(reading, keys),
+        keys=keys.keys,
+        unread=keys.facts.unread,
+    )
+    if days in reading.statistics:
+        report = _with_spend(report, reading, keys, environments)
+    if declared is None:
+        return report
+    options = Options(environments=frozenset(environments))
+    plan = make_plan(declared, keys.snapshot, options, keys.facts)
+    return replace(report, plan=plan, verdict=_verdict(report, reading, declared, keys, options))
+
+
+def _balance(reading: AccountReading, keys: KeysReading) -> Balance:
+    statistics, amount = reading.statistics.get(LONGEST_DAYS), reading.balance
+    measured: tuple[Runway, ...] = ()
+    if amount is not None and statistics is not None:
+        measured = runways(amount, statistics, keys.snapshot.keys, keys.snapshot.now)
+    return Balance(
+        variable=reading.variable,
+        environments=() if keys.declared is None else tuple(keys.declared.environments),
+        amount=amount,
+        runways=measured,
+        limits=limits(keys.snapshot, statistics),
+        unread=reading.unread,
+    )
+
+
+def _with_spend(
+    report: AccountReport, reading: AccountReading, keys: KeysReading, environments: Collection[str]
+) -> AccountReport:
+    windows, statistics = reading.statistics, reading.statistics[report.days]
+    attribution, today = Attribution(keys.snapshot, keys.declared), report.now.date()
+    sorter = Sorter(Grouping.ENVIRONMENT, attribution, environments)
+    spend, corrected = by_owner(Grouping.ENVIRONMENT, statistics, sorter), 0
+    if {*range(1, report.days + 1)} <= {*windows}:
+        dated = with_days(spend, windows, sorter.tallies, today)
+        spend, corrected = dated.breakdown, dated.corrected
+    return replace(
+        report,
+        spend=spend,
+        teams=by_owner(Grouping.TEAM, statistics, Sorter(Grouping.TEAM, attribution, environments)),
+        by_day=by_day(statistics, today),
+        models=by_model(statistics),
+        corrected=corrected,
+    )
+
+
+def _verdict(
+    report: AccountReport, reading: AccountReading, declared: Declaration, keys: KeysReading, options: Options
+) -> Verdict:
+    """Judge by the alerts of the file, without asking its destinations."""
+    why = Unread("; ".join(report.unread) or "the service does not tell what was spent on which day")
+    known = any(each.days == LONGEST_DAYS for each in keys.facts.activity)
+    evidence = Evidence(
+        report.variable,
+        balance=why if reading.balance is None else reading.balance,
+        runway=next(iter(report.balance.runways), why),
+        standing=Standing(keys.keys, make_plan(declared, keys.snapshot, replace(options, due=False), keys.facts)),
+        spend=None if known else why,
+    )
+    return judge(wanted_alerts(declared, check_destinations=False)[0], evidence)

@@ -1,0 +1,69 @@
+"""`reconciler metrics`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import click
+
+from reconciler.cli.options import file_option, simulator_option
+
+_FOR_EVERYBODY: Final = 0o644  # the collector that reads the file is another user
+
+
+@click.command("metrics")
+@file_option
+@simulator_option
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, allow_dash=True),
+    default=Path("-"),
+    metavar="FILE",
+    help="The file to replace, like naga.prom for the textfile collector; stdout by default.",
+)
+@click.option(
+    "--max-keys",
+    type=click.IntRange(0),
+    default=1000,
+    show_default=True,
+    help="How many declared keys of an account get series of their own; naga_keys_left_out counts the others.",
+)
+@click.pass_context
+def command(context: click.Context, file: Path, simulator: Path | None, out: Path, max_keys: int) -> int:
+    """Write what is known of the accounts as OpenMetrics text.
+
+    Balance, runway, limits, spend by environment and team, the declared keys with their limit, spend, age, expiry and
+    rotation, and what plan and check find. All are gauges, so that the text is valid Prometheus text as well: for the
+    textfile collector of node_exporter, or for a Pushgateway. Keys that are not declared are counted only.
+
+    Needs the extra `metrics`. Ends with 1 when an account could not be read; naga_up is 0 for it then.
+
+    \b
+    Examples:
+      reconciler metrics
+      reconciler metrics --out /var/lib/node_exporter/textfile/naga.prom
+      reconciler metrics | curl --data-binary @- http://pushgateway.example:9091/metrics/job/naga
+    """
+    from reconciler import __version__
+    from reconciler.cli import interrupt
+    from reconciler.cli.account_review import review_accounts
+    from reconciler.cli.console import show
+    from reconciler.cli.extras import need_extra
+    from reconciler.cli.insight_reading import declaration_if_any
+    from reconciler.cli.output_file import check_output, write_whole
+    from reconciler.errors import ReconcilerError
+    from reconciler.insight.metrics import gauges
+    from reconciler.insight.report import UnreadAccount
+    from reconciler.render.metrics import render_metrics
+
+    check_output(out, example="naga.prom")
+    need_extra("metrics", "prometheus_client")
+    declaration = declaration_if_any(context, file)
+    accounts = interrupt.run(review_accounts(declaration, simulator))
+    text = render_metrics(gauges(accounts, version=__version__, most_keys=max_keys))
+    if str(out) == "-":
+        show(text)
+    else:
+        write_whole(out, text, mode=_FOR_EVERYBODY)
+    return ReconcilerError.exit_code if any(isinstance(each, UnreadAccount) for each in accounts) else 0
