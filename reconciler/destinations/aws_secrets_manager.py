@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from reconciler.destinations.aws_client import NO_REPLY, SERVICES, Reply, SecretsManager
 from reconciler.destinations.base import Held
-from reconciler.destinations.retry import Passing, Timing, with_retries
 from reconciler.destinations.wording import one_line, repeated, utf8
 from reconciler.errors import DestinationError
+from reconciler.remote.retry import Passing, Timing, with_retries
 from reconciler.units import format_instant, parse_instant
 
 if TYPE_CHECKING:

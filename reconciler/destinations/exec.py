@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, assert_never
 
 from reconciler.destinations import subprocesses
-from reconciler.destinations.quoting import LONGEST_QUOTE, harmless
 from reconciler.destinations.shared import PerRun
-from reconciler.destinations.wording import one_line, redacted, repeated, utf8
+from reconciler.destinations.wording import one_line, repeated, utf8
 from reconciler.errors import DestinationError
+from reconciler.remote.quoting import LONGEST_QUOTE, harmless, redacted
 from reconciler.units import format_duration, parse_duration
 
 if TYPE_CHECKING:
@@ -97,10 +97,10 @@ class Exec:
             raise DestinationError(one_line(message), uncertain=failure.uncertain)
 
     async def _store(self, consignment: Consignment) -> _Failure | None:
-        program, plain = self._program(), utf8(consignment.secret)
+        program = self._program()
         if not _is_usable(consignment.name):
             return _Failure("cannot be given this name", uncertain=False)
-        if plain is None:
+        if utf8(consignment.secret) is None:
             return _Failure("cannot be given a secret that UTF-8 cannot hold", uncertain=False)
         if program is None:
             return _Failure("is no program that can be executed", uncertain=False)
@@ -113,7 +113,7 @@ class Exec:
                     variables=_variables(consignment),
                     seconds=self._timeout.total_seconds(),
                 ),
-                plain,
+                bytearray(consignment.secret.reveal(), "utf-8"),
             )
         return self._judge(ending, consignment.secret)
 

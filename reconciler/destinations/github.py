@@ -16,12 +16,12 @@ from nacl.public import PublicKey as NaclKey
 from nacl.public import SealedBox
 
 from reconciler.destinations.base import Held
-from reconciler.destinations.github_exchange import Answer
 from reconciler.destinations.github_place import LONGEST_NAME, is_name, read_place
 from reconciler.destinations.github_server import SERVERS, GitHub, PublicKey
-from reconciler.destinations.retry import Timing
 from reconciler.destinations.wording import one_line, repeated, utf8
 from reconciler.errors import DestinationError
+from reconciler.github.exchange import Answer
+from reconciler.remote.retry import Timing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -133,8 +133,7 @@ class GitHubActions:
     async def _store(self, consignment: Consignment) -> _Failure | None:
         if not is_name(consignment.name):
             return _Failure("it is no name for a secret")
-        plain = utf8(consignment.secret)
-        if plain is None or len(plain) > LARGEST_SECRET:
+        if not _fits(consignment.secret):
             return _Failure(f"the secret is no UTF-8 text of at most {LARGEST_SECRET} bytes")
         try:
             github = self._connected()
@@ -169,6 +168,11 @@ class GitHubActions:
                 return f"{answer.said}; {needed}; the GITHUB_TOKEN that GitHub gives every job cannot have it"
             case _:
                 return answer.said
+
+
+def _fits(secret: Secret) -> bool:
+    plain = utf8(secret)
+    return plain is not None and len(plain) <= LARGEST_SECRET
 
 
 def _sealed(secret: Secret, key: PublicKey) -> str | None:

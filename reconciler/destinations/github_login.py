@@ -7,17 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from reconciler.destinations.shared import unencrypted
 from reconciler.errors import DestinationError
+from reconciler.github.address import is_token
 from reconciler.secret import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-DEFAULT_URL: Final = "https://api.github.com"
-
-_URL: Final = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9._~/-]*)?", re.ASCII)
-_HEADER: Final = re.compile(r"[!-~]+", re.ASCII)
 _APP_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,100}", re.ASCII)
 _FRESH_SECONDS: Final = 60
 """A JWT is dated back, so that a clock that is a little ahead does not make it one of the future."""
@@ -43,19 +39,6 @@ class App:
 Login = Token | App
 
 
-def base_url(environment: Mapping[str, str]) -> str:
-    """Give the address of the API: GITHUB_API_URL where there is one, as on a GitHub Enterprise server.
-
-    Raises:
-        DestinationError: a token must not be sent there.
-    """
-    url = environment.get("GITHUB_API_URL", "").strip() or DEFAULT_URL
-    if not _URL.fullmatch(url) or unencrypted(url):
-        msg = "GITHUB_API_URL must be an https address, as in https://github.example.com/api/v3"
-        raise DestinationError(msg)
-    return url.rstrip("/")
-
-
 def find_login(environment: Mapping[str, str]) -> Login:
     """Choose the login that the environment has the credentials for: a GitHub App before a token.
 
@@ -68,7 +51,7 @@ def find_login(environment: Mapping[str, str]) -> Login:
             raise DestinationError(msg)
         return App(app_id, _private_key(environment))
     if token := environment.get("GITHUB_TOKEN", "").strip():
-        if not _HEADER.fullmatch(token):
+        if not is_token(token):
             msg = "GITHUB_TOKEN holds characters that no token has"
             raise DestinationError(msg)
         return Token(Secret(token))

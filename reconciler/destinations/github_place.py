@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 from reconciler.errors import DestinationError
+from reconciler.github.address import REPOSITORY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,7 +19,6 @@ LONGEST_NAME: Final = 255
 VISIBILITIES: Final = ("all", "private", "selected")
 
 _OWNER: Final = re.compile(r"[A-Za-z0-9_-]{1,100}", re.ASCII)
-_REPOSITORY: Final = re.compile(r"[A-Za-z0-9_-]{1,100}/(?!\.{1,2}\Z)[A-Za-z0-9_.-]{1,100}", re.ASCII)
 _ENVIRONMENT: Final = re.compile(r"(?!\.{1,2}\Z)[^\x00-\x1f\x7f]{1,255}")
 _ID: Final = re.compile(r"[1-9][0-9]{0,18}", re.ASCII)
 _NAME: Final = re.compile(r"(?!GITHUB_)[A-Z_][A-Z0-9_]*", re.ASCII)
@@ -69,7 +69,7 @@ def is_name(name: str) -> bool:
 
 
 def _repository(settings: Mapping[str, Setting]) -> Place:
-    repository = _text(settings["repository"], _REPOSITORY, "a repository like acme/api")
+    repository = _text(settings["repository"], REPOSITORY, "a repository like acme/api")
     home = f"repos/{repository}"
     if "environment" not in settings:
         needs = "the repository permission 'Secrets: write'"

@@ -5,40 +5,31 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-import ssl
 import time
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from http import HTTPStatus
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
 
-import httpx
-
-from reconciler import __version__
-from reconciler.destinations.github_exchange import CONNECT_SECONDS, READ_SECONDS, Answer, Request, exchange
-from reconciler.destinations.github_login import Token, base_url, find_login, signed
-from reconciler.destinations.retry import Passing, with_retries
+from reconciler.destinations.github_login import Token, find_login, signed
 from reconciler.destinations.shared import Memo, PerRun
-from reconciler.errors import DestinationError
+from reconciler.errors import DestinationError, GitHubError
+from reconciler.github.address import base_url
+from reconciler.github.client import Client
+from reconciler.github.exchange import Answer, Request
 from reconciler.secret import Secret
 from reconciler.units import parse_instant
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Mapping
     from datetime import datetime
 
     from reconciler.destinations.github_login import App
     from reconciler.destinations.github_place import Place
-    from reconciler.destinations.retry import Timing
-
-CONNECTIONS: Final = 8
-"""GitHub answers more of them at a time with its secondary limits."""
+    from reconciler.remote.retry import Timing
 
 GOODBYE_SECONDS: Final = 5.0
 
-_API_VERSION: Final = "2022-11-28"
 _PUBLIC_KEY_BYTES: Final = 32
 _PAGE: Final = 100
 _MOST_PAGES: Final = 20
@@ -72,28 +63,25 @@ class GitHub:
         Raises:
             DestinationError: they are missing or cannot be used.
         """
-        url = base_url(environment)
-        self.name = urlsplit(url).netloc
         self._login = find_login(environment)
-        self._client = new_client(url)
+        try:
+            self._client = Client(base_url(environment), timing)
+        except GitHubError as error:
+            raise DestinationError(str(error)) from None
         self._timing = timing
-        self._slots = asyncio.Semaphore(CONNECTIONS)
         self._grants: Memo[_Grant | Answer] = Memo()
         self._public_keys: Memo[PublicKey | Answer] = Memo()
         self._given: list[Secret] = []
         self._homes: Memo[Answer] = Memo()
-        self._opens_at = 0.0
-        self._refusal = Answer(0)
-        self._refused_until = 0.0
         self._closing: asyncio.Task[None] | None = None
 
     async def read(self, place: Place, path: str) -> Answer:
         """Ask for something that changes nothing, until the answer does not look passing."""
-        return await self._persist(lambda: self._ask(place, "GET", path))
+        return await self._client.persist(lambda: self._ask(place, "GET", path))
 
     async def put(self, place: Place, path: str, body: Mapping[str, object]) -> Answer:
         """Store something; again after failures that may pass, because twice is the same as once."""
-        return await self._persist(lambda: self._ask(place, "PUT", path, body))
+        return await self._client.persist(lambda: self._ask(place, "PUT", path, body))
 
     async def home(self, place: Place) -> Answer:
         """Give what GitHub says about the repository or organisation of a place."""
@@ -139,23 +127,8 @@ class GitHub:
         with suppress(TimeoutError):
             async with asyncio.timeout(GOODBYE_SECONDS):
                 goodbyes = (Request("DELETE", "installation/token", token) for token in self._given)
-                await asyncio.gather(*(exchange(self._client, each) for each in goodbyes))
+                await asyncio.gather(*(self._client.send_at_once(each) for each in goodbyes))
         await self._client.aclose()
-
-    async def _persist(self, ask: Callable[[], Awaitable[Answer]]) -> Answer:
-        """Ask until the answer does not look passing; gives the last, and whether any may have done something."""
-        answers: list[Answer] = []
-
-        async def attempt() -> None:
-            answers.append(answer := await ask())
-            if answer.passing:
-                raise Passing(DestinationError(answer.said), answer.wait)
-
-        with suppress(DestinationError):
-            await with_retries(attempt, self._timing)
-        last = answers[-1]
-        tried = f" (tried {len(answers)} times)" if last.passing else ""
-        return replace(last, said=f"{last.said}{tried}", maybe_done=any(each.maybe_done for each in answers))
 
     async def _ask(self, place: Place, method: str, path: str, body: Mapping[str, object] | None = None) -> Answer:
         question = f"{place.home} {place.permission}"
@@ -165,26 +138,7 @@ class GitHub:
             grant = await self._grants.get(question, lambda: self._log_in(place))
         if isinstance(grant, Answer):
             return grant
-        return await self._send(Request(method, path, grant.token, body))
-
-    async def _send(self, request: Request) -> Answer:
-        """Send a request when there is a slot for it."""
-        async with self._slots:
-            return await self._send_in_turn(request)
-
-    async def _send_in_turn(self, request: Request) -> Answer:
-        """Send a request, but not while GitHub wants to be left alone."""
-        if self._timing.monotonic() < self._refused_until:
-            return self._refusal
-        while (wait := self._opens_at - self._timing.monotonic()) > 0:
-            await self._timing.sleep(wait)
-        answer = await exchange(self._client, request)
-        until = self._timing.monotonic() + answer.wait
-        if answer.limited and answer.passing:
-            self._opens_at = max(self._opens_at, until)
-        elif answer.limited:
-            self._refusal, self._refused_until = answer, until
-        return answer
+        return await self._client.send(Request(method, path, grant.token, body))
 
     async def _fetch_key(self, place: Place) -> PublicKey | Answer:
         answer = await self.read(place, f"{place.secrets}/public-key")
@@ -206,14 +160,16 @@ class GitHub:
             bearer = signed(login, time.time())
         except DestinationError as error:
             return Answer(0, said=str(error))
-        found = await self._persist(lambda: self._send(Request("GET", f"{place.home}/installation", bearer)))
+        found = await self._client.persist(
+            lambda: self._client.send(Request("GET", f"{place.home}/installation", bearer))
+        )
         if not found.ok:
             return _no_installation(login, place, found)
         body: dict[str, object] = {"permissions": {place.permission: "write"}}
         if place.repository is not None:
             body["repositories"] = [place.repository]
         path = f"app/installations/{found.body.get('id')}/access_tokens"
-        answer = await self._persist(lambda: self._send(Request("POST", path, bearer, body)))
+        answer = await self._client.persist(lambda: self._client.send(Request("POST", path, bearer, body)))
         token = answer.body.get("token")
         if not isinstance(token, str) or not token:
             hint = f"; it needs {place.needs}, and every change of it to be accepted where the App is installed"
@@ -237,34 +193,6 @@ def _no_installation(app: App, place: Place, answer: Answer) -> Answer:
             return Answer(0, said=f"the GitHub App {app.id} is not installed on {place.home.partition('/')[2]}")
         case _:
             return Answer(0, said=f"the GitHub App {app.id} cannot be looked up: {answer.said}")
-
-
-def new_client(url: str) -> httpx.AsyncClient:
-    """Make a client for the API at a URL.
-
-    Raises:
-        DestinationError: a proxy or certificate variable of the environment cannot be used.
-    """
-    # Plain http goes to this machine only: there is nothing to verify, and no proxy may see the token in the clear.
-    encrypted = url.startswith("https:")
-    with suppress(OSError, ValueError, ImportError, httpx.InvalidURL):  # their messages may hold a password
-        return httpx.AsyncClient(
-            base_url=f"{url}/",
-            headers={
-                "Accept": "application/vnd.github+json",
-                "X-GitHub-Api-Version": _API_VERSION,
-                "User-Agent": f"naga-reconciler/{__version__}",
-            },
-            # A cookie would carry one token's session over to another's request.
-            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-            timeout=httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS),
-            limits=httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS),
-            follow_redirects=False,
-            trust_env=encrypted,
-            verify=True if encrypted else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
-        )
-    msg = "a proxy variable (HTTPS_PROXY, ALL_PROXY, NO_PROXY) or SSL_CERT_FILE, SSL_CERT_DIR cannot be used"
-    raise DestinationError(msg)
 
 
 def _instant(text: object) -> datetime | None:

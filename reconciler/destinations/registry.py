@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 GROUP: Final = "reconciler.destinations"
 EXEC: Final = "exec"
 
-_EXTRAS: Final = {"age": "age", "github-actions": "github", "aws-secrets-manager": "aws", "vault": "vault"}
+EXTRAS: Final = {"age": "age", "github-actions": "github", "aws-secrets-manager": "aws", "vault": "vault"}
 """The extra of our own distribution that brings what a type needs; other types come from other packages."""
 
 
@@ -91,7 +91,7 @@ def _unknown(kind: str, known: list[str]) -> str:
 
 def _broken(kind: str, error: Exception) -> str:
     cause = " ".join(f"{type(error).__name__}: {error}".split())
-    extra = _EXTRAS.get(kind)
+    extra = EXTRAS.get(kind)
     remedy = "reinstall or repair the package that offers it"
     if extra is not None:
         remedy = f"install it: pip install 'naga-reconciler[{extra}]'"

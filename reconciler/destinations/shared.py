@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
-from urllib.parse import urlsplit
 from weakref import WeakValueDictionary
 
 if TYPE_CHECKING:
@@ -54,13 +53,3 @@ class Memo(Generic[_Value]):
     def forget(self, question: str) -> None:
         """Ask anew next time."""
         self._tasks.pop(question, None)
-
-
-def unencrypted(url: str) -> bool:
-    """Tell whether a secret would travel in the clear: over anything but https, and plain http to this machine."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return True
-    loopback = parts.scheme == "http" and parts.hostname in {"localhost", "127.0.0.1", "::1"}
-    return not loopback and not (parts.scheme == "https" and parts.hostname)

@@ -19,7 +19,7 @@ import requests
 from requests.exceptions import ConnectTimeout, ProxyError, ReadTimeout, RequestException, SSLError
 from urllib3.exceptions import NewConnectionError
 
-from reconciler.destinations.quoting import harmless
+from reconciler.remote.quoting import harmless
 from reconciler.secret import Secret
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Final
 
 import requests
 
-from reconciler.destinations.shared import unencrypted
 from reconciler.destinations.vault_exchange import CONNECT_SECONDS, READ_SECONDS, Answer, Content, exchange
 from reconciler.errors import DestinationError
+from reconciler.remote.address import unencrypted
 from reconciler.secret import Secret
 
 if TYPE_CHECKING:

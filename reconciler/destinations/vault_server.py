@@ -15,17 +15,18 @@ import requests
 from hvac.adapters import RawAdapter
 from requests.adapters import HTTPAdapter
 
-from reconciler.destinations.retry import Passing, with_retries
-from reconciler.destinations.shared import Memo, PerRun, unencrypted
+from reconciler.destinations.shared import Memo, PerRun
 from reconciler.destinations.vault_exchange import CONNECT_SECONDS, READ_SECONDS, Answer, Content, exchange
 from reconciler.destinations.vault_login import AppRole, GitHubJwt, Jwt, Token, fetch_jwt, find_login
 from reconciler.errors import DestinationError
+from reconciler.remote.address import unencrypted
+from reconciler.remote.retry import Passing, with_retries
 from reconciler.secret import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-    from reconciler.destinations.retry import Timing
+    from reconciler.remote.retry import Timing
 
 WHOLE_SECONDS: Final = 120.0
 CLOSING_SECONDS: Final = 5.0

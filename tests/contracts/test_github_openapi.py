@@ -1,4 +1,4 @@
-"""What the github-actions destination asks, and what the fake answers, is as GitHub describes its API."""
+"""What is asked of GitHub, and what the fake answers, is as GitHub describes its API."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_the_description_is_what_the_script_cuts_from_it() -> None:
     document = described.document()
     source = document["info"]["description"].removeprefix("Cut from ").partition(";")[0]
     assert cut.cut(document, source) == document
-    assert {path: next(iter(each)) for path, each in document["paths"].items()} == cut.OPERATIONS
+    assert {path: tuple(each) for path, each in document["paths"].items()} == cut.OPERATIONS
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 import pytest
 import trustme
 
-from reconciler.destinations import github_server, retry
 from reconciler.destinations.github import GitHubActions
 from reconciler.errors import DestinationError
+from reconciler.github import client as github_client
 from reconciler.model import Target
+from reconciler.remote import retry
 from support.github.fake import TOKEN, FakeGitHub
 from support.github.world import ENVIRONMENT, LEAK, consignment
 from support.leaks import everything_shown
@@ -114,7 +115,7 @@ def test_a_request_says_what_github_wants_to_know(monkeypatch: pytest.MonkeyPatc
 
 def test_no_answer_in_time_leaves_the_delivery_uncertain(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retry, "FIRST_DELAY", 0.001)
-    monkeypatch.setattr(github_server, "READ_SECONDS", 0.02)
+    monkeypatch.setattr(github_client, "READ_SECONDS", 0.02)
     with pytest.raises(DestinationError, match=r"may not be in .*no answer within") as caught:
         deliver_through(monkeypatch, say(PUBLIC_KEY), *[hang() for _ in range(6)])
     assert caught.value.uncertain

@@ -1,4 +1,4 @@
-"""The github-actions destination against Prism, which serves GitHub's published description and checks every request.
+"""What is asked of GitHub against Prism, which serves GitHub's published description and checks every request.
 
 Not part of `make test`, which asks for no Node: `make prism` runs it, and so does CI.
 """
@@ -18,15 +18,22 @@ import httpx
 import pytest
 from nacl.public import PrivateKey
 
-from reconciler.destinations import github_server
 from reconciler.destinations.github import GitHubActions
-from reconciler.errors import DestinationError
+from reconciler.errors import DestinationError, GitHubError, StalePlan
+from reconciler.github import client as github_client
+from reconciler.gitops.comments import keep_comment
+from reconciler.gitops.issues import Drift, keep_issue
+from reconciler.gitops.repository import open_repository
+from reconciler.gitops.reviews import refuse_superseded
 from reconciler.model import Setting, Target
 from support.github.described import DESCRIPTION
+from support.github.job import SELECTION
 from support.github.world import consignment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Awaitable, Callable, Iterator
+
+    from reconciler.gitops.repository import Repository
 
 PRISM = Path(__file__).parent / "node_modules" / ".bin" / "prism"
 PLACES: list[dict[str, Setting]] = [
@@ -75,6 +82,8 @@ class Inspected(httpx.AsyncHTTPTransport):
         self.statuses: list[int] = []
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/graphql":  # described in a language of its own
+            return httpx.Response(200, json={"data": {"viewer": {"login": "octocat"}}})
         # GitHub describes its own media type as plain JSON, and Prism takes that at its word.
         assert request.headers["Accept"] == "application/vnd.github+json"
         request.headers["Accept"] = "application/json"
@@ -93,14 +102,14 @@ class Inspected(httpx.AsyncHTTPTransport):
 @pytest.fixture
 def inspected(prism: str, monkeypatch: pytest.MonkeyPatch) -> Inspected:
     transport = Inspected()
-    new_client = github_server.new_client
+    new_client = github_client.new_client
 
     def client(url: str) -> httpx.AsyncClient:
         made = new_client(url)
         made._transport = transport
         return made
 
-    monkeypatch.setattr(github_server, "new_client", client)
+    monkeypatch.setattr(github_client, "new_client", client)
     monkeypatch.setenv("GITHUB_API_URL", prism)
     monkeypatch.setenv("GITHUB_TOKEN", "github_pat_x")
     monkeypatch.delenv("GITHUB_APP_ID", raising=False)
@@ -147,3 +156,44 @@ def test_the_public_key_of_the_example_is_found_to_be_none(inspected: Inspected)
 def test_prism_would_see_a_request_that_is_not_as_described(prism: str) -> None:
     response = httpx.put(f"{prism}/repos/acme/api/actions/secrets/X", json={"encrypted_value": "eA=="}, trust_env=False)
     assert response.status_code == 422
+
+
+def ask(prism: str, work: Callable[[Repository], Awaitable[object]]) -> None:
+    async def connected() -> None:
+        async with open_repository({"GITHUB_API_URL": prism, "GITHUB_TOKEN": "ghs_x"}, "acme/api") as repository:
+            await work(repository)
+
+    asyncio.run(connected())
+
+
+def test_prism_takes_a_comment_and_its_next_version(prism: str, inspected: Inspected) -> None:
+    async def work(repository: Repository) -> None:
+        await keep_comment(repository, 7, "Me too", "Me too, says the example, and now more")
+        with pytest.raises(GitHubError, match="does not show what it says it has stored"):
+            await keep_comment(repository, 7, "<!-- ours -->", "<!-- ours -->\nbut the example shows another")
+        await repository.delete("/issues/comments/1")
+
+    ask(prism, work)
+    assert inspected.statuses == [200, 200, 200, 201, 200, 204]
+
+
+def test_prism_takes_an_issue_and_its_end(prism: str, inspected: Inspected) -> None:
+    async def work(repository: Repository) -> None:
+        with pytest.raises(GitHubError, match="does not show what it says it has stored"):
+            await keep_issue(repository, SELECTION, Drift("Drift", "page", "0" * 64))
+        await repository.change("/issues/7", title="Drift", body="page", state="open")
+        await repository.change("/issues/7", body="page", state="closed", state_reason="completed")
+        await repository.change("/issues/7", state="closed", state_reason="not_planned")
+
+    ask(prism, work)
+    assert inspected.statuses == [200, 201, 200, 200, 200, 200]
+
+
+def test_prism_takes_the_questions_before_an_apply(prism: str, inspected: Inspected) -> None:
+    async def work(repository: Repository) -> None:
+        assert await repository.every(f"/commits/{'a1' * 20}/pulls")
+        with pytest.raises(StalePlan, match="aa218f56b14c9653891f9e74264a383fa43fefbd"):
+            await refuse_superseded(repository, "a1" * 20)
+
+    ask(prism, work)
+    assert inspected.statuses == [200, 200, 200]

@@ -1,1 +1,1 @@
-"""GitHub as far as secrets are concerned: its published description, and a stateful fake that is held to it."""
+"""GitHub as far as it is asked: its published description, and a stateful fake that is held to it."""

@@ -1,4 +1,4 @@
-"""Cuts GitHub's description of its API down to the operations that the github-actions destination uses.
+"""Cuts GitHub's description of its API down to the operations that reconciler uses.
 
 python tests/support/github/cut.py node_modules/@octokit/openapi > tests/support/github/openapi.json
 """
@@ -14,11 +14,11 @@ _REPOSITORY: Final = "/repos/{owner}/{repo}"
 _ENVIRONMENT: Final = "/repos/{owner}/{repo}/environments/{environment_name}"
 _ORGANIZATION: Final = "/orgs/{org}"
 
-OPERATIONS: Final = {
-    "/app/installations/{installation_id}/access_tokens": "post",
-    "/installation/token": "delete",
+OPERATIONS: Final[dict[str, tuple[str, ...]]] = {
+    "/app/installations/{installation_id}/access_tokens": ("post",),
+    "/installation/token": ("delete",),
     **{
-        path: method
+        path: (method,)
         for home, secrets in (
             (_REPOSITORY, f"{_REPOSITORY}/actions/secrets"),
             (_ENVIRONMENT, f"{_ENVIRONMENT}/secrets"),
@@ -31,8 +31,14 @@ OPERATIONS: Final = {
             (f"{secrets}/{{secret_name}}", "put"),
         )
     },
-    f"{_REPOSITORY}/installation": "get",
-    f"{_ORGANIZATION}/installation": "get",
+    f"{_REPOSITORY}/installation": ("get",),
+    f"{_ORGANIZATION}/installation": ("get",),
+    f"{_REPOSITORY}/commits/{{commit_sha}}/pulls": ("get",),
+    f"{_REPOSITORY}/git/ref/{{ref}}": ("get",),
+    f"{_REPOSITORY}/issues": ("get", "post"),
+    f"{_REPOSITORY}/issues/{{issue_number}}": ("patch",),
+    f"{_REPOSITORY}/issues/{{issue_number}}/comments": ("get", "post"),
+    f"{_REPOSITORY}/issues/comments/{{comment_id}}": ("delete", "patch"),
 }
 _LEFT_OUT: Final = {"externalDocs", "tags", "x-github", "x-octokit"}
 
@@ -40,8 +46,8 @@ _LEFT_OUT: Final = {"externalDocs", "tags", "x-github", "x-octokit"}
 def cut(whole: dict[str, Any], source: str) -> dict[str, Any]:
     """Keep the operations and everything that they refer to."""
     paths = {}
-    for path, method in sorted(OPERATIONS.items()):
-        paths[path] = {method: _quiet(whole["paths"][path][method])}
+    for path, methods in sorted(OPERATIONS.items()):
+        paths[path] = {method: _quiet(whole["paths"][path][method]) for method in methods}
     document = {
         "openapi": whole["openapi"],
         "info": {**whole["info"], "description": f"Cut from {source}; see LICENSE beside this file."},

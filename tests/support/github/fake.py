@@ -1,4 +1,7 @@
-"""A GitHub that keeps secrets: it holds real key pairs, opens what was sealed for them, and refuses as GitHub does."""
+"""A GitHub that keeps secrets and discussions, and refuses as GitHub does.
+
+It holds real key pairs, and opens what was sealed for them.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from support.github import described
+from support.github.discussions import BOT, Discussions, NotFound, TooLong, asked_of_graphql
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -26,16 +30,26 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
 TOKEN: Final = "github_pat_FINE"
+JOB_TOKEN: Final = "ghs_JOB"
+READ_ONLY_TOKEN: Final = "ghs_FORK"
 WRITE: Final = {"secrets": "write", "environments": "write", "organization_secrets": "write"}
 
 
 @dataclass(frozen=True)
 class Grant:
-    """What a token may do; `on` are the repositories and organisations it reaches, None for all."""
+    """What a token may do, and as whom; `on` are the repositories and organisations it reaches, None for all."""
 
     permissions: Mapping[str, str] = field(default_factory=lambda: dict(WRITE))
     scopes: str | None = None
     on: frozenset[str] | None = None
+    login: str = "octocat"
+
+
+JOB_TOKENS: Final = {
+    JOB_TOKEN: Grant({"issues": "write", "contents": "read"}, login=BOT),
+    READ_ONLY_TOKEN: Grant({"issues": "read", "contents": "read"}, login=BOT),
+}
+"""Those of jobs: of one of the repository's own, and of one for a fork."""
 
 
 @dataclass
@@ -77,6 +91,7 @@ class FakeGitHub:
         self.environments = {"acme/api": {"production"}}
         self.organizations = {"acme"}
         self.tokens = {TOKEN: Grant()}
+        self.discussions = Discussions()
         self.apps: dict[str, App] = {}
         self.secrets: dict[str, dict[str, Stored]] = {}
         self.keys: dict[str, tuple[str, PrivateKey]] = {}
@@ -86,7 +101,9 @@ class FakeGitHub:
         self.now: Callable[[], float] = time.time
         self.most_at_once = 0
         self._at_once = 0
-        self.app = Starlette(routes=[Route("/{path:path}", self._serve, methods=["GET", "PUT", "POST", "DELETE"])])
+        self.app = Starlette(
+            routes=[Route("/{path:path}", self._serve, methods=["GET", "PUT", "POST", "PATCH", "DELETE"])]
+        )
 
     def held(self, place: str) -> dict[str, str]:
         """Give the secrets of a place, by its path."""
@@ -98,7 +115,7 @@ class FakeGitHub:
         self.keys[place] = (str(number), PrivateKey.generate())
 
     async def _serve(self, request: Request) -> Response:
-        path = request.scope["raw_path"].decode().partition("?")[0].strip("/").removeprefix("api/v3/")
+        path = request.scope["raw_path"].decode().partition("?")[0].strip("/").removeprefix("api/").removeprefix("v3/")
         self.asked.append(f"{request.method} {path}")
         self._at_once += 1
         self.most_at_once = max(self.most_at_once, self._at_once)
@@ -108,6 +125,10 @@ class FakeGitHub:
             answer = self._route(request, path.split("/"), json.loads(content) if content else {})
         except Refused as refused:
             answer = refused.response
+        except NotFound:
+            answer = Refused(404, "Not Found").response
+        except TooLong:
+            answer = Refused(422, "Validation Failed").response
         finally:
             self._at_once -= 1
         return answer
@@ -127,9 +148,15 @@ class FakeGitHub:
             del self.tokens[bearer]
             return Response(status_code=204)
         grant = self.tokens[bearer]
+        if path == ["graphql"]:
+            return JSONResponse({"data": dict(asked_of_graphql(self.discussions, body, grant.login))})
         home, rest = self._home(path, grant)
         if not rest:
             return self._describe_home(home, grant)
+        if rest[0] in {"issues", "commits", "git"}:
+            if request.method != "GET" and grant.permissions.get("issues") != "write":
+                raise Refused(403, "Resource not accessible by integration")
+            return self.discussions.answer(request.method, rest, request.query_params, body, grant.login)
         return self._secrets(request, home, rest, grant, body)
 
     def _home(self, path: list[str], grant: Grant) -> tuple[str, list[str]]:
@@ -149,7 +176,7 @@ class FakeGitHub:
         about = described.example("full-repository-default-response")
         # What GitHub's example lacks of what its schema asks for.
         about = {**about, "language": None, "source": {**about["source"], "language": None}}
-        about |= {"full_name": name, "archived": self.repositories[name]}
+        about |= {"full_name": name, "archived": self.repositories[name], "default_branch": "main"}
         return JSONResponse(about, headers=headers)
 
     def _secrets(self, request: Request, home: str, rest: list[str], grant: Grant, body: dict[str, Any]) -> Response:

@@ -5,19 +5,21 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx
+import pytest
 
-from reconciler.destinations import github_server
+from reconciler.github import client as github_client
 from support.github import described
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    import pytest
+    from collections.abc import Coroutine, Mapping
 
     from support.github.fake import FakeGitHub
+    from support.virtual import VirtualClock
+
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ class Way(httpx.AsyncBaseTransport):
 def lead_to(fake: FakeGitHub, monkeypatch: pytest.MonkeyPatch) -> Way:
     """Make every client that is built from now on speak to the fake; gives the way there."""
     way = Way(fake)
-    new_client = github_server.new_client
+    new_client = github_client.new_client
 
     def connected(url: str) -> httpx.AsyncClient:
         client = new_client(url)
@@ -94,5 +96,17 @@ def lead_to(fake: FakeGitHub, monkeypatch: pytest.MonkeyPatch) -> Way:
         client._mounts = {}
         return client
 
-    monkeypatch.setattr(github_server, "new_client", connected)
+    monkeypatch.setattr(github_client, "new_client", connected)
     return way
+
+
+def run_watched(clock: VirtualClock, way: Way, work: Coroutine[Any, Any, _Result]) -> _Result:
+    """Run to the end; fails for an exception that nobody looked at, and for what is not as GitHub describes it."""
+
+    def mishap(message: str, error: BaseException | None) -> None:
+        pytest.fail(f"{message}: {error!r}")
+
+    try:
+        return clock.run(work, mishap)
+    finally:
+        assert way.violations == [], way.violations

@@ -9,12 +9,12 @@ import pytest
 
 from reconciler.destinations.base import Consignment
 from reconciler.destinations.github import GitHubActions
-from reconciler.destinations.retry import Timing
 from reconciler.errors import DestinationError
 from reconciler.model import Address, Setting, Target
+from reconciler.remote.retry import Timing
 from reconciler.secret import Secret
 from support.github.fake import TOKEN, FakeGitHub
-from support.github.transport import lead_to
+from support.github.transport import lead_to, run_watched
 from support.virtual import VirtualClock
 
 if TYPE_CHECKING:
@@ -52,13 +52,7 @@ class World:
         return GitHubActions(Target("github", "github-actions", tuple(settings.items())), timing)
 
     def run(self, work: Coroutine[Any, Any, _Result]) -> _Result:
-        def mishap(message: str, error: BaseException | None) -> None:
-            pytest.fail(f"{message}: {error!r}")
-
-        try:
-            return self.clock.run(work, mishap)
-        finally:
-            assert self.way.violations == [], self.way.violations
+        return run_watched(self.clock, self.way, work)
 
     def error(self, work: Callable[[], Awaitable[object]]) -> DestinationError:
         """Run what must fail, and give how."""

@@ -17,9 +17,9 @@ from botocore import exceptions
 from reconciler.destinations import aws_client
 from reconciler.destinations.aws_secrets_manager import LARGEST, AwsSecretsManager
 from reconciler.destinations.base import Closing, Consignment, Describing, Held
-from reconciler.destinations.retry import ATTEMPTS, Timing
 from reconciler.errors import DestinationError
 from reconciler.model import Address, Target
+from reconciler.remote.retry import ATTEMPTS, Timing
 from reconciler.secret import Secret
 from support.leaks import everything_shown
 from support.meddler import Cut, Meddler, Say

@@ -4,9 +4,7 @@ import asyncio
 import gc
 import weakref
 
-import pytest
-
-from reconciler.destinations.shared import Memo, PerRun, unencrypted
+from reconciler.destinations.shared import Memo, PerRun
 
 
 class Thing:
@@ -60,24 +58,3 @@ def test_a_question_is_asked_once_even_if_the_first_who_asks_gives_up() -> None:
         assert asked == ["?", "?"]
 
     asyncio.run(ask())
-
-
-@pytest.mark.parametrize(
-    ("url", "in_the_clear"),
-    [
-        ("https://vault.example.com:8200", False),
-        ("http://127.0.0.1:8200", False),
-        ("http://localhost", False),
-        ("http://[::1]:8200", False),
-        ("http://vault.example.com", True),
-        ("http://127.0.0.1.example.com", True),
-        ("http://127.0.0.1@example.com", True),
-        ("https://", True),
-        ("https://[", True),
-        ("ftp://localhost", True),
-        ("vault.example.com", True),
-        ("", True),
-    ],
-)
-def test_secrets_travel_encrypted_or_not_at_all(url: str, *, in_the_clear: bool) -> None:
-    assert unencrypted(url) is in_the_clear

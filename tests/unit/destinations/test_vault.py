@@ -18,10 +18,10 @@ import urllib3
 
 from reconciler.destinations import vault_exchange, vault_server
 from reconciler.destinations.base import Closing, Consignment, Describing, Held
-from reconciler.destinations.retry import ATTEMPTS, Timing
 from reconciler.destinations.vault import MOST_NOTES, Vault
 from reconciler.errors import DestinationError
 from reconciler.model import Address, Target
+from reconciler.remote.retry import ATTEMPTS, Timing
 from reconciler.secret import Secret
 from support.jwt import Issuer
 from support.leaks import everything_shown

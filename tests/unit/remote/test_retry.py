@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.destinations import retry
-from reconciler.destinations.retry import Passing, Timing, with_retries
 from reconciler.errors import DestinationError
+from reconciler.remote import retry
+from reconciler.remote.retry import Passing, Timing, with_retries
 
 
 class Clock:

@@ -17,8 +17,8 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from reconciler.destinations.quoting import harmless
-from reconciler.destinations.retry import PATIENCE
+from reconciler.remote.quoting import harmless
+from reconciler.remote.retry import PATIENCE
 from reconciler.units import format_instant
 
 if TYPE_CHECKING:
@@ -30,6 +30,9 @@ CONNECT_SECONDS: Final = 5.0
 READ_SECONDS: Final = 30.0
 WHOLE_SECONDS: Final = 120.0
 LARGEST_ANSWER: Final = 4 * 1024 * 1024
+LARGEST_LIST: Final = 32 * 1024 * 1024
+"""Bytes of fifty comments as long as GitHub takes them, each character of which is escaped."""
+
 SECONDARY_LIMIT_SECONDS: Final = 60.0
 """How long GitHub asks to be left alone where it gives no time itself."""
 
@@ -44,21 +47,23 @@ _PASSING: Final = frozenset(
 _DONE: Final = {
     "GET": {HTTPStatus.OK},
     "PUT": {HTTPStatus.CREATED, HTTPStatus.NO_CONTENT},
-    "POST": {HTTPStatus.CREATED},
+    "POST": {HTTPStatus.OK, HTTPStatus.CREATED},
+    "PATCH": {HTTPStatus.OK},
     "DELETE": {HTTPStatus.NO_CONTENT},
 }
 _NUMBER: Final = re.compile(r"\d{1,12}", re.ASCII)
-_log = logging.getLogger("reconciler.destinations")
+_log = logging.getLogger("reconciler.github")
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What to send: a path below the base URL, and a body that goes as JSON."""
+    """What to send: a path below the base URL, and a body that goes as JSON; `lists` when the answer is a list."""
 
     method: str
     path: str
     bearer: Secret
     body: Mapping[str, object] | None = field(default=None, repr=False)
+    lists: bool = False
 
     def __str__(self) -> str:
         """Show as `GET repos/acme/api`."""
@@ -67,7 +72,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer; its status is 0 when none arrived.
+    """An answer; its status is 0 when none arrived. It holds an object in `body`, or the objects of a list in `items`.
 
     `said` is why it is none or no success, fit to be shown; `maybe_done` that GitHub may have done as it was asked
     although it does not say so; `passing` that another attempt may go better, `wait` seconds from now; `limited` that
@@ -76,6 +81,7 @@ class Answer:
 
     status: int
     body: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    items: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
     said: str = ""
     maybe_done: bool = False
     passing: bool = False
@@ -101,7 +107,7 @@ async def exchange(client: httpx.AsyncClient, request: Request) -> Answer:
             asyncio.timeout(WHOLE_SECONDS),
             client.stream(request.method, request.path, content=content, headers=headers) as response,
         ):
-            answer = _judge(request, response, await _read(response))
+            answer = _judge(request, response, await _read(response, LARGEST_LIST if request.lists else LARGEST_ANSWER))
     except Exception as error:  # noqa: BLE001  # whatever it is, it may hold the request
         answer = _no_answer(error)
     took = round((time.monotonic() - started) * 1000)
@@ -109,25 +115,28 @@ async def exchange(client: httpx.AsyncClient, request: Request) -> Answer:
     return answer
 
 
-async def _read(response: httpx.Response) -> bytes:
+async def _read(response: httpx.Response, most: int) -> bytes:
     """Read the body; cut off where nobody would read on."""
     chunks: list[bytes] = []
     size = 0
     async for chunk in response.aiter_bytes():
         chunks.append(chunk)
         size += len(chunk)
-        if size > LARGEST_ANSWER:
+        if size > most:
             break
     return b"".join(chunks)
 
 
 def _judge(request: Request, response: httpx.Response, content: bytes) -> Answer:
     status, headers = response.status_code, response.headers
-    body = _parse(content)
+    parsed = _parse(content)
+    body = parsed if isinstance(parsed, dict) else None
     if status < HTTPStatus.MULTIPLE_CHOICES:
-        if status not in _DONE[request.method] or (body is None and request.method == "GET"):
+        awaited = list if request.lists else dict
+        if status not in _DONE[request.method] or (request.method == "GET" and not isinstance(parsed, awaited)):
             return Answer(0, said=f"{status}, but no answer that GitHub gives", maybe_done=True)
-        return Answer(status, body or {}, scopes=_scopes(headers))
+        items = tuple(each for each in parsed if isinstance(each, dict)) if isinstance(parsed, list) else ()
+        return Answer(status, body or {}, items, scopes=_scopes(headers))
     if status < HTTPStatus.BAD_REQUEST:
         host = harmless(_host(headers.get("Location", "")), [request.bearer])
         moved = "it was renamed or moved, or GITHUB_API_URL is wrong"
@@ -198,12 +207,11 @@ def _scopes(headers: httpx.Headers) -> frozenset[str] | None:
     return None if scopes == {""} else scopes
 
 
-def _parse(content: bytes) -> dict[str, Any] | None:
+def _parse(content: bytes) -> object:
     try:
-        parsed = json.loads(content)
+        return json.loads(content)
     except (ValueError, RecursionError):
         return None
-    return parsed if isinstance(parsed, dict) else None
 
 
 def _host(location: str) -> str:

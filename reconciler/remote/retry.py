@@ -1,4 +1,4 @@
-"""When another attempt at a destination is made: by the rules that hold for the account.
+"""When another attempt at another service is made: by the rules that hold for the account.
 
 Only for what may be repeated: storing the same secret once more changes nothing.
 """
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from reconciler.errors import DestinationError
+    from reconciler.errors import ReconcilerError
 
 ATTEMPTS: Final = 6
 FIRST_DELAY: Final = 0.5
@@ -28,7 +28,7 @@ _Result = TypeVar("_Result")
 class Passing(Exception):
     """An attempt failed in a way that may pass; `failure` is what to raise if it does not."""
 
-    def __init__(self, failure: DestinationError, retry_after: float = 0.0) -> None:
+    def __init__(self, failure: ReconcilerError, retry_after: float = 0.0) -> None:
         """Take the seconds that the other side asked to wait, 0 when it did not."""
         super().__init__(str(failure))
         self.failure = failure
@@ -48,7 +48,7 @@ async def with_retries(attempt: Callable[[], Awaitable[_Result]], timing: Timing
     """Try until an attempt raises no Passing any more, at most ATTEMPTS times and none later than PATIENCE.
 
     Raises:
-        DestinationError: the failure of the last attempt; and whatever else an attempt raises.
+        ReconcilerError: the failure of the last attempt; and whatever else an attempt raises.
     """
     deadline = timing.monotonic() + PATIENCE
     failures = 0

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from typing import TYPE_CHECKING, Final
 
-from reconciler.destinations.wording import redacted
 from reconciler.secret import HIDDEN
 
 if TYPE_CHECKING:
@@ -29,7 +29,25 @@ def harmless(text: str, secrets: Iterable[Secret] = ()) -> str:
     return safe if len(safe) <= LONGEST_QUOTE else safe[: LONGEST_QUOTE - 1] + "…"
 
 
+def redacted(text: str, secret: Secret) -> str:
+    """Hide a secret in what somebody else has said, also where it was turned into base64 or escaped on the way."""
+    for spelling in sorted(_spellings(secret), key=len, reverse=True):
+        text = text.replace(spelling, HIDDEN)
+    return text
+
+
 def _redact(text: str, known: Iterable[Secret]) -> str:
     for secret in known:
         text = redacted(text, secret)
     return _ISSUED_SECRET.sub(HIDDEN, text)
+
+
+def _spellings(secret: Secret) -> set[str]:
+    import json
+    from urllib.parse import quote
+
+    plain = secret.reveal()
+    content = plain.encode(errors="replace")
+    encoded = {base64.b64encode(content).decode(), base64.urlsafe_b64encode(content).decode()}
+    escaped = {json.dumps(plain)[1:-1], quote(content, safe="")}
+    return {plain} | escaped | {each.rstrip("=") for each in encoded}

@@ -1,0 +1,1 @@
+"""GitHub's API: one request and what came of it, and a client that keeps to GitHub's limits."""
