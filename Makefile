@@ -20,7 +20,7 @@ LOCK_ARGS ?=
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: help demo dev test format lint types imports workflows schemas unit prism wheel fmt lock pictures clean python
+.PHONY: help demo dev test format lint types imports workflows schemas unit prism browser promtool wheel fmt lock pictures clean python
 
 help: ## list what make can do
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -44,13 +44,17 @@ types: $(TEST_VENV)/.installed ## check the types with mypy
 imports: $(TEST_VENV)/.installed ## check that imports point one way
 	$(BIN)/lint-imports --no-logo
 
-workflows: $(TEST_VENV)/.installed ## check the GitHub workflows
+workflows: $(TEST_VENV)/.installed ## check the GitHub workflows and the action
 	$(BIN)/actionlint
-	$(BIN)/zizmor --offline --persona auditor --strict-collection .
+	$(BIN)/actionlint docs/examples/scale/matrix.yml
+	$(BIN)/zizmor --offline --persona auditor --strict-collection . docs/examples/scale/matrix.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml docs/examples/scale/matrix.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-actions action.yml
 
-schemas: $(TEST_VENV)/.installed ## check the schemas, and the example against its schema
+schemas: $(TEST_VENV)/.installed ## check the schemas, and every example of a file against its schema
 	$(BIN)/check-jsonschema --check-metaschema schemas/*.json
-	$(BIN)/check-jsonschema --default-filetype yaml --schemafile schemas/keys.schema.json keys.yaml.example
+	$(BIN)/python docs/generator/examples.py build/examples
+	$(BIN)/check-jsonschema --default-filetype yaml --schemafile schemas/keys.schema.json keys.yaml.example build/examples/*.yaml
 
 # Run against the built wheel. PYTHONSAFEPATH keeps this folder off sys.path in every process that a test starts.
 unit: wheel ## run the tests against the built wheel, with branch coverage
@@ -63,6 +67,14 @@ prism: wheel ## check the requests to GitHub with Prism (needs Node and npm)
 	@command -v npm >/dev/null || { echo "'npm' was not found: install Node 20 or newer" >&2; exit 1; }
 	npm ci --prefix tests/prism --no-audit --no-fund --loglevel error
 	PYTHONSAFEPATH=1 $(BIN)/pytest tests/prism/prism_github.py
+
+# Apart from test as well: these ask for programs that no package of Python brings.
+browser: wheel ## look at the page of report with a browser (needs Chromium)
+	PYTHONSAFEPATH=1 $(BIN)/pytest tests/browser/browser_report.py
+
+promtool: wheel ## check the metrics and the example alert rules (needs promtool of Prometheus)
+	@command -v promtool >/dev/null || { echo "'promtool' was not found: install Prometheus (on Debian and Ubuntu: apt install prometheus)" >&2; exit 1; }
+	PYTHONSAFEPATH=1 $(BIN)/pytest tests/promtool/promtool_metrics.py
 
 # Always built and installed anew: it takes two seconds, and a stale wheel would test yesterday's code.
 wheel: $(TEST_VENV)/.installed ## build the wheel and install it into the tests' venv

@@ -17,6 +17,7 @@ import protocol
 import screen
 import tables
 import timeline
+import workflows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -42,6 +43,7 @@ def outputs() -> Iterator[tuple[str, str]]:
     yield "docs/images/plan.svg", screen.plan()
     for each in protocol.DRAWN:
         yield f"docs/images/{each.name}.svg", timeline.draw(each)
+    yield from workflows.outputs()
     for page in PAGES:
         text = (ROOT / page).read_text("utf-8")
         yield page, _BLOCK.sub(lambda match: f"{match[1]}{_BLOCKS[match['name']]()}\n{match[3]}", text)

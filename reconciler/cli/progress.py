@@ -24,8 +24,10 @@ class Progress:
     def __init__(self, total: int) -> None:
         """Take the number of outcomes to come."""
         self.outcomes: list[Outcome] = []
-        self._total = total
-        watched = total and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+        self.total = total
+        # What tells a runner to mask a secret has to begin a line, and a bar leaves one unfinished.
+        log = os.environ.get("TERM") == "dumb" or os.environ.get("GITHUB_ACTIONS") == "true"
+        watched = total and sys.stderr.isatty() and not log
         self._bar = (
             click.progressbar(length=total, label="Applying", show_pos=True, file=sys.stderr) if watched else None
         )
@@ -45,10 +47,11 @@ class Progress:
             with suppress(OSError):
                 self._bar.__exit__(kind, error, trace)
 
-    @property
-    def complete(self) -> bool:
-        """Whether there is an outcome of everything."""
-        return len(self.outcomes) >= self._total
+    def expect(self, total: int) -> None:
+        """Take another number of outcomes to come: an account has changed meanwhile."""
+        self.total = total
+        if self._bar:
+            self._bar.length = total
 
     def report(self, outcome: Outcome) -> None:
         """Keep and show one outcome."""
@@ -57,7 +60,7 @@ class Progress:
             with suppress(OSError):
                 self._bar.update(1)
         else:
-            note(f"[{len(self.outcomes)}/{self._total}] {_in_words(outcome)}")
+            note(f"[{len(self.outcomes)}/{self.total}] {_in_words(outcome)}")
 
     def say(self, message: str) -> None:
         """Say something in between."""

@@ -1,0 +1,293 @@
+"""`reconciler init` in a repository of one's own."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import stat
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+import reconciler
+from reconciler.cli.scaffold import ENVIRONMENTS, WORKFLOWS
+from reconciler.declaration import load
+from reconciler.simulator import State
+from support.command import call
+from support.repository import commit, git
+
+KEYS = """\
+version: 1
+destinations:
+  app: {type: github-actions, repository: acme/app}
+  vault: {type: vault, path: "naga/{environment}"}
+environments:
+  qa:
+    provisioning_key_env: NAGA_QA
+    deliver: [{to: vault, as: "{key}"}]
+    keys: {api: {credit_limit: 1}}
+  live:
+    deliver: [{to: app, as: "KEY_{KEY}"}]
+    keys: {api: {credit_limit: 1}}
+"""
+FILES = [Path(".github/workflows", f"{name}.yml") for name in WORKFLOWS]
+
+
+@pytest.fixture(autouse=True)
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    git("init", "--quiet", "--initial-branch=main")
+    git("remote", "add", "origin", "git@github.com:acme/api.git")
+    return tmp_path
+
+
+def said(*words: str) -> str:
+    ended = call("init", *words)
+    assert (ended.code, ended.err) == (0, "")
+    return ended.out
+
+
+def refusal(*words: str) -> str:
+    ended = call("init", *words)
+    assert (ended.code, ended.out) == (1, "")
+    assert not Path(".github").exists()
+    return ended.err
+
+
+def test_an_empty_repository_gets_a_file_and_three_workflows() -> None:
+    out = said()
+    assert re.findall(r"^(\w+)  +(\S+)$", out, re.MULTILINE) == [
+        ("wrote", "keys.yaml"),
+        *(("wrote", str(file)) for file in FILES),
+    ]
+    assert {str(file) for file in Path().rglob("*.y*ml")} == {"keys.yaml", *map(str, FILES)}
+
+
+def test_the_starter_file_is_valid_and_can_be_planned_on_the_simulator() -> None:
+    said()
+    assert list(load(Path("keys.yaml")).environments) == sorted(ENVIRONMENTS)
+    ended = call("plan", "--simulator", "sim.db", "--format", "json")
+    assert (ended.code, ended.document["summary"]["create"]) == (0, 4)
+    with State(Path("sim.db")) as state:
+        assert list(state.keys()) == []
+
+
+def test_the_starter_file_is_in_the_form_that_fmt_gives() -> None:
+    said()
+    assert call("fmt", "--check").code == 0
+
+
+def test_the_secrets_of_the_starter_file_go_to_the_repository_that_it_is_in() -> None:
+    said()
+    deliveries = [delivery for key in load(Path("keys.yaml")).keys for delivery in key.deliver]
+    assert {dict(each.target.settings)["repository"] for each in deliveries} == {"acme/api"}
+
+
+def test_a_second_time_nothing_is_touched() -> None:
+    said()
+    for file in FILES:
+        file.write_text(file.read_text("utf-8") + "# mine\n", "utf-8")
+    before = {file: file.read_bytes() for file in [*FILES, Path("keys.yaml")]}
+    lines = said().splitlines()
+    assert lines[:4] == ["used   keys.yaml", *(f"left   {file}: it is there already" for file in FILES)]
+    assert {file: file.read_bytes() for file in before} == before
+
+
+def test_only_what_is_missing_is_written() -> None:
+    said()
+    FILES[1].unlink()
+    assert said().splitlines()[1:4] == [
+        f"left   {FILES[0]}: it is there already",
+        f"wrote  {FILES[1]}",
+        f"left   {FILES[2]}: it is there already",
+    ]
+
+
+def test_a_link_is_not_written_through(tmp_path: Path) -> None:
+    FILES[0].parent.mkdir(parents=True)
+    FILES[0].symlink_to(tmp_path / "elsewhere")
+    assert f"left   {FILES[0]}: it is there already" in said()
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_an_environment_that_no_job_of_an_existing_workflow_has_is_named() -> None:
+    said()
+    file = Path("keys.yaml")
+    file.write_text(file.read_text("utf-8") + "  qa: {keys: {}}\n  beta: {keys: {}}\n", "utf-8")
+    assert f"left   {FILES[1]}: it is there already, and has no job for beta, qa: add it to the matrix" in said()
+
+
+def test_each_environment_of_an_existing_file_gets_its_jobs_and_its_key() -> None:
+    Path("keys.yaml").write_text(KEYS, "utf-8")
+    out = said()
+    assert Path("keys.yaml").read_text("utf-8") == KEYS
+    assert out.startswith("used   keys.yaml\nwrote ")
+    for file in FILES:
+        (job,) = (job for job in yaml.safe_load(file.read_bytes())["jobs"].values() if "strategy" in job)
+        assert job["strategy"]["matrix"]["environment"] == ["live", "qa"]
+        assert {"NAGA_QA", "NAGA_PROVISIONING_KEY"} <= set(job["steps"][-1]["env"])
+        assert f'PACKAGE: "naga-reconciler[github,vault]=={reconciler.__version__}"' in file.read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("place", "argument", "file", "watched"),
+    [
+        ("keys/a.yaml", ".", "keys", "keys/*.yaml"),
+        ("infra/keys.yaml", "infra", "infra/keys.yaml", "infra/keys.yaml"),
+        ("infra/keys/a.yaml", "infra", "infra/keys", "infra/keys/*.yaml"),
+        ("teams/a.yaml", "teams", "teams", "teams/*.yaml"),
+    ],
+)
+def test_a_declaration_is_used_where_it_is(place: str, argument: str, file: str, watched: str) -> None:
+    Path(place).parent.mkdir(parents=True, exist_ok=True)
+    Path(place).write_text(KEYS, "utf-8")
+    assert said(argument).startswith(f"used   {file}\n")
+    plan = yaml.safe_load(FILES[0].read_bytes())
+    assert plan["env"] == {"FILE": file}
+    assert plan[True]["pull_request"]["paths"][0] == watched
+    assert not Path("keys.yaml").exists()
+
+
+def test_a_declaration_that_is_a_link_keeps_its_place(tmp_path_factory: pytest.TempPathFactory) -> None:
+    elsewhere = tmp_path_factory.mktemp("elsewhere") / "real.yaml"
+    elsewhere.write_text(KEYS, "utf-8")
+    Path("keys.yaml").symlink_to(elsewhere)
+    assert said().startswith("used   keys.yaml\n")
+
+
+def test_in_a_folder_the_file_goes_there_and_the_workflows_to_the_top() -> None:
+    Path("infra").mkdir()
+    said("infra")
+    assert Path("infra/keys.yaml").is_file()
+    assert [file.is_file() for file in FILES] == [True] * 3
+
+
+def test_without_a_default_destination_type_no_extra_is_installed() -> None:
+    Path("keys.yaml").write_text("version: 1\nenvironments: {ci: {keys: {}}}\n", "utf-8")
+    said()
+    assert f'PACKAGE: "naga-reconciler=={reconciler.__version__}"' in FILES[0].read_text("utf-8")
+
+
+def test_the_workflows_install_what_is_named() -> None:
+    said("--package", "/mirror/naga reconciler.whl")
+    assert 'PACKAGE: "/mirror/naga reconciler.whl"' in FILES[0].read_text("utf-8")
+
+
+def test_where_no_remote_tells_the_repository_it_has_to_be_named() -> None:
+    git("remote", "remove", "origin")
+    assert "name it: --repository acme/keys" in refusal()
+    said("--repository", "acme/other")
+    assert "repository: acme/other\n" in Path("keys.yaml").read_text("utf-8")
+
+
+def test_a_repository_that_cannot_be_is_refused() -> None:
+    assert refusal("--repository", "acme/a b") == (
+        "error: --repository acme/a b is no repository on GitHub; write it like acme/keys\n"
+    )
+
+
+def test_with_a_file_no_repository_is_needed() -> None:
+    git("remote", "remove", "origin")
+    Path("keys.yaml").write_text(KEYS, "utf-8")
+    out = said()
+    assert "gh secret set NAGA_QA --env" in out
+    assert "repos/{owner}/{repo}/environments/$name" in out
+
+
+def test_a_file_with_errors_is_told_and_nothing_is_written() -> None:
+    Path("keys.yaml").write_text("version: 1\n", "utf-8")
+    assert "keys.yaml:1:1: error: environments is missing" in refusal()
+
+
+def test_a_file_without_environments_has_nothing_to_make_jobs_of() -> None:
+    Path("keys.yaml").write_text("version: 1\nenvironments: {}\n", "utf-8")
+    assert "keys.yaml declares no environment" in refusal()
+
+
+def test_outside_of_a_repository_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "plain").mkdir()
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / "plain"))
+    assert "run `git init`" in refusal("plain")
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    Path(".github").write_text("", "utf-8")
+    ended = call("init")
+    assert ended.code == 1
+    assert ended.err == f"error: the folder {tmp_path}/.github/workflows cannot be made: Not a directory\n"
+
+
+def test_a_file_that_cannot_be_written_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = Path.open
+
+    def full(self: Path, mode: str = "r", **options: str) -> object:
+        if mode == "x":
+            raise OSError(28, "No space left on device")
+        return real(self, mode, **options)  # type: ignore[call-overload]  # passed through
+
+    monkeypatch.setattr(Path, "open", full)
+    ended = call("init")
+    assert ended.code == 1
+    assert ended.err.endswith("keys.yaml cannot be written: No space left on device\n")
+
+
+# --- the next steps ---------------------------------------------------------------------------------------------------
+
+
+def typed(out: str) -> list[str]:
+    """Give the lines that the next steps tell to type."""
+    return [line.strip() for line in out.splitlines() if line.startswith("     ")]
+
+
+def test_there_are_three_next_steps() -> None:
+    assert re.findall(r"^(\d)\. ", said(), re.MULTILINE) == ["1", "2", "3"]
+
+
+@pytest.mark.parametrize("text", ["", KEYS])
+def test_all_that_the_next_steps_tell_to_type_is_sound_shell(text: str) -> None:
+    if text:
+        Path("keys.yaml").write_text(text, "utf-8")
+    script = "\n".join(typed(said()))
+    subprocess.run(["bash", "-n", "-c", script], check=True)  # noqa: S607  # the shell that is in the PATH
+
+
+def test_every_environment_gets_its_key_and_only_those_that_apply_the_app(tmp_path: Path) -> None:
+    """Typed with a `gh` that writes down what it was asked; `production` exists already."""
+    (tmp_path / "bin").mkdir()
+    gh = tmp_path / "bin" / "gh"
+    gh.write_text('#!/bin/sh\necho "$*" >> asked\n[ "$*" != "api --silent repos/acme/api/environments/ci" ]\n', "utf-8")
+    gh.chmod(gh.stat().st_mode | stat.S_IXUSR)
+    (tmp_path / "app.private-key.pem").write_text("a key", "utf-8")
+    lines = typed(said())
+    script = "\n".join(lines[lines.index("reconciler import --file keys.yaml") + 2 :]).partition("git switch")[0]
+    path = f"PATH={shlex.quote(str(gh.parent))}:$PATH"
+    subprocess.run(["bash", "-c", f"{path}\n{script}"], check=True)  # noqa: S607  # the shell that is in the PATH
+    asked = Path("asked").read_text("utf-8").splitlines()
+    both = [name for each in ENVIRONMENTS for name in (each, f"{each}-plan")]
+    assert re.findall(r"NAGA_PROVISIONING_KEY --repo acme/api --env (\S+)", "\n".join(asked)) == both
+    assert re.findall(r"APP_PRIVATE_KEY --repo acme/api --env (\S+)", "\n".join(asked)) == [*ENVIRONMENTS]
+    assert [line for line in asked if "PUT" in line] == ["api --silent --method PUT repos/acme/api/environments/ci"]
+
+
+def test_what_the_last_step_commits_is_all_that_was_written() -> None:
+    lines = typed(said())
+    for line in lines[lines.index("git switch --create api-keys") :][:3]:
+        git(*shlex.split(line)[1:])
+    assert git("ls-files").splitlines() == sorted(["keys.yaml", *map(str, FILES)])
+    assert git("status", "--porcelain") == ""
+
+
+def test_a_file_that_was_there_is_planned_and_no_account_is_imported() -> None:
+    Path("keys.yaml").write_text(KEYS, "utf-8")
+    commit()
+    lines = typed(said())
+    assert lines[:3] == [
+        "export NAGA_PROVISIONING_KEY=…   # a provisioning key, from the dashboard",
+        "export NAGA_QA=…   # a provisioning key, from the dashboard",
+        "reconciler plan --file keys.yaml",
+    ]
+    assert not [line for line in lines if line.startswith("reconciler import")]
+    assert lines[-1] == "gh workflow run apply.yml"

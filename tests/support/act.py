@@ -1,0 +1,190 @@
+"""GitHub's workflows, run by act on this machine: no Docker, no network."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from support.offline import without_index
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ACT: Final = Path(sys.executable).with_name("act")
+SETUP_PYTHON: Final = "actions/setup-python@e797f83bcb11b83ae66e0230d6156d7c80228e7c"
+PATIENCE: Final = 120.0
+_EXIT: Final = re.compile(r"exit status (\d+)")
+_STUB: Final = """\
+name: Set up Python
+description: The Python that runs the tests
+inputs: {python-version: {description: is not looked at}}
+runs:
+  using: composite
+  steps:
+    - shell: bash
+      run: echo "$TEST_PYTHON" >> "$GITHUB_PATH"
+"""
+
+
+@dataclass
+class Run:
+    """How a workflow ended and what it said."""
+
+    code: int = -1
+    jobs: dict[str, str] = field(default_factory=dict)
+    """What became of each job that ran, by its name; those of a matrix are named for their environment."""
+    log: str = ""
+    said: str = ""
+    """What the steps themselves wrote."""
+    summaries: list[str] = field(default_factory=list)
+    annotations: list[tuple[str, dict[str, str], str]] = field(default_factory=list)
+    outputs: dict[str, str] = field(default_factory=dict)
+    exits: list[int] = field(default_factory=list)
+    """The exit codes of the steps that failed."""
+
+    def read(self, line: str) -> None:
+        """Take in a line of act's log."""
+        self.log += line
+        entry = json.loads(line)
+        name = f"{entry.get('jobID', '')} {(entry.get('matrix') or {}).get('environment', '')}".strip()
+        match entry:
+            case {"jobResult": str(result)}:
+                self.jobs[name] = result
+            case {"command": "summary", "content": str(content)}:
+                self.summaries.append(content)
+            case {"command": ("error" | "warning" | "notice") as command, "arg": str(text)}:
+                self.annotations.append((command, entry.get("kvPairs") or {}, text))
+            case {"command": "set-output", "name": str(output), "arg": str(value)}:
+                self.outputs[output] = value
+            case {"level": "error", "msg": str(message)} if found := _EXIT.fullmatch(message):
+                self.exits.append(int(found[1]))
+            case {"raw_output": True, "msg": str(message)}:
+                self.said += message
+            case _:
+                pass
+
+
+class Actions:
+    """A machine that runs workflows of the repository in the working folder."""
+
+    def __init__(self, folder: Path, **variables: str) -> None:
+        self.folder = folder
+        folder.mkdir()
+        stub, python, home = folder / "setup-python", folder / "python", folder / "home"
+        for each in (stub, python, home):
+            each.mkdir()
+        (stub / "action.yml").write_text(_STUB, "utf-8")
+        for name in ("python", "python3"):
+            script = python / name
+            script.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n', "utf-8")
+            script.chmod(0o755)
+        mine = {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)}
+        there = {"HOME": str(home), "XDG_CACHE_HOME": str(home / "cache"), "TEST_PYTHON": str(python)}
+        self._environment = {**mine, **there, **without_index(folder), **variables}
+        self._stub = f"{SETUP_PYTHON}={stub}"
+
+    def run(self, workflow: str, event_name: str, event: dict[str, Any], **options: Any) -> Run:
+        """Run a workflow to its end."""
+        with self.started(workflow, event_name, event, **options) as process:
+            return self.end(process)
+
+    @contextmanager
+    def started(
+        self, workflow: str, event_name: str, event: dict[str, Any], *, only: str = "", **secrets: str
+    ) -> Iterator[subprocess.Popen[str]]:
+        """Start a workflow; of a matrix, `only` names the one environment to run."""
+        file = self.folder / "event.json"
+        file.write_text(json.dumps(event), "utf-8")
+        words = [str(ACT), event_name, "-W", workflow, "-e", str(file), "-P", "ubuntu-latest=-self-hosted", "--json"]
+        words += ["--local-repository", self._stub]
+        words += [word for name, value in secrets.items() for word in ("-s", f"{name}={value}")]
+        words += ["--matrix", f"environment:{only}"] if only else []
+        for name in ("GITHUB_API_URL", "NAGA_BASE_URL"):
+            words += ["--env", f"{name}={self._environment[name]}"] if name in self._environment else []
+        process = subprocess.Popen(
+            words,
+            env=self._environment,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+        )
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.communicate()
+
+    def end(self, process: subprocess.Popen[str]) -> Run:
+        """Wait for a workflow and give how it ended."""
+        out, _ = process.communicate(timeout=PATIENCE)
+        run = Run(process.returncode)
+        for line in out.splitlines(keepends=True):
+            if line.startswith("{"):
+                run.read(line)
+            else:
+                run.log += line
+        return run
+
+
+_FOREIGN: Final = (
+    *("NAGA_", "GITHUB_", "RUNNER_", "ACTIONS_", "ACT_", "GIT_"),
+    *("PIP_", "PYTHON", "VIRTUAL_ENV", "COV_", "COVERAGE_", "MAKE", "MFLAGS"),
+)
+"""What the surroundings of the tests, another runner or make among them, have and a fresh machine has not."""
+
+
+def find_step(process: subprocess.Popen[str], word: str) -> int:
+    """Give the process of a step, among what a workflow has started, once its command line has this word in it."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        for pid in _descendants(process.pid):
+            if word in _command_line(pid):
+                return pid
+        time.sleep(0.02)
+    raise AssertionError(word)
+
+
+def cancel(pid: int) -> None:
+    """End a step as a cancelled workflow does: SIGINT, and SIGTERM to what is still there 7.5 seconds later."""
+    os.kill(pid, signal.SIGINT)
+    deadline = time.monotonic() + 7.5
+    while time.monotonic() < deadline:
+        if not _command_line(pid):
+            return
+        time.sleep(0.02)
+    os.kill(pid, signal.SIGTERM)
+
+
+def _descendants(pid: int) -> list[int]:
+    children: dict[int, list[int]] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                parent = int((entry / "stat").read_text("utf-8").rpartition(")")[2].split()[1])
+            except OSError:  # it has ended meanwhile
+                continue
+            children.setdefault(parent, []).append(int(entry.name))
+    found, todo = [], [pid]
+    while todo:
+        below = children.get(todo.pop(), [])
+        found += below
+        todo += below
+    return found
+
+
+def _command_line(pid: int) -> list[str]:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text("utf-8").split("\0")
+    except OSError:
+        return []
