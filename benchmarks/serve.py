@@ -15,6 +15,10 @@ from pathlib import Path
 from typing import Any, Final
 
 _BALANCE: Final = b'{"balance": "125.50"}'
+_TALLY: Final = '{"total_requests": 0, "total_cost": "0", "total_input_tokens": 0, "total_output_tokens": 0}'
+_ACTIVITY: Final = (
+    f'{{"period_days": 30, "total_stats": {_TALLY}, "daily_stats": [], "top_models": [], "api_key_usage": []}}'.encode()
+)
 
 
 class Account:
@@ -30,6 +34,8 @@ class Account:
         """Give the status and the body of the answer to a request."""
         if path.endswith(("/models", "/account/balance")):
             return 200, _BALANCE
+        if path.endswith("/account/activity"):
+            return 200, _ACTIVITY
         tail = path.rpartition("/")[2]
         if tail == "keys":
             return self._list() if method == "GET" else self._create(json.loads(body))
@@ -76,6 +82,10 @@ class Server:
         finally:
             writer.close()
 
+    def account(self, headers: list[bytes]) -> Account:  # noqa: ARG002  # a server of several accounts looks at them
+        """Give the account that a request with these headers, in lower case, is about: here there is one."""
+        return self._account
+
     async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         request, *headers = (await reader.readuntil(b"\r\n\r\n")).lower().split(b"\r\n")
         sizes = [int(header.partition(b":")[2]) for header in headers if header.startswith(b"content-length:")]
@@ -83,7 +93,7 @@ class Server:
         if self._latency:
             await asyncio.sleep(self._latency)
         method, path, _ = request.decode().split(" ")
-        status, answer = self._account.answer(method.upper(), path.partition("?")[0], body)
+        status, answer = self.account(headers).answer(method.upper(), path.partition("?")[0], body)
         head = (
             f"HTTP/1.1 {status} -\r\nDate: {formatdate(usegmt=True)}\r\n"
             f"Content-Type: application/json\r\nContent-Length: {len(answer)}\r\n\r\n"

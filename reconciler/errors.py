@@ -11,6 +11,9 @@
     │   ├── LockTimeout                      1   another apply has locked the account for too long
     │   └── LockLost                         1   the lock on the account has run out, so nothing more is written
     ├── DestinationError                     1   a secret could not be delivered
+    ├── GitHubError                          1   GitHub could not be asked, or does not do as it was asked
+    │   └── NotPermitted                     1   what the token is good for does not suffice
+    ├── NotificationError                    1   what was found could not be told, or not be remembered as told
     ├── GuardrailRefused                     3   a finding of severity error forbids the plan
     ├── StalePlan                            4   the account moved since the plan was made
     ├── PartlyApplied                        5   some changes are done, some are not
@@ -91,6 +94,18 @@ class DestinationError(ReconcilerError):
         """Keep whether the secret may have arrived beside the message."""
         super().__init__(message)
         self.uncertain = uncertain
+
+
+class GitHubError(ReconcilerError):
+    """GitHub could not be asked, or does not do as it was asked; the message never holds a token."""
+
+
+class NotPermitted(GitHubError):
+    """The token of the job does not suffice for what was asked of GitHub."""
+
+
+class NotificationError(ReconcilerError):
+    """Alerts could not be told to somebody, or that they were could not be remembered; holds no URL."""
 
 
 class GuardrailRefused(ReconcilerError):

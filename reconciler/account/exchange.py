@@ -6,6 +6,7 @@ import asyncio
 import re
 import socket
 import ssl
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -14,7 +15,7 @@ import httpx
 from reconciler.account.clock import parse_http_date
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Iterator
     from datetime import datetime
 
     from reconciler.secret import Secret
@@ -78,17 +79,25 @@ class NoAnswer:
 
 async def exchange(client: httpx.AsyncClient, request: Request, timeouts: Timeouts) -> Answer | NoAnswer:
     """Send a request once and read its answer; never raises for what the network or the service does."""
-    headers = {"Authorization": f"Bearer {request.bearer.reveal()}"}
-    if request.body is not None:
-        headers["Content-Type"] = "application/json"
     try:
-        async with (
-            asyncio.timeout(timeouts.whole),
-            client.stream(request.method, request.url, content=request.body, headers=headers) as response,
-        ):
+        async with asyncio.timeout(timeouts.whole), _sent(client, request) as response:
             return await _read(response)
     except (httpx.HTTPError, OSError) as error:
         return _no_answer(error, timeouts)
+
+
+@asynccontextmanager
+async def _sent(client: httpx.AsyncClient, request: Request) -> AsyncIterator[httpx.Response]:
+    headers = {"Authorization": f"Bearer {request.bearer.reveal()}"}
+    if request.body is not None:
+        headers["Content-Type"] = "application/json"
+    async with client.stream(request.method, request.url, content=request.body, headers=headers) as response:
+        try:
+            yield response
+        finally:
+            await response.aclose()
+            # Its stream refers to it, so the two would keep the request, with the bearer, until they are collected.
+            response.stream = httpx.ByteStream(b"")
 
 
 async def _read(response: httpx.Response) -> Answer:

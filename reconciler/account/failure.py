@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from reconciler.account.exchange import Answer, NoAnswer, Request
 from reconciler.errors import AccountError, ConnectionFailed, RefusedByService, UnexpectedAnswer
+from reconciler.model import KEY_VARIABLE
 from reconciler.secret import HIDDEN
 
 if TYPE_CHECKING:
@@ -26,15 +27,21 @@ LONGEST_QUOTE: Final = 300
 _LOOKED_AT: Final = 4_000
 _ISSUED_SECRET: Final = re.compile(r"ng-[A-Za-z0-9]{20,}|naga_sk_[A-Za-z0-9_-]{16,}", re.ASCII)
 _HINTS: Final[dict[int, str]] = {
-    HTTPStatus.UNAUTHORIZED: "NAGA_PROVISIONING_KEY must hold a provisioning key of the account, not an inference key",
+    HTTPStatus.UNAUTHORIZED: "{variable} must hold a provisioning key of the account, not an inference key",
     HTTPStatus.PAYMENT_REQUIRED: "the account is out of credits",
     HTTPStatus.FORBIDDEN: "this provisioning key may not do that, or a proxy in between filters the request",
     HTTPStatus.TOO_MANY_REQUESTS: "the service wants fewer requests: lower --parallelism, or try again later",
 }
 
 
-def failure(request: Request, outcome: Answer | NoAnswer, attempts: int, secrets: Iterable[Secret]) -> AccountError:
-    """Give the error for an outcome that is no success.
+def failure(
+    request: Request,
+    outcome: Answer | NoAnswer,
+    attempts: int,
+    secrets: Iterable[Secret],
+    variable: str = KEY_VARIABLE,
+) -> AccountError:
+    """Give the error for an outcome that is no success; the credential came from `variable`.
 
     ConnectionFailed without an answer, RefusedByService for 4xx and 5xx, UnexpectedAnswer for anything else.
     """
@@ -43,7 +50,7 @@ def failure(request: Request, outcome: Answer | NoAnswer, attempts: int, secrets
         return ConnectionFailed(f"{request}: {urlsplit(request.url).netloc}: {outcome.cause}{tried}")
     if outcome.status >= HTTPStatus.BAD_REQUEST:
         said = _complaint(outcome.body, secrets)
-        hint = _HINTS.get(outcome.status)
+        hint = _HINTS.get(outcome.status, "").format(variable=variable)
         message = f"{request}: {outcome.status}{said and ' ' + said}{tried}{'; ' + hint if hint else ''}"
         return RefusedByService(message, status=outcome.status)
     if outcome.status >= HTTPStatus.MULTIPLE_CHOICES:

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from reconciler.cli.apply_output import Output
-    from reconciler.cli.apply_run import Order
     from reconciler.cli.request import Asked
+    from reconciler.fleet.applying import Order
     from reconciler.plan.outcome import ApplyResult
     from reconciler.plan.planfile import SavedPlan
 
@@ -49,6 +49,8 @@ if TYPE_CHECKING:
 )
 @click.option("--allow-exec", is_flag=True, help="Let destinations of type exec run the commands of the file.")
 @click.option("--no-lock", is_flag=True, help="Do not lock the account: for those who serialise elsewhere.")
+@click.option("--reviewed", is_flag=True, help="On GitHub: do what the comment on the merged pull request shows.")
+@click.option("--only-tip", is_flag=True, help="On GitHub: do nothing for a commit that is not the newest any more.")
 @click.pass_obj
 def command(
     verbose: bool,  # noqa: FBT001  # click hands its object over by position
@@ -62,6 +64,8 @@ def command(
     lock_timeout: timedelta,
     allow_exec: bool,
     no_lock: bool,
+    reviewed: bool,
+    only_tip: bool,
 ) -> int:
     """Change the account until it matches the file.
 
@@ -72,18 +76,29 @@ def command(
     Exits with 3 when a finding forbids the plan, 4 when the plan is not the one that was shown or reviewed, 5 when only
     a part was done, 130 when interrupted: nothing new starts then, and what is under way has seven seconds.
 
+    In a job of a GitHub workflow, the step gets a summary and the output exitcode. There, --reviewed looks for the
+    comment by `plan --comment` on the pull request that the commit came from; --expect-digest goes before it.
+    --only-tip looks for the head of the default branch, at first and right before the first write. Both need
+    GITHUB_TOKEN.
+
     \b
     Examples:
       reconciler apply
       reconciler apply --auto-approve --format json
       reconciler apply plan.json --auto-approve
       reconciler apply --rotate production/api --no-overlap
+      reconciler apply --reviewed --only-tip --auto-approve
     """
     from reconciler.cli.apply_output import Output
-    from reconciler.cli.apply_run import Order
+    from reconciler.cli.github_apply import only_at_the_tip, recorded, reviewed_digest
     from reconciler.cli.request import make_request
+    from reconciler.fleet.applying import Order
 
-    with Output(output_format, verbose=verbose) as output:
+    with recorded() as record, Output(output_format, verbose=verbose) as output:
+        record.output = output
+        guard = only_at_the_tip() if only_tip else None
+        if reviewed and not expect_digest:
+            expect_digest = reviewed_digest(asked, plan_file)
         saved = None if plan_file is None else _read_plan_file(plan_file, asked, expect_digest)
         request = make_request(asked)
         order = Order(
@@ -94,8 +109,9 @@ def command(
             allow_exec,
             expected=expect_digest if saved is None else saved.digest,
             reviewed=() if saved is None else saved.changes,
+            guard=guard,
         )
-        return exit_code(_plan_and_apply(order, output))
+        return record.end(exit_code(_plan_and_apply(order, output)))
 
 
 def _read_plan_file(file: Path, asked: Asked, expected: str | None) -> SavedPlan:
@@ -105,12 +121,12 @@ def _read_plan_file(file: Path, asked: Asked, expected: str | None) -> SavedPlan
     wishes = ("rotate", "no_overlap", "allow", "environment", "only")
     given = [f"--{name.replace('_', '-')}" for name in wishes if getattr(asked, name)]
     if given:
-        msg = f"{given[0]} belongs to the plan: give it to `plan --out {file}`, and apply what that wrote"
+        msg = f"{given[0]} belongs to the plan: give it to `reconciler plan --out {file}`, and apply what that wrote"
         raise UsageError(msg)
     try:
         saved = read_saved_plan(file.read_bytes(), str(file))
     except OSError as error:
-        msg = f"{file} cannot be read: {error.strerror}"
+        msg = f"{file} cannot be read: {error.strerror}; `reconciler plan --out {file}` writes a plan"
         raise UsageError(msg) from None
     if expected not in (None, saved.digest):
         msg = f"{file} is not the plan that was reviewed: its digest is {saved.digest}, and {expected} was expected"
@@ -118,32 +134,27 @@ def _read_plan_file(file: Path, asked: Asked, expected: str | None) -> SavedPlan
     if saved.errors:
         # What forbade it may have been known only then, as what --base protects is.
         count = f"{saved.errors} finding{'s' * (saved.errors > 1)}"
-        msg = f"refused: {count} of {file} must be resolved first; nothing was changed; plan again"
+        how = f"resolve what it shows, and make it anew with `reconciler plan --out {file}`"
+        msg = f"refused: {count} of {file} forbid{'s' * (saved.errors == 1)} it; nothing was changed; {how}"
         raise GuardrailRefused(msg)
     return saved
 
 
 def _plan_and_apply(order: Order, output: Output) -> ApplyResult:
-    """Show the plan, have it approved, and carry it out; one without changes takes no lock."""
-    from reconciler.apply.apply import refuse_errors
+    """Show the plan, have it approved, and carry it out; an account without changes is not locked."""
     from reconciler.cli import interrupt
-    from reconciler.cli.apply_run import carry_out, refuse_stale
+    from reconciler.cli.accounts import tell_of_unread
     from reconciler.cli.reading import read_plan
-    from reconciler.plan.outcome import untouched
+    from reconciler.fleet.applying import carry_out, check_outset
 
     # Where something else than a reviewed plan would be refused, nothing is swept before that.
-    reading = interrupt.run(read_plan(order.request, sweeps=order.expected is None))
-    plan = reading.plan
-    output.show_plan(plan)
-    refuse_errors(plan)
-    refuse_stale(plan, order)
-    if not plan.actions:
-        result = untouched(plan)
-        output.show_result(result)
-        return result
-    if not order.auto_approve:
-        ask(len(plan.actions))
-    return interrupt.run(carry_out(plan, reading.facts, order, output))
+    readings = interrupt.run(read_plan(order.request, sweeps=order.expected is None))
+    output.show_plan(readings.plan)
+    check_outset(readings, order)
+    tell_of_unread(readings)
+    if readings.plan.actions and not order.auto_approve:
+        ask(len(readings.plan.actions))
+    return interrupt.run(carry_out(readings, order, output, interrupt.signals_call))
 
 
 def ask(count: int) -> None:
@@ -168,7 +179,7 @@ def exit_code(result: ApplyResult) -> int:
     done = result.count(Status.DONE)
     if result.interrupted:
         return Interrupted.exit_code
-    if done < len(result.outcomes):
+    if done < len(result.outcomes) or result.unreached:
         return PartlyApplied.exit_code if done else ReconcilerError.exit_code
     if result.in_sync:
         return 0

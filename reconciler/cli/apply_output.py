@@ -4,31 +4,35 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Self
 
-from reconciler.cli.console import show, use_color
+from reconciler.cli.console import mask, note, show, use_color
 from reconciler.cli.progress import Progress
 from reconciler.errors import ReconcilerError
-from reconciler.plan.outcome import ApplyResult, Outcome, Status
+from reconciler.plan.outcome import ApplyResult, cut_short
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     from reconciler.plan.actions import Plan
+    from reconciler.plan.outcome import Outcome
+    from reconciler.secret import Secret
 
 
 class Output:
-    """Shows one apply in a format: `text`, `json` or `markdown`.
+    """Shows one apply in a format: `text`, `json` or `markdown`; it is the listener of the apply.
 
     As a context manager it sees to it that an apply that ends early still says what was done: in JSON always, so that
-    stdout is one document; else when anything was attempted, since the error says the rest.
+    stdout is one document; else when anything was attempted, since the error says the rest. `plan` and `result` are
+    what was shown last.
     """
 
     def __init__(self, output_format: str, *, verbose: bool) -> None:
         """Take the format of the result; `verbose` lists in it also what went as planned."""
         self._format = output_format
         self._verbose = verbose
-        self._plan: Plan | None = None
-        self._outcomes: list[Outcome] = []
-        self._finished = False
+        self.result: ApplyResult | None = None
+        self._shown: Plan | None = None
+        self._current: dict[str, Plan] = {}
+        self._progress: Progress | None = None
 
     def __enter__(self) -> Self:
         """Begin."""
@@ -38,52 +42,91 @@ class Output:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Show what is known when an error or Ctrl-C ends the apply before its result."""
-        if error is not None and not self._finished and (self._format == "json" or self._outcomes):
+        attempted = self._progress is not None and self._progress.outcomes
+        if error is not None and self.result is None and (self._format == "json" or attempted):
             interrupted = isinstance(error, KeyboardInterrupt)
-            self.show_result(self.so_far(interrupted=interrupted, reason=None if interrupted else _reason(error)))
+            self.finished(self._so_far(interrupted=interrupted, reason=None if interrupted else _reason(error)))
+
+    @property
+    def plan(self) -> Plan | None:
+        """The plan that was shown, with what of it is carried out by now as it was read under the lock."""
+        if self._shown is None:
+            return None
+        from reconciler.plan.merge import replaced
+
+        return replaced(self._shown, self._current)
 
     def show_plan(self, plan: Plan) -> None:
         """Show a plan, for approval or because it is carried out."""
-        from reconciler.cli.console import width
-        from reconciler.render.text import render_plan
+        self._shown = plan
+        self._show(plan)
 
-        self._plan = plan
-        text = render_plan(plan, color=use_color(), verbose=self._verbose, width=width())
-        show(text, err=self._format != "text")
+    def replanned(self, variable: str, plan: Plan) -> None:
+        """Show the plan that one account has now, which is carried out instead of the one that was shown."""
+        of = f" of {variable}" if self._shown and self._shown.parts else ""
+        self.say(f"The account{of} has changed meanwhile; this is the plan now:")
+        self._show(plan)
 
-    def progress(self, plan: Plan) -> Progress:
-        """Begin to show how a plan is carried out."""
-        progress = Progress(len(plan.actions))
-        self._plan, self._outcomes = plan, progress.outcomes
-        return progress
+    def begin(self, variable: str, plan: Plan) -> None:
+        """Begin to show how the plan of an account is carried out."""
+        assert self._shown is not None  # noqa: S101  # nothing is carried out that was not shown
+        shown = self._shown.parts.get(variable, self._shown)
+        self._current[variable] = plan
+        if self._progress is None:
+            self._progress = Progress(len(self._shown.actions))
+            self._progress.__enter__()
+        self._progress.expect(self._progress.total + len(plan.actions) - len(shown.actions))
 
-    def so_far(self, *, interrupted: bool, reason: str | None = None) -> ApplyResult:
-        """Give the result of an apply that ended early: an outcome for each action of the plan, in its order."""
-        if self._plan is None:
-            return ApplyResult((), interrupted=interrupted, note=reason)
-        known = {id(outcome.action): outcome for outcome in self._outcomes}
-        outcomes = tuple(
-            known.get(id(action)) or Outcome(action, Status.NOT_ATTEMPTED) for action in self._plan.actions
-        )
-        remaining = None if known or self._plan.errors else self._plan
-        return ApplyResult(outcomes, interrupted=interrupted, remaining=remaining, note=reason)
+    def report(self, outcome: Outcome) -> None:
+        """Show one outcome."""
+        assert self._progress is not None  # noqa: S101  # nothing has an outcome before it is begun
+        self._progress.report(outcome)
 
-    def show_result(self, result: ApplyResult) -> None:
+    def say(self, message: str) -> None:
+        """Say something in between."""
+        if self._progress and self.result is None:
+            self._progress.say(message)
+        else:
+            note(message)
+
+    def mask(self, secret: Secret) -> None:
+        """Have GitHub Actions hide a secret from its logs."""
+        mask(secret)
+
+    def finished(self, result: ApplyResult) -> None:
         """Show the result."""
-        self._finished = True
+        self.result = result
+        if self._progress:
+            self._progress.__exit__(None, None, None)
         if self._format == "json":
             from reconciler.render.document import findings_document, result_document, to_json
 
-            findings = self._plan.findings if self._plan else ()
-            show(to_json({**result_document(result), "findings": findings_document(findings)}))
+            plan = self.plan
+            findings = findings_document(plan.findings if plan else ())
+            show(to_json({**result_document(result), "findings": findings}))
         elif self._format == "markdown":
             from reconciler.render import markdown
 
             show(markdown.render_result(result))
-        elif result.outcomes:
+        elif result.outcomes or result.unreached:
             from reconciler.render.text import render_result
 
             show("\n" + render_result(result, color=use_color(), verbose=self._verbose))
+
+    def _show(self, plan: Plan) -> None:
+        from reconciler.cli.console import width
+        from reconciler.render.text import render_plan
+
+        text = render_plan(plan, color=use_color(), verbose=self._verbose, width=width())
+        show(text, err=self._format != "text")
+
+    def _so_far(self, *, interrupted: bool, reason: str | None = None) -> ApplyResult:
+        """Give the result of an apply that ended early: an outcome for each action of the plan, in its order."""
+        plan = self.plan
+        if plan is None:
+            return ApplyResult((), interrupted=interrupted, note=reason)
+        known = self._progress.outcomes if self._progress else ()
+        return cut_short(plan, known, interrupted=interrupted, note=reason)
 
 
 def _reason(error: BaseException) -> str:

@@ -20,12 +20,25 @@ COMPLETION: Final = "_RECONCILER_COMPLETE"
 
 # Each command lives in a module of its own that is imported only when the command is used.
 COMMANDS: Final = {
+    "init": "Write a starter keys.yaml and the GitHub workflows into a repository.",
+    "import": "Write a file that declares the live account, or add to one what it lacks.",
     "validate": "Check the file, offline.",
+    "fmt": "Write files in their canonical form, comments kept.",
     "plan": "Show what has to change until the account matches the file.",
     "apply": "Change the account until it matches the file.",
+    "list": "List the keys of the account with their state, limit, spend, age and last use.",
+    "show": "Show one key with all that is known of it, and what a plan would do with it.",
+    "balance": "Show what is left on the account, how long it lasts, and what it is promised to.",
+    "activity": "Show what the account was used for: requests, cost, tokens.",
+    "check": "Judge the account by the alerts of the file, and tell who has to know.",
+    "schema": "Print the JSON schema of keys.yaml or of a plan.",
+    "metrics": "Write what is known of the accounts as OpenMetrics text.",
+    "report": "Write one page that shows where the credits go, and what needs attention.",
     "simulate": "Serve a simulated NagaAI account over HTTP, until Ctrl-C.",
+    "completion": "Print the script by which a shell completes commands, options, environments and keys.",
     "demo": "Tell the whole story on a simulated account, in a temporary folder.",
 }
+_MODULES: Final = {"import": "import_keys", "list": "list_keys"}  # words of Python itself, which name no module
 
 
 class _LazyGroup(click.Group):
@@ -37,9 +50,15 @@ class _LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        command = importlib.import_module(f"reconciler.cli.{cmd_name}").command
-        assert isinstance(command, click.Command)  # noqa: S101  # narrows the type of a dynamic import
-        return command
+        if cmd_name not in self.commands:
+            module = _MODULES.get(cmd_name, cmd_name)
+            command = importlib.import_module(f"reconciler.cli.{module}").command
+            assert isinstance(command, click.Command)  # noqa: S101  # narrows the type of a dynamic import
+            from reconciler.cli import manual
+
+            command.epilog = manual.of_command(cmd_name, command)
+            self.add_command(command, cmd_name)
+        return self.commands[cmd_name]
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -55,6 +74,12 @@ class _LazyGroup(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
 
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        from reconciler.cli import manual
+
+        self.epilog = manual.of_all()
+        super().format_epilog(ctx, formatter)
+
 
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.option("-v", "--verbose", is_flag=True, help="Show unmanaged keys, all that was done, and each request.")
@@ -64,18 +89,9 @@ def cli(context: click.Context, *, verbose: bool) -> None:
     """Keep the API keys of a NagaAI account equal to a reviewed file.
 
     \b
-    Exit codes:
-      0    done
-      1    error: usage, configuration, network, refused by the service
-      2    changes are pending (only plan --detailed-exitcode)
-      3    refused by a guardrail
-      4    the plan is stale
-      5    applied in part
-      130  interrupted
-
-    \b
-    Example:
+    Examples:
       reconciler demo
+      reconciler plan --help
     """
     from reconciler.cli.console import use_color
 

@@ -11,7 +11,9 @@ from reconciler.cli.options import format_option
 from reconciler.cli.request import request_options
 
 if TYPE_CHECKING:
-    from reconciler.cli.request import Asked, Request
+    from reconciler.cli.request import Asked
+    from reconciler.fleet.reading import Readings
+    from reconciler.fleet.request import Request
     from reconciler.plan.actions import Plan
 
 CHANGES_PENDING: Final = 2
@@ -34,6 +36,8 @@ CHANGES_PENDING: Final = 2
     help="Ask each destination that can tell whether it holds the secrets of the live keys.",
 )
 @click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 when there are changes.")
+@click.option("--comment", is_flag=True, help="On GitHub: keep one comment on the pull request up to date.")
+@click.option("--issue", is_flag=True, help="On GitHub: keep an issue about the drift, open while there is some.")
 @click.pass_obj
 def command(
     verbose: bool,  # noqa: FBT001  # click hands its object over by position
@@ -45,11 +49,18 @@ def command(
     preflight: bool,
     check_destinations: bool,
     detailed_exitcode: bool,
+    comment: bool,
+    issue: bool,
 ) -> int:
     """Show what has to change until the account matches the file.
 
     Reads the account and changes nothing. Destinations are asked with --preflight and --check-destinations only.
+    Where the file declares several accounts, they are read at the same time; one that cannot be read is named, the
+    others are planned, and the command exits with 1.
     Exits with 3 when a finding would make apply refuse, with 2 when there are changes and --detailed-exitcode is given.
+
+    In a GitHub workflow, --format github also writes the step's summary and outputs (changes, digest, exitcode,
+    plan-file). --comment and --issue need GITHUB_TOKEN.
 
     \b
     Examples:
@@ -60,34 +71,51 @@ def command(
       reconciler plan -e production --out plan.json --detailed-exitcode
       reconciler plan --preflight --check-destinations
       reconciler plan --rotate production/api
+      reconciler plan --base git:origin/main --format github --comment
     """
     from reconciler.cli.console import show
+    from reconciler.cli.github_plan import Wishes, reported
     from reconciler.cli.request import annotated, make_request
-    from reconciler.errors import GuardrailRefused
 
-    if offline:
-        _check_offline(asked, out, asks=preflight or check_destinations)
-    with annotated(output_format):
-        request = make_request(asked)
-    if offline:
-        plan = plan_offline(request)
-    else:
-        from reconciler.cli import interrupt
+    with reported(asked, Wishes(output_format == "github", out, offline, comment, issue)) as report:
+        if offline:
+            _check_offline(asked, out, asks=preflight or check_destinations)
+        with annotated(output_format):
+            request = make_request(asked)
+        if offline:
+            from reconciler.fleet.offline import plan_offline
 
-        plan = interrupt.run(_plan_online(request, preflight=preflight, check_destinations=check_destinations))
-    if out:
-        save(plan, out)
-    show(format_plan(plan, output_format, verbose=verbose))
-    if plan.errors:
+            plan, complete = plan_offline(request), True
+        else:
+            from reconciler.cli import interrupt
+            from reconciler.cli.accounts import tell_of_unread
+
+            readings = interrupt.run(_read(request, preflight=preflight, check_destinations=check_destinations))
+            plan, complete = readings.plan, not readings.unread
+            tell_of_unread(readings)
+        if out:
+            save(plan, out)
+        show(format_plan(plan, output_format, verbose=verbose))
+        return report.end(plan, exit_code(plan, complete=complete, detailed=detailed_exitcode))
+
+
+def exit_code(plan: Plan, *, complete: bool, detailed: bool) -> int:
+    """Give the code of a plan that was shown: 3 when a finding forbids it, 1 when it lacks an account, 2 or 0."""
+    from reconciler.errors import GuardrailRefused, ReconcilerError
+    from reconciler.plan.accounts import UNREAD
+
+    if any(finding.rule != UNREAD for finding in plan.errors):
         return GuardrailRefused.exit_code
-    return CHANGES_PENDING if detailed_exitcode and plan.actions else 0
+    if not complete:
+        return ReconcilerError.exit_code
+    return CHANGES_PENDING if detailed and plan.actions else 0
 
 
 def _check_offline(asked: Asked, out: Path | None, *, asks: bool) -> None:
     from reconciler.errors import UsageError
 
     if asked.base is None:
-        msg = "--offline needs --base, which then stands for the account"
+        msg = "--offline needs --base, which then stands for the account: add --base git:origin/main"
         raise UsageError(msg)
     if out:
         msg = "--offline makes no plan that can be applied, so --out does not go with it"
@@ -97,28 +125,30 @@ def _check_offline(asked: Asked, out: Path | None, *, asks: bool) -> None:
         raise UsageError(msg)
 
 
-async def _plan_online(request: Request, *, preflight: bool, check_destinations: bool) -> Plan:
-    """Plan against the account, and ask the destinations what was to be asked."""
+async def _read(request: Request, *, preflight: bool, check_destinations: bool) -> Readings:
+    """Plan against the accounts, and ask the destinations what was to be asked."""
     from reconciler.cli.reading import read_plan
 
-    reading = await read_plan(request)
+    readings = await read_plan(request)
     if not (preflight or check_destinations):
-        return reading.plan
+        return readings
     from contextlib import aclosing
+    from dataclasses import replace
 
     from reconciler.apply.inquiry import ask_destinations
-    from reconciler.apply.preflight import obstacles
+    from reconciler.apply.preflight import allowances, obstacles
     from reconciler.destinations.registry import Registry
     from reconciler.plan.deliveries import due_deliveries, undelivered
     from reconciler.plan.planner import with_findings
 
-    issues = reading.plan.actions if preflight else ()
-    due = due_deliveries(request.declaration, reading.snapshot, reading.plan) if check_destinations else ()
+    accounts = readings.accounts.items() if check_destinations else ()
+    due = [each for name, one in accounts for each in due_deliveries(request.part(name), one.snapshot, one.plan)]
     # Of an exec destination, the program is looked for and not run: only a delivery would do that.
     async with aclosing(Registry(allow_exec=True)) as registry:
-        findings = await obstacles(issues, registry)
+        issues = readings.plan.actions if preflight else ()
+        findings = await obstacles(issues, registry) + allowances(issues)
         findings += undelivered(due, await ask_destinations(due, registry))
-    return with_findings(reading.plan, findings)
+    return replace(readings, plan=with_findings(readings.plan, findings))
 
 
 def format_plan(plan: Plan, output_format: str, *, verbose: bool) -> str:
@@ -147,19 +177,6 @@ def _json(plan: Plan) -> str:
     from reconciler.render.document import plan_document, to_json
 
     return to_json(plan_document(plan, digest(plan)))
-
-
-def plan_offline(request: Request) -> Plan:
-    """Plan against the base instead of the account."""
-    from datetime import UTC, datetime
-
-    from reconciler.plan.base import snapshot_of
-    from reconciler.plan.facts import Facts
-    from reconciler.plan.planner import make_plan
-
-    assert request.base is not None  # noqa: S101  # the command has seen to it
-    snapshot = snapshot_of(request.base, datetime.now(UTC))
-    return make_plan(request.declaration, snapshot, request.options, Facts(base=request.base, offline=True))
 
 
 def save(plan: Plan, file: Path) -> None:

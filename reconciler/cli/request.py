@@ -6,18 +6,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import click
 
+from reconciler.cli import suggestions
 from reconciler.cli.options import file_option, simulator_option
 from reconciler.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
 
+    from reconciler.fleet.request import Request
     from reconciler.model import Address, Declaration
-    from reconciler.plan.options import Options
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,16 +35,6 @@ class Asked:
     base: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What to plan: the declaration, the one before the change if it is known, and wishes beyond the file."""
-
-    declaration: Declaration
-    base: Declaration | None
-    options: Options
-    simulator: Path | None
-
-
 _OPTIONS: Final = (
     file_option,
     simulator_option,
@@ -52,18 +43,21 @@ _OPTIONS: Final = (
         "--environment",
         multiple=True,
         metavar="ENV",
+        shell_complete=suggestions.environments,
         help="Plan this environment only; can be given several times.",
     ),
     click.option(
         "--only",
         multiple=True,
         metavar="GLOB",
+        shell_complete=suggestions.addresses,
         help="Plan only what matches, like 'ci/*'; can be given several times.",
     ),
     click.option(
         "--rotate",
         multiple=True,
         metavar="ADDRESS",
+        shell_complete=suggestions.addresses,
         help="Rotate this declared key (environment/key) now; can be given several times.",
     ),
     click.option(
@@ -75,6 +69,7 @@ _OPTIONS: Final = (
         "--allow",
         multiple=True,
         metavar="ADDRESS",
+        shell_complete=suggestions.addresses,
         help="Lift the guardrails of this address for this run; a glob like 'ci/*' too, and several times.",
     ),
     click.option(
@@ -118,6 +113,7 @@ def annotated(output_format: str) -> Iterator[None]:
 def make_request(asked: Asked) -> Request:
     """Load what was asked for; raises DeclarationError, and UsageError for a name that is not declared."""
     from reconciler.declaration import load
+    from reconciler.fleet.request import Request
     from reconciler.plan.options import Options
 
     if asked.no_overlap and not asked.rotate:
@@ -128,7 +124,7 @@ def make_request(asked: Asked) -> Request:
     environments = {*declaration.environments, *(base.environments if base else ())}
     for name in asked.environment:
         if name not in environments:
-            _refuse(f"environment {name} is not declared", name, environments)
+            refuse_unknown(f"environment {name} is not declared", name, environments)
     options = Options(
         rotate=_declared(asked.rotate, declaration),
         overlap=not asked.no_overlap,
@@ -157,10 +153,16 @@ def _warn_of_empty_globs(only: Iterable[str], files: Iterable[Declaration | None
 
 
 def _load_base(old: str, file: Path) -> Declaration:
-    from reconciler.declaration import load_sources, read_sources
+    from reconciler.declaration import STANDARD_INPUT, load_sources, read_sources
 
     kind, colon, revision = old.partition(":")
+    if file == Path(old) == STANDARD_INPUT:
+        msg = "-f and --base can't both be standard input; give one of them a path"
+        raise UsageError(msg)
     if (kind, colon) == ("git", ":"):
+        if file == STANDARD_INPUT:
+            msg = f"--base {old} needs to know which file standard input stands for; give --base a path"
+            raise UsageError(msg)
         from reconciler.cli.revision import sources_at
 
         return load_sources(sources_at(revision, file))
@@ -173,11 +175,12 @@ def _declared(texts: Iterable[str], declaration: Declaration) -> frozenset[Addre
     known = {str(key.address): key.address for key in declaration.keys} if texts else {}
     for text in texts:
         if text not in known:
-            _refuse(f"{text} is not declared, an address is environment/key", text, known)
+            refuse_unknown(f"{text} is not declared, an address is environment/key", text, known)
     return frozenset(known[text] for text in texts)
 
 
-def _refuse(message: str, name: str, known: Collection[str]) -> None:
+def refuse_unknown(message: str, name: str, known: Collection[str]) -> NoReturn:
+    """Raise UsageError for a name that nothing has, with the one that may have been meant."""
     from difflib import get_close_matches
 
     near = get_close_matches(name, known, n=1)

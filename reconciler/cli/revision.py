@@ -70,7 +70,7 @@ def _git(folder: Path, revision: str, *arguments: str) -> bytes:
         raise UsageError(msg) from None
     except subprocess.CalledProcessError as error:
         words = " ".join(error.stderr.decode(errors="replace").split()) or "there is no such revision"
-        msg = f"--base git:{revision} cannot be read: {words} (in CI, check out with the full history)"
+        msg = f"--base git:{revision} cannot be read: {words} (in CI, check out with the full history: fetch-depth: 0)"
         raise UsageError(msg) from None
     except ValueError:  # a NUL
         msg = "--base git:REV holds a character that no revision has"

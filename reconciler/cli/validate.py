@@ -29,11 +29,12 @@ def command(file: Path, output_format: str) -> None:
     """
     from reconciler.cli.console import show
     from reconciler.cli.request import annotated
-    from reconciler.declaration import load
+    from reconciler.declaration import STANDARD_INPUT, load
+    from reconciler.declaration.source import STDIN
     from reconciler.render.escape import terminal
 
     with annotated(output_format):
         declaration = load(file)
     keys, environments = len(declaration.keys), len(declaration.environments)
     counts = f"{keys} key{'s' * (keys != 1)} in {environments} environment{'s' * (environments != 1)}"
-    show(f"{terminal(str(file))} is valid: {counts}.\n")
+    show(f"{STDIN if file == STANDARD_INPUT else terminal(str(file))} is valid: {counts}.\n")

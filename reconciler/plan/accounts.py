@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
+from reconciler.diagnostic import Severity
 from reconciler.model import KEY_VARIABLE
+from reconciler.plan.actions import Finding
+from reconciler.plan.options import AS_THE_FILE_SAYS, Options
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterator, Mapping
 
-    from reconciler.model import Declaration
+    from reconciler.model import Declaration, Environment, Snapshot
+
+UNREAD = "account-unread"
+"""The rule of the finding that stands for an account that is not planned: what is planned is not all then."""
 
 
 def account_variables(declaration: Declaration, environments: Collection[str] = ()) -> tuple[str, ...]:
@@ -18,22 +25,83 @@ def account_variables(declaration: Declaration, environments: Collection[str] = 
 
     A declaration without an environment is about the account that stands for itself.
     """
-    named = {
-        environment.provisioning_key_env
+    return _variables(
+        environment
         for name, environment in declaration.environments.items()
         if not environments or name in environments
-    }
-    return tuple(sorted(named)) or (KEY_VARIABLE,)
+    )
+
+
+def selected_variables(
+    declaration: Declaration, base: Declaration | None = None, options: Options = AS_THE_FILE_SAYS
+) -> tuple[str, ...]:
+    """Name the variables of the accounts that a run is about, in order: all, or what -e and --only select.
+
+    An environment that only the base declares can be selected too; one whose account no environment uses any more is
+    left out otherwise.
+    """
+    if not options.selective:
+        return account_variables(declaration)
+    environments = {**(base.environments if base else {}), **declaration.environments}
+    if options.environments:
+        environments = {name: each for name, each in environments.items() if name in options.environments}
+    if options.only:
+        wanted = {name for name in environments if any(_reaches(glob, name) for glob in options.only)}
+        environments = {name: each for name, each in environments.items() if name in wanted} or environments
+    return _variables(environments.values())
 
 
 def part_of(declaration: Declaration, variable: str) -> Declaration:
     """Give what is declared for one account: its environments and their keys, and the rules, which hold for each."""
     if account_variables(declaration) == (variable,):
         return declaration
-    environments = {
-        name: environment
-        for name, environment in declaration.environments.items()
-        if environment.provisioning_key_env == variable
-    }
+    return _only(declaration, {n: e for n, e in declaration.environments.items() if e.provisioning_key_env == variable})
+
+
+def base_of(base: Declaration, declaration: Declaration, variable: str) -> Declaration:
+    """Give the part of the base that is held against an account's part of a declaration.
+
+    What the base says of an environment follows it into another account, so that no protection is lost by naming
+    another variable.
+    """
+    now = declaration.environments
+    environments = {n: e for n, e in base.environments.items() if now.get(n, e).provisioning_key_env == variable}
+    return base if len(environments) == len(base.environments) else _only(base, environments)
+
+
+def unread(declaration: Declaration, variable: str, reason: str) -> Finding:
+    """Say that an account could not be read, so that its environments are not planned."""
+    mine = [each for each in declaration.environments.values() if each.provisioning_key_env == variable]
+    whose = f" ({', '.join(sorted(each.name for each in mine))})" if mine else ""
+    message = f"the account{whose} is not planned: {reason}"
+    source = mine[0].source if mine else declaration.source
+    return Finding(UNREAD, Severity.ERROR, message, source=source, account=variable)
+
+
+def same_account(declaration: Declaration, snapshots: Mapping[str, Snapshot]) -> Iterator[Finding]:
+    """Find accounts that are the same one under two variables: each would take the other's keys for unmanaged."""
+    seen: dict[frozenset[object], str] = {}
+    for variable, snapshot in sorted(snapshots.items()):
+        keys = frozenset(snapshot.keys)
+        first = seen.setdefault(keys, variable)
+        if keys and first != variable:
+            message = f"{first} and {variable} open the same account; let its environments name the same variable"
+            yield Finding("same-account", Severity.ERROR, message, source=declaration.source, account=variable)
+
+
+def _variables(environments: Iterator[Environment] | Collection[Environment]) -> tuple[str, ...]:
+    return tuple(sorted({environment.provisioning_key_env for environment in environments})) or (KEY_VARIABLE,)
+
+
+def _only(declaration: Declaration, environments: dict[str, Environment]) -> Declaration:
     keys = tuple(key for key in declaration.keys if key.address.environment in environments)
     return replace(declaration, environments=environments, keys=keys)
+
+
+def _reaches(glob: str, environment: str) -> bool:
+    """Tell whether a glob of addresses may match one of an environment; in doubt it may."""
+    name, slash, _ = glob.partition("/")
+    if slash and "[" not in name:
+        return fnmatchcase(environment, name)
+    literal = glob[: min((glob.find(sign) for sign in "*?[" if sign in glob), default=len(glob))]
+    return f"{environment}/".startswith(literal) or literal.startswith(f"{environment}/")

@@ -1,4 +1,8 @@
-"""A plan as a value: what to do, what speaks against it, and what it is about."""
+"""A plan as a value: what to do, what speaks against it, and what it is about.
+
+Where a file declares several accounts, each action and finding names the variable of its `account`, since two accounts
+may have keys of the same id; else that is None.
+"""
 
 from __future__ import annotations
 
@@ -47,6 +51,7 @@ class Create:
 
     kind: ClassVar = ActionKind.CREATE
     declared: DeclaredKey
+    account: str | None = None
 
     @property
     def address(self) -> Address:
@@ -63,6 +68,7 @@ class Update:
     live: LiveKey
     after: KeyState
     fields: tuple[Field, ...]
+    account: str | None = None
 
     @property
     def address(self) -> Address:
@@ -79,6 +85,7 @@ class Rename:
     live: LiveKey
     after: KeyState
     fields: tuple[Field, ...]
+    account: str | None = None
 
     @property
     def address(self) -> Address:
@@ -96,6 +103,7 @@ class Rotate:
     fields: tuple[Field, ...]
     overlap: timedelta | None
     reason: RotateReason
+    account: str | None = None
 
     @property
     def address(self) -> Address:
@@ -122,6 +130,7 @@ class Finish:
     after: KeyState
     fields: tuple[Field, ...]
     overlap: timedelta | None
+    account: str | None = None
 
     @property
     def address(self) -> Address:
@@ -154,6 +163,7 @@ class Retire:
     grace: timedelta
     source: Location
     reason: DeleteReason = DeleteReason.UNDECLARED
+    account: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +175,7 @@ class Restore:
     live: LiveKey
     after: KeyState
     fields: tuple[Field, ...]
+    account: str | None = None
 
     @property
     def address(self) -> Address:
@@ -181,7 +192,11 @@ class Delete:
     live: LiveKey
     reason: DeleteReason
     source: Location | None
+    account: str | None = None
 
+
+UsageKey = int | tuple[str, int]
+"""The id of a live key; where there are several accounts, beside the variable of its own."""
 
 Action = Create | Update | Rename | Rotate | Finish | Retire | Restore | Delete
 Change = Create | Update | Rename | Rotate | Finish | Restore
@@ -196,6 +211,7 @@ class Finding:
     message: str
     address: Address | None = None
     source: Location | None = None
+    account: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,8 +229,8 @@ class Credit:
 class Plan:
     """What has to be done, in order of environment, key and live key.
 
-    `usage` tells by its id how much a live key that is changed was used lately; where it was not read, it is empty.
-    `options` are the wishes that it was made with.
+    `usage` tells how much a live key that is changed was used lately; where it was not read, it is empty. `options` are
+    the wishes that it was made with. `parts` are the plans of the accounts by their variables, where there are several.
     """
 
     created_at: datetime
@@ -223,10 +239,16 @@ class Plan:
     credit: Credit
     unchanged: int
     unmanaged: tuple[LiveKey, ...]
-    usage: Mapping[int, Usage] = field(default_factory=dict)
+    usage: Mapping[UsageKey, Usage] = field(default_factory=dict)
     options: Options = AS_THE_FILE_SAYS
+    parts: Mapping[str, Plan] = field(default_factory=dict)
 
     @property
     def errors(self) -> tuple[Finding, ...]:
         """The findings that forbid to apply."""
         return tuple(finding for finding in self.findings if finding.severity is Severity.ERROR)
+
+
+def usage_key(key_id: int, account: str | None) -> UsageKey:
+    """Give what `Plan.usage` knows a live key by."""
+    return key_id if account is None else (account, key_id)

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from reconciler.diagnostic import Severity
-from reconciler.model import LiveKey, Snapshot, Unmanaged
+from reconciler.model import KEY_VARIABLE, LiveKey, Snapshot, Unmanaged
 from reconciler.plan.actions import Create, DeleteReason, Finding, Finish, Rename, Restore, Rotate
 from reconciler.plan.names import Naming
 from reconciler.plan.phrases import dollars, plural
@@ -16,12 +16,13 @@ from reconciler.plan.strictness import kept, rules, tightest
 from reconciler.units import format_duration
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
     from datetime import datetime
 
     from reconciler.model import Declaration, DeclaredKey, Delivery, Guardrails
-    from reconciler.plan.actions import Delete, Retire
+    from reconciler.plan.actions import Delete, Plan, Retire
     from reconciler.plan.draft import Bench, Draft
+    from reconciler.plan.options import Options
 
 
 def snapshot_of(base: Declaration, now: datetime) -> Snapshot:
@@ -70,6 +71,34 @@ def compare(bench: Bench) -> Iterator[Finding]:
     yield from _renamed_all(bench.draft, base)
     yield from _not_delivered(bench)
     yield from _loosened(bench, base)
+
+
+def left_behind(
+    declaration: Declaration, base: Declaration, parts: Mapping[str, Plan], options: Options
+) -> Iterator[Finding]:
+    """Find environments whose keys stay in another account than theirs: they moved, or nobody uses that account now.
+
+    `parts` are the plans of the accounts that were read, by their variables.
+    """
+    naming, covers = Naming(base.naming, base.environments), options.selector()
+    used = {each.provisioning_key_env for each in declaration.environments.values()} or {KEY_VARIABLE}
+    for name, before in sorted(base.environments.items()):
+        now, old = declaration.environments.get(name), before.provisioning_key_env
+        gone = now is None and old not in used and old not in parts
+        moved = now is not None and now.provisioning_key_env != old
+        if (options.environments and name not in options.environments) or not (gone or moved):
+            continue
+        whose = f"its keys stay behind, unmanaged, in the account of {old}"
+        if old in parts:
+            owners = [found.address for key in parts[old].unmanaged if (found := naming.parse(key.name))]
+            count = sum(address.environment == name and covers(address) for address in owners)
+            whose = f"{plural(count, 'live key')} of it stay behind, unmanaged, in the account of {old}"
+        if now is None:
+            message = f"environment {name} is no longer declared, nor is its account; {whose}"
+            yield Finding("environment-dropped", Severity.WARNING, message, source=before.source)
+        else:
+            message = f"environment {name} has moved to the account of {now.provisioning_key_env}; {whose}"
+            yield Finding("account-changed", Severity.WARNING, message, source=now.source)
 
 
 def _dropped(draft: Draft, base: Declaration) -> Iterator[Finding]:

@@ -1,7 +1,8 @@
 """A fingerprint of what a plan does, so that what was reviewed is what runs.
 
 It covers the operations and the state of the keys that they touch, nothing else: rewording a description, or a change
-to a key that the plan leaves alone, gives the same digest.
+to a key that the plan leaves alone, gives the same digest. Where there are several accounts, it covers them all, and
+says whose each key is.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ def digest(plan: Plan) -> str:
 def _operation(action: Action) -> _Json:
     address = str(action.address) if action.address else None
     operation: _Json = {"action": action.kind, "address": address}
+    if action.account is not None:
+        operation["account"] = action.account
     match action:
         case Create():
             return {**operation, **_issue(action.declared)}

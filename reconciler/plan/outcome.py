@@ -7,6 +7,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from reconciler.plan.actions import Action, Plan
 
 
@@ -37,13 +39,15 @@ class ApplyResult:
     """What an apply did, its outcomes in the order of the plan.
 
     `remaining` is the plan of the account read again after the last change; None when it was not read, and then `note`
-    says why. `interrupted` means that the run was asked to stop.
+    says why. `interrupted` means that the run was asked to stop. `unreached` are the variables of the accounts, of
+    several, of which nothing could be done.
     """
 
     outcomes: tuple[Outcome, ...]
     interrupted: bool = False
     remaining: Plan | None = None
     note: str | None = None
+    unreached: tuple[str, ...] = ()
 
     @property
     def in_sync(self) -> bool | None:
@@ -58,3 +62,13 @@ class ApplyResult:
 def untouched(plan: Plan) -> ApplyResult:
     """Give the result of not having started: nothing attempted, and everything remains."""
     return ApplyResult(tuple(Outcome(action, Status.NOT_ATTEMPTED) for action in plan.actions), remaining=plan)
+
+
+def cut_short(
+    plan: Plan, known: Iterable[Outcome], *, interrupted: bool = False, note: str | None = None
+) -> ApplyResult:
+    """Give the result of an apply that ended early: what is known, and that the other actions were not tried."""
+    outcomes = {id(outcome.action): outcome for outcome in known}
+    remaining = None if outcomes or plan.errors else plan
+    every = tuple(outcomes.get(id(action)) or Outcome(action, Status.NOT_ATTEMPTED) for action in plan.actions)
+    return ApplyResult(every, interrupted=interrupted, remaining=remaining, note=note)

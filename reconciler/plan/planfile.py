@@ -46,7 +46,7 @@ def read_saved_plan(content: bytes, name: str) -> SavedPlan:
     try:
         document = json.loads(content)
         if document["format_version"] != FORMAT_VERSION:
-            msg = f"{name} is a plan of another version of reconciler; plan again"
+            msg = f"{name} is a plan of another version of reconciler; make it anew with `reconciler plan --out {name}`"
             raise UsageError(msg)
         asked = document["options"]
         options = Options(
@@ -60,7 +60,7 @@ def read_saved_plan(content: bytes, name: str) -> SavedPlan:
         errors = sum(finding["severity"] == Severity.ERROR for finding in document["findings"])
         return SavedPlan(str(document["digest"]), options, changes, errors)
     except (ValueError, LookupError, TypeError, RecursionError):
-        msg = f"{name} is not a plan that `reconciler plan --out` wrote; plan again"
+        msg = f"{name} is not a plan; make one with `reconciler plan --out {name}`"
         raise UsageError(msg) from None
 
 
@@ -77,7 +77,8 @@ def _words(change: Mapping[str, Any]) -> str:
     what = change.get("address") or (change.get("before") or {}).get("name")
     before, after = change.get("before") or {}, change.get("after") or {}
     fields = [f"{field} {_value(before.get(field))} → {_value(after.get(field))}" for field in change.get("fields", ())]
-    key = "" if change.get("key_id") is None else f" (key {change['key_id']})"
+    whose = f" of {change['account']}" if change.get("account") else ""
+    key = whose if change.get("key_id") is None else f" (key {change['key_id']}{whose})"
     return f"{change.get('action')} {what}{key}{': ' if fields else ''}{', '.join(fields)}"
 
 

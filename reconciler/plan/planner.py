@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from reconciler.model import Address, Declaration, DeclaredKey, LiveKey, Snapshot, Usage
+    from reconciler.plan.actions import UsageKey
     from reconciler.plan.match import Matching
 
 DEFAULT_OVERLAP: Final = timedelta(hours=24)
@@ -90,7 +91,7 @@ def make_plan(
     deletions = _deletions(declaration, matching, going, options, facts)
     draft = Draft(
         declaration=declaration,
-        actions=tuple(sorted([*changes, *deletions], key=_order)),
+        actions=tuple(sorted([*changes, *deletions], key=order_of)),
         live=matching.live,
         foreign=tuple(matching.foreign),
         credit=_credit(declaration, matching, covers, facts.balance),
@@ -104,7 +105,7 @@ def make_plan(
     return Plan(
         created_at=now,
         actions=draft.actions,
-        findings=_in_order(findings),
+        findings=in_order(findings),
         credit=draft.credit,
         unchanged=converging.count(None),
         unmanaged=tuple(_unmanaged(declaration, matching)),
@@ -115,7 +116,7 @@ def make_plan(
 
 def with_findings(plan: Plan, more: Iterable[Finding]) -> Plan:
     """Add what was found out beside the planning."""
-    return replace(plan, findings=_in_order((*plan.findings, *more)))
+    return replace(plan, findings=in_order((*plan.findings, *more)))
 
 
 def _rival_successors(
@@ -265,26 +266,28 @@ def _credit(
     )
 
 
-def _usage(draft: Draft) -> dict[int, Usage]:
+def _usage(draft: Draft) -> dict[UsageKey, Usage]:
     """Say how much the keys that change were used lately, where that is known."""
     keys = [action.live.id for action in draft.actions if not isinstance(action, Create)]
     return {key_id: usage for key_id in keys if (usage := draft.facts.usage(key_id)) is not None}
 
 
-def _order(action: Action) -> tuple[bool, str, str, str, int]:
+def order_of(action: Action) -> tuple[bool, str, str, str, int]:
+    """Give what every plan has its actions in the order of."""
     if isinstance(action, Create):
         return (False, action.address.environment, action.address.key, "", 0)
     if action.address is None:
-        return (True, "", "", action.live.name, action.live.id)
+        return (True, action.account or "", "", action.live.name, action.live.id)
     return (False, action.address.environment, action.address.key, action.live.name, action.live.id)
 
 
-def _in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+def in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Put findings in the order that every plan has them in, each of them once."""
     return tuple(sorted(dict.fromkeys(findings), key=_finding_order))
 
 
 def _finding_order(finding: Finding) -> tuple[bool, str, str, str, str]:
     address = finding.address
     if address is None:
-        return (True, "", "", finding.rule, finding.message)
+        return (True, finding.account or "", "", finding.rule, finding.message)
     return (False, address.environment, address.key, finding.rule, finding.message)

@@ -6,7 +6,18 @@ import json
 from collections import Counter
 from typing import TYPE_CHECKING, assert_never
 
-from reconciler.plan.actions import ActionKind, Create, Delete, Finish, Rename, Restore, Retire, Rotate, Update
+from reconciler.plan.actions import (
+    ActionKind,
+    Create,
+    Delete,
+    Finish,
+    Rename,
+    Restore,
+    Retire,
+    Rotate,
+    Update,
+    usage_key,
+)
 from reconciler.plan.outcome import Status
 from reconciler.plan.planfile import FORMAT_VERSION, options_document
 from reconciler.render import words
@@ -19,7 +30,7 @@ if TYPE_CHECKING:
 
     from reconciler.diagnostic import Location
     from reconciler.model import KeyState, Usage
-    from reconciler.plan.actions import Action, Credit, Field, Finding, Plan
+    from reconciler.plan.actions import Action, Credit, Field, Finding, Plan, UsageKey
     from reconciler.plan.outcome import ApplyResult, Outcome
 
 
@@ -83,7 +94,7 @@ def _credit(credit: Credit) -> dict[str, object]:
     }
 
 
-def _change(action: Action, usage: Mapping[int, Usage]) -> dict[str, object]:
+def _change(action: Action, usage: Mapping[UsageKey, Usage]) -> dict[str, object]:
     before, after, fields = _states(action)
     key_id = _live_id(action)
     return {
@@ -93,8 +104,9 @@ def _change(action: Action, usage: Mapping[int, Usage]) -> dict[str, object]:
         "before": _state(before),
         "after": _state(after),
         "fields": [field.value for field in fields],
-        "spend": None if key_id is None else _spend(usage.get(key_id)),
+        "spend": None if key_id is None else _spend(usage.get(usage_key(key_id, action.account))),
         "source": _source(words.source(action)),
+        **_account(action.account),
     }
 
 
@@ -140,6 +152,7 @@ def _finding(finding: Finding) -> dict[str, object]:
         "address": None if finding.address is None else str(finding.address),
         "message": finding.message,
         "source": _source(finding.source),
+        **_account(finding.account),
     }
 
 
@@ -151,7 +164,13 @@ def _outcome(outcome: Outcome) -> dict[str, object]:
         "key_id": _live_id(action) if outcome.key_id is None else outcome.key_id,
         "status": outcome.status.value,
         "message": outcome.message,
+        **_account(action.account),
     }
+
+
+def _account(variable: str | None) -> dict[str, object]:
+    """Name the account where there are several; where there is one, nothing has to be said."""
+    return {} if variable is None else {"account": variable}
 
 
 def _source(location: Location | None) -> dict[str, object] | None:

@@ -1,4 +1,4 @@
-"""Plans and diagnostics as GitHub workflow commands: annotations at their place in the file, in the pull request."""
+"""Plans, diagnostics and alerts as GitHub workflow commands: annotations at their place in the file."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from reconciler.diagnostic import Severity
+from reconciler.insight.alerts import Alert, Unjudged
 from reconciler.plan.actions import Delete, Finding, Retire
 from reconciler.render import words
 from reconciler.render.escape import terminal, terminal_name, workflow_data, workflow_property
@@ -14,8 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from reconciler.diagnostic import Diagnostic, Location
+    from reconciler.insight.alerts import Verdict
     from reconciler.model import Usage
-    from reconciler.plan.actions import Action, Plan
+    from reconciler.plan.actions import Action, Plan, UsageKey
 
 # GitHub shows this many annotations of a kind for a step, and drops the rest without a word.
 _MOST: Final = 10
@@ -52,6 +54,13 @@ def render_diagnostics(diagnostics: Iterable[Diagnostic]) -> str:
     """Annotate what is wrong with a declaration, with the limits of `render_plan`; nothing is wrong in no lines."""
     lines = _annotated([(each.severity, each) for each in diagnostics], _of_diagnostic)
     return "".join(f"{line}\n" for line in lines)
+
+
+def render_alerts(verdict: Verdict, headline: str) -> str:
+    """Annotate what `check` found, with the limits of `render_plan`; what was not judged is a warning."""
+    items: list[Alert | Unjudged] = [*verdict.alerts, *verdict.unjudged]
+    ranked = [(each.severity if isinstance(each, Alert) else Severity.WARNING, each) for each in items]
+    return "".join(f"{line}\n" for line in (*_annotated(ranked, _of_alert), f"{headline}."))
 
 
 def _annotated(items: Iterable[tuple[Severity, Item]], annotation: Callable[[Item], _Annotation]) -> Iterator[str]:
@@ -109,14 +118,21 @@ def _rank(item: Finding | Action) -> int:
 
 
 def _of_finding(finding: Finding) -> _Annotation:
-    about = "account" if finding.address is None else terminal_name(str(finding.address))
+    about = terminal(finding.account or "account") if finding.address is None else terminal_name(str(finding.address))
     return _Annotation(f"{terminal(finding.rule)}: {about}", (terminal(finding.message),), finding.source)
 
 
-def _of_change(action: Action, usage: Mapping[int, Usage]) -> _Annotation:
+def _of_change(action: Action, usage: Mapping[UsageKey, Usage]) -> _Annotation:
     title = f"{words.word(action.kind)} {terminal_name(words.full_name(action))}"
     used = words.used(action, usage, _SHOW)
     return _Annotation(title, (*words.details(action, _SHOW), *([used] if used else [])), words.source(action))
+
+
+def _of_alert(item: Alert | Unjudged) -> _Annotation:
+    if isinstance(item, Alert):
+        title = f"{item.rule}: {terminal_name(item.subject)}"
+        return _Annotation(title, (terminal(item.message), terminal(f"{item.remedy}: {item.command}")), item.source)
+    return _Annotation(f"{item.rule}: not judged", (terminal(item.reason),))
 
 
 def _of_diagnostic(diagnostic: Diagnostic) -> _Annotation:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from reconciler.diagnostic import Location
     from reconciler.model import Usage
-    from reconciler.plan.actions import Action, Plan
+    from reconciler.plan.actions import Action, Plan, UsageKey
     from reconciler.plan.outcome import ApplyResult, Outcome
 
 # GitHub takes comments of up to 65,536 characters; this leaves room for what a workflow puts around one.
@@ -199,9 +199,9 @@ def _plan_rank(item: Finding | Action) -> int:
     return 3 if isinstance(item, Retire) else 4
 
 
-def _plan_rows(item: Finding | Action, usage: Mapping[int, Usage]) -> _Rows:
+def _plan_rows(item: Finding | Action, usage: Mapping[UsageKey, Usage]) -> _Rows:
     if isinstance(item, Finding):
-        about = "account" if item.address is None else markdown_name(str(item.address))
+        about = markdown(item.account or "account") if item.address is None else markdown_name(str(item.address))
         rule = ", ".join(part for part in (markdown_name(item.rule), _place(item.source)) if part)
         return _Rows(_row(_SEVERITIES[item.severity], about, markdown(item.message), rule))
     name = markdown_name(words.full_name(item))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from reconciler.diagnostic import Location
     from reconciler.model import LiveKey, Usage
-    from reconciler.plan.actions import Action, Finding, Plan
+    from reconciler.plan.actions import Action, Finding, Plan, UsageKey
     from reconciler.plan.outcome import ApplyResult, Outcome
 
 _DELETIONS_NAMED: Final = 5
@@ -46,7 +46,7 @@ def render_plan(plan: Plan, *, color: bool, verbose: bool = False, width: int | 
     if plan.findings:
         blocks += _sections({pen(Ink.BOLD, "Findings"): _findings(plan.findings)}, pen, width)
     if verbose and plan.unmanaged:
-        blocks += _sections({pen(Ink.BOLD, "Unmanaged keys"): _unmanaged(plan.unmanaged)}, pen, width)
+        blocks += _sections({pen(Ink.BOLD, title): _unmanaged(keys) for title, keys in _strangers(plan)}, pen, width)
     blocks.append([*_plan_summary(plan, pen, width)])
     return _joined(blocks)
 
@@ -85,11 +85,12 @@ def _changes(plan: Plan, pen: Pen) -> dict[str, list[Entry]]:
     groups: dict[str, list[Entry]] = {}
     for action in plan.actions:
         group = "not managed" if action.address is None else terminal_name(action.address.environment)
+        group += f" ({terminal(action.account)})" if action.account else ""
         groups.setdefault(pen(Ink.BOLD, group), []).append(_change_entry(action, plan.usage))
     return groups
 
 
-def _change_entry(action: Action, usage: Mapping[int, Usage]) -> Entry:
+def _change_entry(action: Action, usage: Mapping[UsageKey, Usage]) -> Entry:
     mark, word, ink = _look(action)
     name = terminal_name(words.subject(action))
     lines = (*words.details(action, _SHOW), words.used(action, usage, _SHOW))
@@ -122,9 +123,17 @@ def _findings(findings: tuple[Finding, ...]) -> list[Entry]:
 
 def _finding_entry(finding: Finding) -> Entry:
     mark, ink = _SEVERITIES[finding.severity]
-    about = "account" if finding.address is None else terminal_name(str(finding.address))
+    about = terminal(finding.account or "account") if finding.address is None else terminal_name(str(finding.address))
     place = ", ".join(part for part in (terminal(finding.rule), _place(finding.source)) if part)
     return Entry(mark, finding.severity.value, about, ink, (terminal(finding.message),), place)
+
+
+def _strangers(plan: Plan) -> Iterator[tuple[str, tuple[LiveKey, ...]]]:
+    """Give the unmanaged keys under their title: of several accounts, each one's apart."""
+    if not plan.parts:
+        yield "Unmanaged keys", plan.unmanaged
+    for variable, part in plan.parts.items():
+        yield f"Unmanaged keys ({terminal(variable)})", part.unmanaged
 
 
 def _unmanaged(keys: tuple[LiveKey, ...]) -> list[Entry]:

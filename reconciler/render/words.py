@@ -10,7 +10,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, assert_never
 
 from reconciler.plan import phrases
-from reconciler.plan.actions import ActionKind, Create, Delete, Field, Finish, Rename, Restore, Retire, Rotate, Update
+from reconciler.plan.actions import (
+    ActionKind,
+    Create,
+    Delete,
+    Field,
+    Finish,
+    Rename,
+    Restore,
+    Retire,
+    Rotate,
+    Update,
+    usage_key,
+)
 from reconciler.plan.outcome import Status
 from reconciler.units import format_duration, format_instant
 
@@ -20,7 +32,7 @@ if TYPE_CHECKING:
 
     from reconciler.diagnostic import Location
     from reconciler.model import Delivery, KeyState, LiveKey, Usage
-    from reconciler.plan.actions import Action, Credit, Plan
+    from reconciler.plan.actions import Action, Credit, Plan, UsageKey
     from reconciler.plan.outcome import ApplyResult
 
 # The signs people know from other tools: + comes, ~ changes, - goes, ± is replaced, → moves.
@@ -122,19 +134,20 @@ def particulars(action: Action, show: Show) -> tuple[str, ...]:
             return _deliveries(action.declared.deliver, show)
         case Delete(live=live, address=address):
             name = [] if address is None or live.name == str(address) else [f"name {show.name(live.name)}"]
+            whose = [f"in the account of {show.name(action.account)}"] if address is None and action.account else []
             if live.id < 0:  # made from a file: no live key has such an id, nor is known when it was created
                 return (", ".join([*name, *_traits(live.state, show)]),)
             created = f"created {show.value(_day(live.created_at))}"
-            return (", ".join([f"id {show.value(str(live.id))}", *name, *_traits(live.state, show), created]),)
+            return (", ".join([f"id {show.value(str(live.id))}", *name, *_traits(live.state, show), created, *whose]),)
         case Update() | Rename() | Finish() | Retire() | Restore():
             return ()
         case _:
             assert_never(action)
 
 
-def used(action: Action, usage: Mapping[int, Usage], show: Show) -> str:
+def used(action: Action, usage: Mapping[UsageKey, Usage], show: Show) -> str:
     """Say what the live key of an action was used for lately: `892 requests, $28.34 in 30 days`; empty if not known."""
-    known = None if isinstance(action, Create) else usage.get(action.live.id)
+    known = None if isinstance(action, Create) else usage.get(usage_key(action.live.id, action.account))
     if known is None:
         return ""
     return phrases.used(known, show.value) if known else f"not used in {plural(known.days, 'day')}"

@@ -93,6 +93,7 @@ def test_every_command_of_a_page_shows_what_the_page_shows(page: Path, folder: P
     text = pages.by_hand(page)
     for block in pages.blocks(text, "yaml"):
         if name := pages.file_name(block):
+            (folder / name).parent.mkdir(exist_ok=True)
             (folder / name).write_text(block, "utf-8")
     for block in pages.blocks(text, "console"):
         for command in pages.commands(block):

@@ -16,9 +16,10 @@ from dotenv import dotenv_values
 
 from reconciler.account import lock
 from reconciler.apply import executor
-from reconciler.cli import apply, apply_run
+from reconciler.cli import apply, apply_output
 from reconciler.cli.apply import exit_code
 from reconciler.cli.progress import Progress
+from reconciler.fleet import applying, stopping
 from reconciler.plan.outcome import ApplyResult, Outcome, Status
 from support.command import Front, Output, on_a_file, on_a_socket
 from support.plans import full_plan, plan
@@ -113,7 +114,7 @@ def test_a_run_that_finds_nothing_to_do_asks_nobody_and_locks_nothing(
     front: Front, monkeypatch: pytest.MonkeyPatch, flags: tuple[str, ...]
 ) -> None:
     done(front)
-    monkeypatch.setattr(apply_run, "Lock", None)
+    monkeypatch.setattr(applying, "Lock", None)
     ended = front("apply", *flags)
     assert ended.code == 0
     if "json" in flags:
@@ -201,7 +202,7 @@ def test_unattended_what_changed_meanwhile_is_shown_and_applied(local: Front, mo
             local.state.create_key("ci/stranger")
             return await super()._acquire(*how)
 
-    monkeypatch.setattr(apply_run, "Lock", Late)
+    monkeypatch.setattr(applying, "Lock", Late)
     ended = local.declare(ONE)("apply", "--auto-approve")
     assert ended.code == 0
     assert "The account has changed meanwhile; this is the plan now:\n" in ended.err
@@ -364,7 +365,7 @@ def test_who_waits_for_another_apply_says_for_whom(front: Front, monkeypatch: py
         notes.append(message)
         asyncio.get_running_loop().call_later(0.03, front.state.delete_key, rival)
 
-    monkeypatch.setattr(apply_run, "note", hear)
+    monkeypatch.setattr(apply_output, "note", hear)
     assert front.declare(ONE)("apply", "--auto-approve", "--lock-timeout", "90s").code == 0
     (said,) = notes
     assert said.startswith(f"Waiting up to 90s for another apply: key {rival} (reconciler~lock.rival) has locked the")
@@ -386,7 +387,7 @@ def test_ctrl_c_while_waiting_for_the_lock_changes_nothing_and_leaves_no_lock(
     front: Front, monkeypatch: pytest.MonkeyPatch, output_format: str
 ) -> None:
     post_rival(front)
-    monkeypatch.setattr(apply_run, "note", lambda *_, **__: signal.raise_signal(signal.SIGINT))
+    monkeypatch.setattr(apply_output, "note", lambda *_, **__: signal.raise_signal(signal.SIGINT))
     ended = front.declare(ONE)("apply", "--auto-approve", "--format", output_format)
     assert ended.code == 130
     assert ended.err.endswith("Interrupted.\n")
@@ -457,7 +458,7 @@ def test_a_lost_lock_stops_the_run_with_a_reason(
 ) -> None:
     done(local)
     monkeypatch.setattr(Losing, "after", after)
-    monkeypatch.setattr(apply_run, "Lock", Losing)
+    monkeypatch.setattr(applying, "Lock", Losing)
     seen: list[int] = []
 
     def lose() -> None:
@@ -469,7 +470,7 @@ def test_a_lost_lock_stops_the_run_with_a_reason(
     ended = local.declare(MORE)("apply", "--auto-approve", "--parallelism", "1", "--format", "json")
     assert ended.code == code
     assert [change["status"] for change in ended.document["changes"]] == outcomes
-    assert (ended.document["interrupted"], ended.document["note"]) == (False, apply_run.LOCK_LOST)
+    assert (ended.document["interrupted"], ended.document["note"]) == (False, applying.LOCK_LOST)
     assert "error: the lock on the account could not be renewed, so another apply may start; stopping\n" in ended.err
 
 
@@ -489,7 +490,7 @@ def test_a_lock_that_someone_deletes_is_lost(tmp_path: Path, monkeypatch: pytest
         ended = front.declare(MORE)("apply", "--auto-approve", "--parallelism", "1")
         assert ended.code == 5
         assert "Not attempted\n  ~ update  ci/c\n" in ended.out
-        assert f"Note: {apply_run.LOCK_LOST}\n" in ended.out
+        assert f"Note: {applying.LOCK_LOST}\n" in ended.out
         assert "interrupted" not in ended.out
 
 
@@ -549,7 +550,7 @@ def test_a_signal_during_the_last_reading_ends_the_run_at_once(tmp_path: Path, m
 def test_a_run_that_was_stopped_does_not_wait_long_for_the_lock_to_go(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(apply_run, "LEAVING_SECONDS", 0.05)
+    monkeypatch.setattr(stopping, "LEAVING_SECONDS", 0.05)
     with on_a_socket(tmp_path, monkeypatch, "DELETE * latency=1s") as front:
         after_each_outcome(monkeypatch, lambda: signal.raise_signal(signal.SIGTERM))
         ended = front.declare(ONE)("apply", "--auto-approve", "--format", "json")
@@ -561,14 +562,14 @@ def test_a_run_that_was_stopped_does_not_wait_long_for_the_lock_to_go(
 def test_ctrl_c_while_the_lock_goes_shortens_that_and_the_result_stands(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(apply_run, "LEAVING_SECONDS", 0.05)
-    leave = apply_run._Stopping.leave
+    monkeypatch.setattr(stopping, "LEAVING_SECONDS", 0.05)
+    leave = stopping.Stopping.leave
 
     def and_interrupt(self: Any) -> None:
         leave(self)
         signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(apply_run._Stopping, "leave", and_interrupt)
+    monkeypatch.setattr(stopping.Stopping, "leave", and_interrupt)
     with on_a_socket(tmp_path, monkeypatch, "DELETE * latency=1s") as front:
         ended = front.declare(ONE)("apply", "--auto-approve", "--format", "json")
         assert ended.code == 130

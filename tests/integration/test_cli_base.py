@@ -133,7 +133,7 @@ def test_an_environment_of_the_base_can_be_selected(front: Front) -> None:
 @pytest.mark.parametrize(
     ("base", "said"),
     [
-        ("nowhere.yaml", "error: there is no file nowhere.yaml; start from"),
+        ("nowhere.yaml", "error: there is no file nowhere.yaml; write one with"),
         ("git:nowhere", "error: --base git:nowhere cannot be read: there is no such revision (in CI, check out"),
         ("git:", "error: --base git: cannot be read: "),
         ("git:--output=x", "error: --base git:--output=x cannot be read: "),
@@ -226,7 +226,7 @@ def test_offline_imports_nothing_that_could_talk_to_anybody(front: Front) -> Non
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--offline",), "--offline needs --base, which then stands for the account"),
+        (("--offline",), "--offline needs --base, which then stands for the account: add --base git:origin/main"),
         (
             ("--offline", "--base", "old.yaml", "--out", "plan.json"),
             "--offline makes no plan that can be applied, so --out does not go with it",

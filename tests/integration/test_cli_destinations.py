@@ -98,7 +98,8 @@ def test_asking_writes_nothing_and_runs_nothing(front: Front) -> None:
     )
     before = sorted(Path().rglob("*"))
     ended = front("plan", "--preflight", "--check-destinations", "--format", "json")
-    assert (ended.code, findings(ended)) == (0, [("not-checked", "note", None, None)])
+    assert ended.code == 0
+    assert findings(ended) == [("allow-exec", "note", "ci/a", 7), ("not-checked", "note", None, None)]
     assert sorted(Path().rglob("*")) == before
     assert front.names() == ["ci/b"]
 
@@ -148,6 +149,44 @@ def test_a_saved_plan_that_preflight_refused_is_not_applied(front: Front) -> Non
     assert front("apply", "plan.json", "--auto-approve").code == 3
     assert front("plan", "--preflight", "--out", "plan.json").code == 0
     assert front("apply", "plan.json", "--auto-approve").code == 0
+
+
+RUNS = """\
+version: 1
+destinations:
+  run: {type: exec, command: ["true"]}
+  another: {type: exec, command: ["true", "{name}"]}
+environments:
+  ci:
+    deliver: [{to: run, as: "KEY_{KEY}"}]
+    keys:
+      a: {credit_limit: 1}
+      b: {credit_limit: 1}
+      c: {credit_limit: 1, deliver: [{to: another, as: c}]}
+"""
+
+
+@pytest.mark.parametrize("output_format", ["text", "json", "markdown", "github"])
+def test_preflight_tells_that_apply_will_need_to_be_allowed_to_run_commands(front: Front, output_format: str) -> None:
+    front.write(RUNS)
+    assert "allow-exec" not in front("plan", "--format", output_format).out
+    ended = front("plan", "--preflight", "--format", output_format)
+    assert ended.code == 0
+    said = ended.out.replace("`", "")  # which Markdown sets around options
+    assert "another: a command of keys.yaml takes its secret, which apply runs only with --allow-exec" in said
+    assert "run: a command of keys.yaml takes 2 secrets, which apply runs only with --allow-exec" in said
+    if output_format == "json":
+        assert findings(ended) == [("allow-exec", "note", "ci/c", 11), ("allow-exec", "note", None, 7)]
+
+
+def test_the_note_on_commands_is_about_due_deliveries_only_and_keeps_no_plan_from_being_applied(front: Front) -> None:
+    front.write(RUNS)
+    assert front("plan", "--preflight", "--out", "plan.json").code == 0
+    assert front("apply", "plan.json", "--auto-approve").code == 1
+    assert front("apply", "plan.json", "--auto-approve", "--allow-exec").code == 0
+    assert findings(front("plan", "--preflight", "--format", "json")) == []
+    asked = front("plan", "--preflight", "--rotate", "ci/c", "--format", "json")
+    assert findings(asked) == [("allow-exec", "note", "ci/c", 11)]
 
 
 # --- --check-destinations ---------------------------------------------------------------------------------------------

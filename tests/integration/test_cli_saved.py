@@ -14,7 +14,7 @@ from jsonschema import Draft202012Validator
 
 from reconciler import schema_files
 from reconciler.account import lock
-from reconciler.cli import apply_run
+from reconciler.fleet import applying
 from support.command import Front, on_a_file, on_a_socket
 
 if TYPE_CHECKING:
@@ -159,7 +159,8 @@ def test_a_stale_plan_says_what_moved_and_changes_nothing(
     ended = front("apply", "plan.json", "--auto-approve", "--format", output_format)
     assert ended.code == 4
     lines = [line.removeprefix("error: ") for line in ended.err.splitlines() if line.startswith("error: ")]
-    assert lines[0] == "the plan is not the one that was reviewed, so nothing was changed; plan and review again"
+    refused = "the plan is not the one that was reviewed, so nothing was changed; "
+    assert lines[0] == f"{refused}review a new `reconciler plan`"
     assert lines[1:-1] == said
     assert lines[-1].endswith(f"and {document['digest']} was reviewed")
     assert front.state.keys() == before
@@ -182,7 +183,7 @@ def test_what_moves_before_the_lock_is_taken_makes_it_stale_too(front: Front, mo
             return await super()._acquire(*how)
 
     save(front)
-    monkeypatch.setattr(apply_run, "Lock", Late)
+    monkeypatch.setattr(applying, "Lock", Late)
     ended = front("apply", "plan.json", "--auto-approve")
     assert ended.code == 4
     assert "is planned now, and was not: delete ci/stranger (key 1)" in ended.err
@@ -207,7 +208,8 @@ def test_a_plan_that_was_refused_stays_refused(front: Front) -> None:
     ended = front("apply", "plan.json", "--auto-approve")
     assert (ended.code, ended.out) == (3, "")
     assert ended.err == (
-        "error: refused: 1 finding of plan.json must be resolved first; nothing was changed; plan again\n"
+        "error: refused: 1 finding of plan.json forbids it; nothing was changed; "
+        "resolve what it shows, and make it anew with `reconciler plan --out plan.json`\n"
     )
     assert front.names() == ["ci/a"]
 
@@ -232,7 +234,7 @@ def test_what_belongs_to_the_plan_is_not_taken_from_who_applies_it(front: Front,
     flag = "--environment" if words[0] == "-e" else words[0]
     assert ended.code == 1
     assert ended.err == (
-        f"error: {flag} belongs to the plan: give it to `plan --out plan.json`, and apply what that wrote\n"
+        f"error: {flag} belongs to the plan: give it to `reconciler plan --out plan.json`, and apply what that wrote\n"
     )
     assert front.names() == []
 
@@ -240,8 +242,8 @@ def test_what_belongs_to_the_plan_is_not_taken_from_who_applies_it(front: Front,
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (None, "plan.json cannot be read: No such file or directory"),
-        (b"{}", "plan.json is not a plan that `reconciler plan --out` wrote; plan again"),
+        (None, "plan.json cannot be read: No such file or directory; `reconciler plan --out plan.json` writes a plan"),
+        (b"{}", "plan.json is not a plan; make one with `reconciler plan --out plan.json`"),
     ],
 )
 def test_what_is_no_saved_plan_is_not_applied(front: Front, content: bytes | None, said: str) -> None:

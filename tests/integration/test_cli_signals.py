@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING
 import pytest
 
 from reconciler.apply.executor import GRACE_SECONDS
-from reconciler.cli.apply_run import LEAVING_SECONDS
+from reconciler.fleet.stopping import LEAVING_SECONDS
 from support.command import Front, call, on_a_file, on_a_socket, started
 
 if TYPE_CHECKING:

@@ -77,6 +77,10 @@ class World:
     def nonce(self) -> str:
         return f"{next(self._nonces):016x}"
 
+    def mask(self, secret: Secret) -> None:
+        """Keep what is masked, as the log of a build would: it is wiped when the key is done with."""
+        self.masked.append(secret.copy())
+
     def account(self) -> Account:
         faults = Faults(parse_fault(spec) for spec in self.faults)
         return connect(Secret("provisioning"), transport=transport(self.state, faults), timing=self.timing)
@@ -110,7 +114,7 @@ class World:
             async with self.account() as account:
                 plan = make_plan(wanted, await account.list_keys(), options)
                 after_plan()
-                run = Run(account, self.registry, self.nonce, self.masked.append, self.clock.sleep)
+                run = Run(account, self.registry, self.nonce, self.mask, self.clock.sleep)
                 return await apply_plan(plan, wanted, run, parallelism=parallelism, stop=stopping, report=report)
 
         return asyncio.run(work())

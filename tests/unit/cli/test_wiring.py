@@ -20,7 +20,7 @@ def test_without_a_key_it_says_which_variable_holds_it(monkeypatch: pytest.Monke
     monkeypatch.delenv("NAGA_PROVISIONING_KEY", raising=False)
     if value is not None:
         monkeypatch.setenv("NAGA_PROVISIONING_KEY", value)
-    with pytest.raises(UsageError, match=r"^NAGA_PROVISIONING_KEY is not set; .* \(or try --simulator sim\.db\)$"):
+    with pytest.raises(UsageError, match=r"^NAGA_PROVISIONING_KEY is not set; create .*, or try --simulator sim\.db$"):
         open_account(None)
 
 

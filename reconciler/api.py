@@ -1,0 +1,193 @@
+"""The tool for programs: what the commands do, as functions that print nothing.
+
+They block until they are done, and may be called from several threads, not from a running event loop. Provisioning keys
+come from the environment, as for the commands, or are given as `credentials`: the variables that the declaration names,
+`NAGA_PROVISIONING_KEY` where it names none, and the keys they hold. Everything raised on purpose is a
+`reconciler.errors.ReconcilerError`; its message is one line or more, for people, without a secret.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import nullcontext
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from reconciler.errors import UsageError
+from reconciler.fleet.request import Request
+from reconciler.model import Address
+from reconciler.plan.actions import Plan
+from reconciler.plan.digest import digest
+from reconciler.plan.options import AS_THE_FILE_SAYS, Options
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Mapping
+
+    from reconciler.fleet.applying import Order
+    from reconciler.model import Declaration
+    from reconciler.plan.outcome import ApplyResult, Outcome
+    from reconciler.secret import Secret
+
+__all__ = ["Address", "Options", "apply", "digest", "load", "plan", "to_dict"]
+
+LOCK_TIMEOUT: Final = timedelta(minutes=5)
+
+T = TypeVar("T")
+_log = logging.getLogger("reconciler.api")
+
+
+def load(path: str | Path = "keys.yaml") -> Declaration:
+    """Read a declaration, a file or a folder of `*.yaml`; raises DeclarationError with everything that is wrong."""
+    from reconciler.declaration import load as load_path
+
+    return load_path(Path(path))
+
+
+def plan(
+    declaration: Declaration,
+    *,
+    base: Declaration | None = None,
+    options: Options = AS_THE_FILE_SAYS,
+    simulator: str | Path | None = None,
+    credentials: Mapping[str, str] | None = None,
+) -> Plan:
+    """Work out what has to change until the accounts match the declaration; changes nothing.
+
+    Args:
+        declaration: What is wanted.
+        base: The declaration before the change: what it protects stays protected.
+        options: What is selected, rotated and allowed beyond the file.
+        simulator: Keeps simulated accounts at this path in place of the service's.
+        credentials: The provisioning keys by variable, in place of the environment.
+
+    Returns:
+        The plan. Its `errors` forbid to apply it. Of several accounts, one that cannot be read is such an error, of the
+        rule `account-unread`, beside the plan of the others.
+
+    Raises:
+        UsageError: a provisioning key is missing, or this was called from a running event loop.
+        AccountError: the only account, or none of several, could be read.
+    """
+    from reconciler.fleet.reading import read_plan
+
+    request = Request(declaration, base, options, _path(simulator), credentials)
+    return _run(read_plan(request)).plan
+
+
+def apply(  # noqa: PLR0913  # by keyword, each with a default
+    declaration: Declaration,
+    *,
+    reviewed: Plan | None = None,
+    base: Declaration | None = None,
+    options: Options = AS_THE_FILE_SAYS,
+    simulator: str | Path | None = None,
+    credentials: Mapping[str, str] | None = None,
+    parallelism: int = 16,
+    lock_timeout: timedelta | None = LOCK_TIMEOUT,
+    allow_exec: bool = False,
+    on_outcome: Callable[[Outcome], None] | None = None,
+) -> ApplyResult:
+    """Change the accounts until they match the declaration; secrets go to the destinations and nowhere else.
+
+    A run that ends early, at whatever point, is completed by the next one. On KeyboardInterrupt the locks are taken
+    away on the way out.
+
+    Args:
+        declaration: What is wanted.
+        reviewed: What `plan` gave. Then just this is done, under the options that it was made with, or nothing is.
+        base: The declaration before the change: what it protects stays protected.
+        options: What is selected, rotated and allowed beyond the file; not beside `reviewed`.
+        simulator: Keeps simulated accounts at this path in place of the service's.
+        credentials: The provisioning keys by variable, in place of the environment.
+        parallelism: How many changes are made in each account at the same time, 1 or more.
+        lock_timeout: How long to wait for another apply on an account; None does not lock.
+        allow_exec: Lets destinations of type exec run the commands of the file.
+        on_outcome: Hears of each outcome as it comes, in the thread of the caller.
+
+    Returns:
+        What became of each action: failures after the first write are outcomes, not errors. `in_sync` says whether
+        nothing is left to do, `unreached` which of several accounts could not be applied at all.
+
+    Raises:
+        GuardrailRefused: a finding forbids the plan; nothing was changed.
+        StalePlan: what was reviewed is not what the accounts need now; nothing was changed.
+        DestinationError: a destination would not take the secrets; nothing was changed.
+        AccountError: the only account could not be read or locked, or one of several with `reviewed`.
+        UsageError: a provisioning key is missing, or this was called from a running event loop.
+    """
+    from reconciler.fleet.applying import Order
+
+    if reviewed is not None and options != AS_THE_FILE_SAYS:
+        msg = "options belong to the plan that was reviewed; give them to plan()"
+        raise UsageError(msg)
+    request = Request(
+        declaration, base, options if reviewed is None else reviewed.options, _path(simulator), credentials
+    )
+    expected = None if reviewed is None else digest(reviewed)
+    order = Order(request, parallelism, lock_timeout, auto_approve=True, allow_exec=allow_exec, expected=expected)
+    return _run(_apply(order, on_outcome, reviewed))
+
+
+def to_dict(value: Plan | ApplyResult) -> dict[str, Any]:
+    """Lay out a plan as `plan --format json` does, or a result as `apply --format json`: values that JSON knows.
+
+    `schemas/plan.schema.json` describes a plan; a result lacks the findings, which are the plan's.
+    """
+    from reconciler.render.document import plan_document, result_document
+
+    return plan_document(value, digest(value)) if isinstance(value, Plan) else result_document(value)
+
+
+async def _apply(order: Order, on_outcome: Callable[[Outcome], None] | None, reviewed: Plan | None) -> ApplyResult:
+    from reconciler.errors import GuardrailRefused
+    from reconciler.fleet.applying import carry_out, check_outset
+    from reconciler.fleet.reading import read_plan
+
+    if reviewed is not None and reviewed.errors:
+        msg = f"the plan that was reviewed has {len(reviewed.errors)} finding(s) that forbid it; nothing was changed"
+        raise GuardrailRefused(msg)
+    readings = await read_plan(order.request, sweeps=reviewed is None)
+    check_outset(readings, order)
+    return await carry_out(readings, order, _Listener(on_outcome), lambda _: nullcontext())
+
+
+class _Listener:
+    """Hands outcomes on; what a person would be told goes to the log."""
+
+    def __init__(self, on_outcome: Callable[[Outcome], None] | None) -> None:
+        self._on_outcome = on_outcome
+
+    def mask(self, secret: Secret) -> None:
+        """Nothing is shown that could hold it."""
+
+    def say(self, message: str) -> None:
+        _log.info("%s", message)
+
+    def replanned(self, variable: str, plan: Plan) -> None:
+        _log.info("The account of %s has changed since it was planned: %d actions now.", variable, len(plan.actions))
+
+    def begin(self, variable: str, plan: Plan) -> None:
+        _log.debug("The account of %s: %d actions.", variable, len(plan.actions))
+
+    def report(self, outcome: Outcome) -> None:
+        if self._on_outcome is not None:
+            self._on_outcome(outcome)
+
+    def finished(self, result: ApplyResult) -> None:
+        """The caller gets it anyway."""
+
+
+def _path(simulator: str | Path | None) -> Path | None:
+    return None if simulator is None else Path(simulator)
+
+
+def _run(work: Coroutine[Any, Any, T]) -> T:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(work)
+    work.close()
+    msg = "this blocks, and an event loop is running: call it in a thread, as with asyncio.to_thread"
+    raise UsageError(msg)

@@ -1,0 +1,70 @@
+"""Opens the account of a variable, at the service or simulated."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Final
+
+from reconciler.errors import UsageError
+from reconciler.model import KEY_VARIABLE
+from reconciler.secret import Secret
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+    from reconciler.account.client import Account
+
+URL_VARIABLE: Final = "NAGA_BASE_URL"
+
+
+def open_account(
+    simulator: Path | None,
+    *,
+    parallelism: int = 1,
+    variable: str = KEY_VARIABLE,
+    credentials: Mapping[str, str] | None = None,
+) -> Account:
+    """Connect to the account whose provisioning key a variable holds, or to its simulator at a path.
+
+    With `credentials`, they are what the variables hold, in place of the environment. With a simulator, accounts of
+    other variables than the usual one are kept beside the path. Raises UsageError when the variable is not set or holds
+    what cannot be a key.
+    """
+    from reconciler.account.client import DEFAULT_BASE_URL, connect
+
+    if simulator is not None:
+        from reconciler.simulator import open_transport
+
+        # Never the real key: nothing but this process is asked.
+        key = Secret("simulator-provisioning-key")
+        return connect(key, parallelism=parallelism, transport=open_transport(simulated_at(simulator, variable)))
+    value = _held(variable, credentials)
+    if not value:
+        where = f"create a provisioning key on the dashboard and export it (export {variable}=…)"
+        msg = f"{variable} is not set; {where}, or try --simulator sim.db"
+        raise UsageError(msg)
+    base_url = os.environ.get(URL_VARIABLE) or DEFAULT_BASE_URL
+    return connect(Secret(value), base_url=base_url, parallelism=parallelism, variable=variable)
+
+
+def refuse_same_credential(variables: Iterable[str], credentials: Mapping[str, str] | None = None) -> None:
+    """Raise UsageError when two variables hold the same key: each would take the keys of the other for unmanaged."""
+    seen: dict[str, str] = {}
+    for variable in variables:
+        value = _held(variable, credentials)
+        first = seen.setdefault(value, variable)
+        if value and first != variable:
+            msg = f"{first} and {variable} hold the same provisioning key; let its environments name the same variable"
+            raise UsageError(msg)
+
+
+def simulated_at(simulator: Path, variable: str) -> Path:
+    """Say where the simulated account of a variable is kept: one beside the other, where a file declares several."""
+    if variable == KEY_VARIABLE:
+        return simulator
+    return simulator.with_name(f"{simulator.stem}.{variable.lower()}{simulator.suffix}")
+
+
+def _held(variable: str, credentials: Mapping[str, str] | None) -> str:
+    return (os.environ if credentials is None else credentials).get(variable, "").strip()

@@ -1,0 +1,157 @@
+"""What plans are made from, read from each account all at once, and from all accounts at the same time."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from reconciler.errors import AccountError, ReconcilerError
+from reconciler.fleet.connect import open_account
+from reconciler.fleet.planning import plan_account, with_moves
+from reconciler.plan.facts import Facts, windows
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
+    from datetime import timedelta
+    from pathlib import Path
+
+    from reconciler.account.client import Account
+    from reconciler.fleet.request import Request
+    from reconciler.model import Declaration, Snapshot
+    from reconciler.plan.actions import Plan
+
+AT_A_TIME: Final = 32
+"""How many accounts are open at once: each has its own connections."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The plan of one account, and what it was made from; `skew` is the service's time minus this machine's."""
+
+    plan: Plan
+    facts: Facts
+    snapshot: Snapshot
+    skew: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Readings:
+    """The plan of all accounts that a run is about, those that were read, and why the others were not."""
+
+    plan: Plan
+    accounts: Mapping[str, Reading]
+    unread: Mapping[str, ReconcilerError]
+
+
+async def read_all(
+    variables: Iterable[str],
+    read: Callable[[str, Account], Awaitable[T]],
+    simulator: Path | None = None,
+    *,
+    parallelism: int = 4,
+    credentials: Mapping[str, str] | None = None,
+) -> dict[str, T | ReconcilerError]:
+    """Have `read` ask each of these accounts, at the same time; gives the answers by variable, in the order given.
+
+    `read` gets the variable and the open account, which takes `parallelism` requests at a time. Where an account has
+    no credential (UsageError) or does not answer (AccountError), that error is its answer, and the others go on.
+    `credentials` are what the variables hold, in place of the environment.
+    """
+    slots = asyncio.Semaphore(AT_A_TIME)
+
+    async def one(variable: str) -> T | ReconcilerError:
+        try:
+            async with (
+                slots,
+                open_account(simulator, parallelism=parallelism, variable=variable, credentials=credentials) as account,
+            ):
+                return await read(variable, account)
+        except ReconcilerError as error:
+            return error
+
+    names = list(variables)
+    return dict(zip(names, await asyncio.gather(*map(one, names)), strict=True))
+
+
+async def read_plan(request: Request, *, sweeps: bool = False) -> Readings:
+    """Connect, read each account once and plan; an account that cannot be read is a finding beside the others.
+
+    With `sweeps`, what dead runs have left of their locks goes where there is nothing else to do. Raises what keeps
+    the only account, or all of them, from being read.
+    """
+    variables = request.variables()
+    if len(variables) > 1 and request.simulator is None:
+        from reconciler.fleet.connect import refuse_same_credential
+
+        refuse_same_credential(variables, request.credentials)
+
+    async def read(variable: str, account: Account) -> Reading:
+        return await _read_one(request, variable, account, sweeps=sweeps)
+
+    answers = await read_all(variables, read, request.simulator, credentials=request.credentials)
+    accounts = {variable: answer for variable, answer in answers.items() if isinstance(answer, Reading)}
+    unread = {variable: answer for variable, answer in answers.items() if isinstance(answer, ReconcilerError)}
+    if not accounts:
+        raise _none_read(unread)
+    if not request.several:
+        (reading,) = accounts.values()
+        return Readings(with_moves(request, reading.plan), accounts, unread)
+    return Readings(_merged(request, accounts, unread), accounts, unread)
+
+
+async def read_account(declaration: Declaration, base: Declaration | None, account: Account) -> tuple[Snapshot, Facts]:
+    """Read keys, balance and activity at the same time; without the keys there is no plan, the rest is reported."""
+    days = windows(declaration, base)
+    snapshot, balance, activities = await asyncio.gather(
+        account.list_keys(),
+        _tried("the balance", account.balance()),
+        asyncio.gather(*(_tried(f"the activity of {number} days", account.activity(number)) for number in days)),
+    )
+    unread = [answer for answer in (balance, *activities) if isinstance(answer, str)]
+    return snapshot, Facts(
+        balance=None if isinstance(balance, str) else balance,
+        activity=tuple(activity for activity in activities if not isinstance(activity, str)),
+        base=base,
+        unread=tuple(unread),
+    )
+
+
+async def _read_one(request: Request, variable: str, account: Account, *, sweeps: bool) -> Reading:
+    snapshot, facts = await read_account(request.part(variable), request.base_part(variable), account)
+    plan = plan_account(request, variable, snapshot, facts)
+    if sweeps and not plan.actions and not plan.errors:
+        from reconciler.account.lock import sweep
+
+        await sweep(account, snapshot)
+    return Reading(plan, facts, snapshot, account.clock_skew)
+
+
+def _merged(request: Request, accounts: Mapping[str, Reading], unread: Mapping[str, ReconcilerError]) -> Plan:
+    from reconciler.plan import accounts as of
+    from reconciler.plan.merge import merge
+
+    parts = {variable: reading.plan for variable, reading in accounts.items()}
+    findings = [of.unread(request.declaration, variable, _in_a_line(error)) for variable, error in unread.items()]
+    snapshots = {variable: reading.snapshot for variable, reading in accounts.items()}
+    findings += of.same_account(request.declaration, snapshots)
+    return with_moves(request, merge(parts, findings))
+
+
+def _none_read(unread: Mapping[str, ReconcilerError]) -> ReconcilerError:
+    if len(unread) == 1:
+        return next(iter(unread.values()))
+    return AccountError("\n".join(f"{variable}: {_in_a_line(error)}" for variable, error in unread.items()))
+
+
+def _in_a_line(error: ReconcilerError) -> str:
+    return " ".join(str(error).split())
+
+
+async def _tried(what: str, reading: Awaitable[T]) -> T | str:
+    try:
+        return await reading
+    except AccountError as error:
+        return f"{what} could not be read: {error}"

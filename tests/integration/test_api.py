@@ -1,0 +1,241 @@
+"""The Python API: what programs get from `from reconciler import load, plan, apply`."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import json
+import logging
+import runpy
+import subprocess
+import sys
+from decimal import Decimal
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from dotenv import dotenv_values
+from jsonschema import Draft202012Validator
+
+import reconciler
+from reconciler import Address, Options, apply, digest, load, plan, schema_files, to_dict
+from reconciler.errors import AccountError, DeclarationError, GuardrailRefused, StalePlan, UsageError
+from reconciler.plan.outcome import Status
+from support.command import Front, environment, on_a_file
+from support.several import A, B, at_a_service, bearer_of, beside_each_other
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from reconciler.plan.outcome import Outcome
+
+SIMULATOR = "sim.db"
+TWO = "{a: {credit_limit: 1}, b: {credit_limit: 1}}"
+EXAMPLE = Path(__file__).parents[2] / "docs/examples/python/raise_limits.py"
+
+
+@pytest.fixture
+def front(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Front]:
+    with on_a_file(tmp_path, monkeypatch) as front:
+        yield front
+
+
+# --- what is imported -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "from reconciler import load, plan, apply",
+        "import reconciler.apply.apply; import reconciler.plan.actions; from reconciler import apply, plan, load",
+        "from reconciler.api import load, plan, apply",
+        "import reconciler; load, plan, apply = reconciler.load, reconciler.plan, reconciler.apply",
+    ],
+    ids=["first", "after the parts", "from the module", "by attribute"],
+)
+def test_it_is_found_under_its_names_whatever_was_imported_before(front: Front, lines: str) -> None:
+    front.declare(TWO)
+    use = "d = load()\nprint(len(plan(d, simulator='sim.db').actions), apply(d, simulator='sim.db').in_sync)"
+    program = [sys.executable, "-c", f"{lines}\n{use}"]
+    done = subprocess.run(program, check=True, capture_output=True, text=True, env=environment())
+    assert (done.stdout, done.stderr) == ("2 True\n", "")
+
+
+def test_importing_the_package_loads_nothing_else() -> None:
+    program = "import sys, reconciler; print([name for name in sys.modules if name.startswith('reconciler.')])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_its_parts_are_still_packages() -> None:
+    assert isinstance(sys.modules["reconciler.plan"], ModuleType)
+    assert importlib.import_module("reconciler.plan.actions").Plan.__name__ == "Plan"
+
+
+def test_a_name_that_does_not_exist_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match=r"^module 'reconciler' has no attribute 'plans'$"):
+        _ = getattr(reconciler, "plans")  # noqa: B009  # the type checker knows better
+
+
+# --- plan -------------------------------------------------------------------------------------------------------------
+
+
+def test_planning_changes_nothing_and_says_nothing(front: Front, capsys: pytest.CaptureFixture[str]) -> None:
+    front.state.create_key("ci/a", Decimal(5))
+    front.declare(TWO)
+    found = plan(load(), simulator=SIMULATOR)
+    assert [(action.kind, str(action.address)) for action in found.actions] == [("update", "ci/a"), ("create", "ci/b")]
+    document = to_dict(found)
+    assert list(Draft202012Validator(json.loads(schema_files.read("plan.schema.json"))).iter_errors(document)) == []
+    assert document["digest"] == digest(found)
+    assert front.names() == ["ci/a"]
+    assert capsys.readouterr() == ("", "")
+
+
+def test_options_select_and_rotate(front: Front) -> None:
+    front.state.create_key("ci/a", Decimal(1))
+    front.declare(TWO)
+    options = Options(rotate=frozenset({Address("ci", "a")}), only=("ci/a",))
+    assert [action.kind for action in plan(load(), options=options, simulator=SIMULATOR).actions] == ["rotate"]
+
+
+def test_what_the_base_protects_stays_protected(front: Front) -> None:
+    front.state.create_key("ci/a", Decimal(1))
+    Path("old.yaml").write_text("{version: 1, environments: {ci: {protected: true, keys: {a: {credit_limit: 1}}}}}")
+    front.declare("{}")
+    found = plan(load(), base=load("old.yaml"), simulator=SIMULATOR)
+    assert [finding.rule for finding in found.errors] == ["protected"]
+    with pytest.raises(GuardrailRefused):
+        apply(load(), base=load("old.yaml"), simulator=SIMULATOR)
+    with pytest.raises(GuardrailRefused):
+        apply(load(), reviewed=found, simulator=SIMULATOR)
+    assert front.names() == ["ci/a"]
+
+
+def test_an_invalid_file_is_an_error_with_everything_that_is_wrong(front: Front) -> None:
+    front.declare("{a: {}, b: {}}")
+    with pytest.raises(DeclarationError) as caught:
+        load()
+    assert len(caught.value.diagnostics) == 2
+
+
+# --- apply ------------------------------------------------------------------------------------------------------------
+
+
+def test_applying_delivers_secrets_and_tells_each_outcome(front: Front, capsys: pytest.CaptureFixture[str]) -> None:
+    front.declare(TWO)
+    heard: list[Outcome] = []
+    result = apply(load(), simulator=SIMULATOR, on_outcome=heard.append)
+    assert (result.in_sync, result.count(Status.DONE), len(heard)) == (True, 2, 2)
+    assert [change["status"] for change in to_dict(result)["changes"]] == ["done", "done"]
+    secrets = dotenv_values("secrets.env")
+    assert all(front.state.opens(secrets[f"KEY_{key}"] or "") for key in "AB")
+    assert capsys.readouterr() == ("", "")
+    assert apply(load(), simulator=SIMULATOR).in_sync
+
+
+def test_what_was_reviewed_is_done_or_nothing_is(front: Front) -> None:
+    front.declare(TWO)
+    options = Options(only=("ci/a",))
+    reviewed = plan(load(), options=options, simulator=SIMULATOR)
+    assert apply(load(), reviewed=reviewed, simulator=SIMULATOR).count(Status.DONE) == 1
+    with pytest.raises(StalePlan):
+        apply(load(), reviewed=reviewed, simulator=SIMULATOR)
+    with pytest.raises(UsageError, match="options belong to the plan"):
+        apply(load(), reviewed=reviewed, options=options, simulator=SIMULATOR)
+    assert front.names() == ["ci/a"]
+
+
+def test_it_can_go_without_a_lock(front: Front) -> None:
+    front.declare(TWO)
+    front.state.create_key("reconciler~lock.rival", Decimal(0))
+    assert apply(load(), simulator=SIMULATOR, lock_timeout=None).count(Status.DONE) == 2
+
+
+def test_a_running_loop_is_refused(front: Front) -> None:
+    front.declare(TWO)
+    declaration = load()
+
+    async def inside() -> None:
+        plan(declaration, simulator=SIMULATOR)
+
+    with pytest.raises(UsageError, match="an event loop is running"):
+        asyncio.run(inside())
+    found = asyncio.run(asyncio.to_thread(plan, declaration, simulator=SIMULATOR))
+    assert len(found.actions) == 2
+
+
+# --- several accounts, credentials ------------------------------------------------------------------------------------
+
+
+def test_credentials_are_taken_as_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with at_a_service(tmp_path, monkeypatch) as accounts:
+        accounts.declare_both("{x: {}}", "{x: {}}")
+        keys = {variable: bearer_of(variable) for variable in (A, B)}
+        monkeypatch.delenv(A)
+        monkeypatch.delenv(B)
+        with pytest.raises(AccountError, match="NAGA_A is not set"):
+            plan(load())
+        found = plan(load(), credentials={A: keys[A]})
+        assert [finding.rule for finding in found.errors] == ["account-unread"]
+        partly = apply(load(), credentials={A: keys[A]})
+        assert (partly.unreached, partly.in_sync, accounts.names_of(A)) == ((B,), None, ["a/x"])
+        assert apply(load(), credentials=keys).in_sync
+        with pytest.raises(UsageError, match="hold the same provisioning key"):
+            plan(load(), credentials={A: keys[A], B: keys[A]})
+        assert keys[A] not in repr(found)
+
+
+def test_what_happens_meanwhile_goes_to_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from reconciler.account import lock
+
+    acquire = lock.Lock._acquire
+    with beside_each_other(tmp_path, monkeypatch) as accounts:
+
+        async def meddle(self: lock.Lock, *how: Any) -> Any:
+            if not accounts.names_of(B):
+                accounts.states[B].create_key("b/stranger")
+            return await acquire(self, *how)
+
+        monkeypatch.setattr(lock.Lock, "_acquire", meddle)
+        accounts.declare_both("{x: {}}", "{x: {}}")
+        with caplog.at_level(logging.DEBUG, "reconciler.api"):
+            assert apply(load(), simulator=SIMULATOR).in_sync
+    assert "The account of NAGA_B has changed since it was planned: 2 actions now." in caplog.messages
+
+
+def test_what_cannot_be_applied_is_told_to_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with beside_each_other(tmp_path, monkeypatch) as accounts, caplog.at_level(logging.INFO, "reconciler.api"):
+        accounts.declare_both("{x: {}}", "{x: {}}")
+        Path("secrets.env").mkdir()
+        result = apply(load(), simulator=SIMULATOR)
+    assert result.unreached == (A, B)
+    assert [message.partition(":")[0] for message in caplog.messages] == ["error", "error"]
+
+
+# --- the example ------------------------------------------------------------------------------------------------------
+
+
+def test_the_example_of_the_documentation_runs(
+    front: Front, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run() -> int:
+        monkeypatch.setattr(sys, "argv", [str(EXAMPLE), SIMULATOR])
+        with pytest.raises(SystemExit) as ended:
+            runpy.run_path(str(EXAMPLE), run_name="__main__")
+        assert isinstance(ended.value.code, int)
+        return ended.value.code
+
+    front.declare(TWO)
+    assert run() == 0
+    assert json.loads(capsys.readouterr().out) == {"done": 2, "failed": 0, "not_attempted": 0}
+    front.declare("{a: {credit_limit: 1}}")
+    assert run() == 3
+    assert "not at night: this would delete ci/b" in capsys.readouterr().err
+    Path("keys.yaml").unlink()
+    assert run() == 1
