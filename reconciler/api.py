@@ -184,10 +184,17 @@ def _path(simulator: str | Path | None) -> Path | None:
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:
+    # Not the task's own result: when the loop ends, the signal module asks for the task's repr, all keys included.
+    results: list[T] = []
+
+    async def collected() -> None:
+        results.append(await work)
+
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return asyncio.run(work)
+        asyncio.run(collected())
+        return results[0]
     work.close()
     msg = "this blocks, and an event loop is running: call it in a thread, as with asyncio.to_thread"
     raise UsageError(msg)

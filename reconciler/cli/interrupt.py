@@ -20,17 +20,20 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 
     A second signal cancels the cleaning up as well.
     """
+    # Not the task's own result: when the loop ends, the signal module asks for the task's repr, all keys included.
+    results: list[T] = []
 
-    async def supervised() -> T:
+    async def supervised() -> None:
         task = asyncio.current_task()
         assert task is not None  # noqa: S101  # this is a coroutine of a running loop
         with signals_call(task.cancel):
-            return await work
+            results.append(await work)
 
     try:
-        return asyncio.run(supervised())
+        asyncio.run(supervised())
     except asyncio.CancelledError:
         raise KeyboardInterrupt from None
+    return results[0]
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import wraps
@@ -120,6 +121,7 @@ def make_request(asked: Asked) -> Request:
         msg = "--no-overlap is for the keys that --rotate names; add --rotate environment/key"
         raise UsageError(msg)
     declaration = load(asked.file)
+    gc.freeze()  # what was read stays to the end, so the collector need not walk it again and again
     base = None if asked.base is None else _load_base(asked.base, asked.file)
     environments = {*declaration.environments, *(base.environments if base else ())}
     for name in asked.environment:

@@ -23,6 +23,21 @@ def test_undisturbed_work_gives_its_result() -> None:
     assert handlers() == before
 
 
+def test_nobody_writes_the_result_out() -> None:
+    written = []
+
+    class Large:
+        def __repr__(self) -> str:
+            written.append(self)
+            return "ten thousand keys"
+
+    async def work() -> Large:
+        return Large()
+
+    interrupt.run(work())
+    assert not written
+
+
 def test_the_errors_of_the_work_come_through() -> None:
     async def work() -> None:
         raise ValueError
