@@ -110,16 +110,6 @@ def test_every_command_of_a_page_shows_what_the_page_shows(page: Path, folder: P
             assert done.stdout == command.output
 
 
-def test_the_workflow_of_the_readme_is_a_sound_one(tmp_path: Path) -> None:
-    (workflow,) = (block for block in pages.blocks(pages.read("README.md"), "yaml") if "runs-on" in block)
-    file = tmp_path / pages.file_name(workflow)
-    file.parent.mkdir(parents=True)
-    file.write_text(workflow, "utf-8")
-    done = subprocess.run([BIN / "actionlint", file], check=False, stdout=subprocess.PIPE, text=True)
-    assert done.stdout == ""
-    assert done.returncode == 0
-
-
 def test_every_link_leads_somewhere() -> None:
     others = [ROOT / name for name in ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")]
     for page in (*pages.PAGES, *others):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shlex
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -123,16 +122,3 @@ def test_no_page_names_a_flag_that_does_not_exist() -> None:
         for line in re.findall(r"`([^`\n]*)`", pages.by_hand(page)):
             if line.startswith(("-", "reconciler")):
                 assert set(re.findall(r"(?<!\S)--?[a-z][a-z-]*", line)) <= known, f"{page}: {line}"
-
-
-def test_the_examples_of_every_command_can_be_typed() -> None:
-    """No more than typed: what they do is tested with the commands."""
-    lines = [
-        each.line
-        for block in pages.blocks(pages.made("docs/commands.md")["flags"], "console")
-        for each in pages.commands(block)
-    ]
-    assert lines
-    for line in lines:
-        _, name, *words = shlex.split(line)
-        command(name).make_context(name, words)
