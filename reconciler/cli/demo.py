@@ -70,10 +70,11 @@ def command(*, keep: bool) -> int:
 
 _NEXT: Final = """\
   export NAGA_PROVISIONING_KEY=…          # a provisioning key, from the dashboard; an inference key is refused
-  cp keys.yaml.example keys.yaml          # then edit it
+  reconciler import                       # writes keys.yaml from the keys of the account
   reconciler validate                     # offline
   reconciler plan                         # reads, changes nothing
-  reconciler apply                        # shows the plan again and asks"""
+  reconciler apply                        # shows the plan again and asks
+  reconciler init                         # GitHub workflows: plan on the pull request, apply on merge"""
 
 
 def _tell() -> int:
