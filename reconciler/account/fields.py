@@ -15,7 +15,8 @@ from reconciler.errors import UnexpectedAnswer
 MISSING: Final = object()
 """What stands for a field that is not there, so that it is not null."""
 
-_AMOUNT: Final = re.compile(r"-?\d{1,30}(\.\d{1,30})?", re.ASCII)
+# With an exponent too: that is how Python writes a small decimal.
+_AMOUNT: Final = re.compile(r"-?\d{1,30}(\.\d{1,30})?([eE][+-]?\d{1,3})?", re.ASCII)
 # No amount of money has more digits before or after its point; an exponent beyond would fill the memory when written.
 _MAGNITUDE: Final = 30
 _KINDS: Final = {
@@ -40,9 +41,7 @@ def read_object(body: bytes) -> dict[str, object]:
 
 def read_cost(where: str, field: str, raw: object) -> Decimal:
     """Read an amount that the service writes as text, or as a number; raises UnexpectedAnswer."""
-    if isinstance(raw, str) and _AMOUNT.fullmatch(raw):
-        return Decimal(raw)
-    amount = read_amount(raw)
+    amount = read_amount(Decimal(raw) if isinstance(raw, str) and _AMOUNT.fullmatch(raw) else raw)
     if amount is None:
         wrong(where, field, "a decimal amount of USD", raw)
     return amount

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from reconciler.cli.accounts import accounts_of, read_all
 from reconciler.cli.check_run import wanted_alerts
 from reconciler.cli.console import note
+from reconciler.cli.evidence import evidence_of
 from reconciler.cli.insight_reading import AT_A_TIME, read_insight
 from reconciler.cli.keys_reading import keys_reading, wanted_windows
-from reconciler.insight.alerts import Evidence, Standing, Unread
 from reconciler.insight.attribution import Attribution
 from reconciler.insight.balance import Balance, limits, runways
 from reconciler.insight.breakdown import Grouping, Sorter, by_day, by_model, by_owner
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from reconciler.account.client import Account
     from reconciler.cli.insight_reading import AccountReading
     from reconciler.cli.keys_reading import KeysReading
-    from reconciler.insight.alerts import Verdict
     from reconciler.insight.report import Account as Reviewed
     from reconciler.insight.runway import Runway
     from reconciler.model import Declaration
@@ -63,8 +62,9 @@ async def review_accounts(
             found.append(UnreadAccount(variable, covered, str(answer)))
         else:
             found.append(answer)
-        for text in answer.unread if isinstance(answer, AccountReport) else [str(answer)]:
-            note(f"warning: {variable}: {text}" if len(answers) > 1 else f"warning: {text}")
+        level, texts = ("warning", answer.unread) if isinstance(answer, AccountReport) else ("error", (str(answer),))
+        for text in texts:
+            note(f"{level}: {variable}: {text}" if len(answers) > 1 else f"{level}: {text}")
     return tuple(found)
 
 
@@ -94,7 +94,9 @@ def make_report(
         return report
     options = Options(environments=frozenset(environments))
     plan = make_plan(declared, keys.snapshot, options, keys.facts)
-    return replace(report, plan=plan, verdict=_verdict(report, reading, declared, keys, options))
+    judged = make_plan(declared, keys.snapshot, replace(options, due=False), keys.facts)
+    alerts, _ = wanted_alerts(declared, check_destinations=False)
+    return replace(report, plan=plan, verdict=judge(alerts, evidence_of(reading, (keys, judged))))
 
 
 def _balance(reading: AccountReading, keys: KeysReading) -> Balance:
@@ -130,19 +132,3 @@ def _with_spend(
         models=by_model(statistics),
         corrected=corrected,
     )
-
-
-def _verdict(
-    report: AccountReport, reading: AccountReading, declared: Declaration, keys: KeysReading, options: Options
-) -> Verdict:
-    """Judge by the alerts of the file, without asking its destinations."""
-    why = Unread("; ".join(report.unread) or "the service does not tell what was spent on which day")
-    known = any(each.days == LONGEST_DAYS for each in keys.facts.activity)
-    evidence = Evidence(
-        report.variable,
-        balance=why if reading.balance is None else reading.balance,
-        runway=next(iter(report.balance.runways), why),
-        standing=Standing(keys.keys, make_plan(declared, keys.snapshot, replace(options, due=False), keys.facts)),
-        spend=None if known else why,
-    )
-    return judge(wanted_alerts(declared, check_destinations=False)[0], evidence)

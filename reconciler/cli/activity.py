@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from reconciler.cli.options import file_option, format_option, simulator_option
-from reconciler.model import LONGEST_DAYS
+from reconciler.cli.options import days_option, environments_option, file_option, format_option, simulator_option
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,13 +19,7 @@ _TOP = 30
 
 
 @click.command("activity")
-@click.option(
-    "--days",
-    type=click.IntRange(1, LONGEST_DAYS),
-    default=LONGEST_DAYS,
-    show_default=True,
-    help="How many days to look at, today included.",
-)
+@days_option("How many days to look at, today included.")
 @click.option(
     "--by",
     type=click.Choice(["day", "model", "key", "environment", "team"]),
@@ -42,14 +35,7 @@ _TOP = 30
     show_default=True,
     help="How many lines a table shows, the costliest first; JSON and CSV have all.",
 )
-@click.option(
-    "-e",
-    "--environment",
-    "environments",
-    multiple=True,
-    metavar="ENV",
-    help="Show this environment only, the rest as one line; can be given several times.",
-)
+@environments_option("Show", ", the rest as one line")
 @file_option
 @simulator_option
 @format_option("table", "json", "csv", "markdown")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from reconciler.cli.options import file_option, format_option, simulator_option
+from reconciler.cli.options import environments_option, file_option, format_option, simulator_option
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,14 +40,7 @@ def read_money(context: click.Context, parameter: click.Parameter, value: str | 
 @click.option(
     "--min", "minimum", metavar="USD", callback=read_money, help="Exit with 3 when an account has less than this."
 )
-@click.option(
-    "-e",
-    "--environment",
-    "environments",
-    multiple=True,
-    metavar="ENV",
-    help="Show the account of this environment only; can be given several times.",
-)
+@environments_option("Show the account of")
 @file_option
 @simulator_option
 @format_option("text", "json", "markdown")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from reconciler.cli.accounts import read_all
 from reconciler.cli.wiring import check_clock
 from reconciler.errors import AccountError
+from reconciler.insight.attribution import identified
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Collection, Iterable, Mapping, Sized
@@ -55,13 +56,14 @@ async def read_insight(
         asyncio.gather(*(_tried(f"the activity of {each} days", account.statistics(each)) for each in windows)),
     )
     check_clock(account)
+    told = [each for each in statistics if not isinstance(each, str)]
     unread = [each for each in (snapshot, amount, *statistics) if isinstance(each, str)]
     return AccountReading(
         variable=variable,
         now=account.now() if isinstance(snapshot, str) else snapshot.now,
         snapshot=None if isinstance(snapshot, str) else snapshot,
         balance=None if isinstance(amount, str) else amount,
-        statistics={each.days: each for each in statistics if not isinstance(each, str)},
+        statistics={each.days: each if isinstance(snapshot, str) else identified(each, snapshot) for each in told},
         unread=tuple(unread),
     )
 

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from reconciler.cli import suggestions
-from reconciler.cli.options import environments_option, file_option, format_option, simulator_option
+from reconciler.cli.options import days_option, environments_option, file_option, format_option, simulator_option
 from reconciler.insight.inventory import KeyStatus, LastUse
-from reconciler.model import LONGEST_DAYS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -61,13 +60,7 @@ _UNUSED: Final = {
     help="The order: amounts and ages from the highest down, instants from the soonest on.",
 )
 @click.option("--reverse", is_flag=True, help="Turn the order round; what is not known stays at the end.")
-@click.option(
-    "--days",
-    type=click.IntRange(1, LONGEST_DAYS),
-    default=LONGEST_DAYS,
-    show_default=True,
-    help="Show the spend of the last so many days.",
-)
+@days_option("Show the spend of the last so many days.")
 @format_option("table", "json", "csv", "markdown")
 @click.pass_context
 def command(

@@ -22,7 +22,10 @@ _PARTS: Final = 4
 def check_state(path: Path) -> None:
     """Find out before anything is sent whether the state can be kept; raises UsageError."""
     try:
-        obstacles = files.obstacles(files.resolve(str(path)))
+        place = files.resolve(str(path))
+        obstacles = files.obstacles(place)
+        if place.exists() and not place.is_file():
+            obstacles.append("it is no regular file")
     except OSError as error:
         obstacles = [error.strerror or type(error).__name__]
     if obstacles:

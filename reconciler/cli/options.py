@@ -37,8 +37,8 @@ def file_option(command: F) -> F:
     )(command)
 
 
-def environments_option(what: str) -> Callable[[F], F]:
-    """Add `-e/--environment`, as `environments`; `what` says in its help what is done with this environment only."""
+def environments_option(what: str, rest: str = "") -> Callable[[F], F]:
+    """Add `-e/--environment`, as `environments`; its help says `what` is done with it, and the `rest`."""
     from reconciler.cli import suggestions
 
     return click.option(
@@ -48,7 +48,16 @@ def environments_option(what: str) -> Callable[[F], F]:
         multiple=True,
         metavar="ENV",
         shell_complete=suggestions.environments,
-        help=f"{what} this environment only; can be given several times.",
+        help=f"{what} this environment only{rest}; can be given several times.",
+    )
+
+
+def days_option(what: str) -> Callable[[F], F]:
+    """Add `--days`, the window of activity up to today; `what` is its help."""
+    from reconciler.model import LONGEST_DAYS
+
+    return click.option(
+        "--days", type=click.IntRange(1, LONGEST_DAYS), default=LONGEST_DAYS, show_default=True, help=what
     )
 
 

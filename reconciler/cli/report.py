@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from reconciler.cli.options import file_option, simulator_option
-from reconciler.model import LONGEST_DAYS
+from reconciler.cli.options import days_option, environments_option, file_option, simulator_option
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,21 +24,8 @@ if TYPE_CHECKING:
     metavar="FILE",
     help="The page to write, like report.html; - is stdout.",
 )
-@click.option(
-    "--days",
-    type=click.IntRange(1, LONGEST_DAYS),
-    default=LONGEST_DAYS,
-    show_default=True,
-    help="How many days of spend to show, today included; each is a window to read.",
-)
-@click.option(
-    "-e",
-    "--environment",
-    "environments",
-    multiple=True,
-    metavar="ENV",
-    help="Report on this environment only; can be given several times.",
-)
+@days_option("How many days of spend to show, today included; each is a window to read.")
+@environments_option("Report on")
 @file_option
 @simulator_option
 @click.pass_context

@@ -8,7 +8,8 @@ to the address that its `id` or `renamed_from` leads to.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
@@ -18,7 +19,7 @@ from reconciler.plan.names import NAME, Naming, ParsedName, Role, is_lock, parse
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from reconciler.model import Address, Declaration, DeclaredKey, KeyTally, LiveKey, Snapshot
+    from reconciler.model import Address, Declaration, DeclaredKey, KeyTally, LiveKey, Snapshot, Statistics
 
 DEFAULT_NAMING: Final = "{environment}/{key}"
 """How names are read where no file says it."""
@@ -75,15 +76,9 @@ class Attribution:
         self._guesses = declaration is None
         places = {} if declaration is None else _places(declaration, snapshot)
         self.live: Mapping[int, Owner] = {key.id: self._owner_of(key, places.get(key.id)) for key in snapshot.keys}
-        self._by_name: dict[str, list[Owner]] = {}
-        for owner in self.live.values():
-            self._by_name.setdefault(owner.name, []).append(owner)
 
     def of(self, usage: KeyTally) -> Owner:
-        """Say whose the use is that the service tells of; one without an id is that of the live key of its name."""
-        namesakes = self._by_name.get(usage.name, []) if usage.id is None else []
-        if len(namesakes) == 1:
-            return namesakes[0]
+        """Say whose the use is that the service tells of; see `identified` for use without an id."""
         owner = None if usage.id is None else self.live.get(usage.id)
         if owner is not None:
             return owner
@@ -114,6 +109,24 @@ class Attribution:
         heir = self._heirs.get(name)
         inherited = parse_inherited(name, self._heirs) if heir is None else ParsedName(heir, Role.SETTLED)
         return inherited or found
+
+
+def identified(statistics: Statistics, snapshot: Snapshot) -> Statistics:
+    """Give use that the service tells without an id that of the live key of its name, if there is just one."""
+    if all(usage.id is not None for usage in statistics.by_key):
+        return statistics
+    names = Counter(key.name for key in snapshot.keys)
+    ids = {key.name: key.id for key in snapshot.keys if names[key.name] == 1}
+    by_key = (usage if usage.id is not None else replace(usage, id=ids.get(usage.name)) for usage in statistics.by_key)
+    return replace(statistics, by_key=tuple(by_key))
+
+
+def tells_of_keys(statistics: Statistics) -> bool:
+    """Tell whether the service says what single keys were used for: not where it leaves out which key it was."""
+    if "api_key_usage" in statistics.absent:
+        return False
+    nobodys = any(usage.id is None and not usage.name for usage in statistics.by_key)
+    return not (nobodys and "api_key_usage.api_key_id" in statistics.absent)
 
 
 def _places(declaration: Declaration, snapshot: Snapshot) -> dict[int, ParsedName]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from reconciler.insight.attribution import tells_of_keys
 from reconciler.insight.runway import paces, runway
 from reconciler.plan.names import is_lock
 
@@ -24,7 +25,7 @@ class Limits:
     `total` (USD) adds up the limits of `keys` keys; `unlimited` more have none. `spent` is what those with a limit have
     spent in the last days, and `left` what they may spend yet, each key for itself. A limit is on all that a key ever
     spends: only with `exact` are all of them young enough for that to be known, else `spent` is the least and `left`
-    the most. Both are None where the activity was not read.
+    the most. Both are None where it is not known what single keys spent.
     """
 
     total: Decimal
@@ -88,7 +89,7 @@ def limits(snapshot: Snapshot, statistics: Statistics | None) -> Limits:
     limited = [(key, key.credit_limit) for key in live if key.credit_limit is not None]
     total = sum((limit for _, limit in limited), Decimal(0))
     counts = len(limited), len(live) - len(limited)
-    if statistics is None:
+    if statistics is None or not tells_of_keys(statistics):
         return Limits(total, *counts)
     spent: dict[int | None, Decimal] = {}
     for usage in statistics.by_key:

@@ -13,7 +13,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
-from reconciler.insight.attribution import Attribution, Standing
+from reconciler.insight.attribution import Attribution, Standing, tells_of_keys
 from reconciler.model import LONGEST_DAYS, Activity, Usage
 from reconciler.plan.lineage import lease_end
 from reconciler.plan.names import Role, parse_inherited
@@ -116,7 +116,7 @@ class InventoryKey:
 
 def key_activity(statistics: Statistics) -> Activity | None:
     """Give what each key was used for, as the planner wants it; None where the service does not tell of keys."""
-    if "api_key_usage" in statistics.absent:
+    if not tells_of_keys(statistics):
         return None
     by_key: dict[int, Usage] = {}
     for each in statistics.by_key:

@@ -251,7 +251,8 @@ def _undelivered(alerts: Alerts, evidence: Evidence) -> Iterator[Alert | Unjudge
     if rule is None:
         return
     if evidence.findings is None:
-        yield Unjudged(AlertRule.UNDELIVERED, evidence.account, "the destinations were not asked")
+        reason = "the destinations were not asked; reconciler check does that"
+        yield Unjudged(AlertRule.UNDELIVERED, evidence.account, reason)
         return
     for finding in evidence.findings:
         if finding.address is not None:

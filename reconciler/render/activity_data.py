@@ -7,7 +7,7 @@ import io
 from typing import TYPE_CHECKING, Final
 
 from reconciler.insight.breakdown import Kind
-from reconciler.render.escape import terminal
+from reconciler.render.escape import defused
 from reconciler.units import format_money
 
 if TYPE_CHECKING:
@@ -31,8 +31,6 @@ CSV_FIELDS: Final = (
     "output_tokens",
     "share_percent",
 )
-# What a spreadsheet takes for the start of a formula, or skips before one.
-_FORMULA: Final = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20", "'")
 
 
 def activity_document(report: ActivityReport) -> dict[str, object]:
@@ -66,12 +64,6 @@ def activity_csv(report: ActivityReport) -> str:
         for line in account.breakdown.lines:
             writer.writerows(_records(account, line, daily=report.question.daily))
     return stream.getvalue()
-
-
-def defused(name: str) -> str:
-    """Write a name so that no spreadsheet computes it and no terminal obeys it; different names stay different."""
-    shown = terminal(name)
-    return f"'{shown}" if shown.startswith(_FORMULA) else shown
 
 
 def _records(account: AccountActivity, line: Line, *, daily: bool) -> Iterator[tuple[object, ...]]:

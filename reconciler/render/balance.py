@@ -84,6 +84,8 @@ def _head(balance: Balance, report: BalanceReport, show: Show) -> str:
 def _details(balance: Balance, now: datetime, show: Show) -> Iterator[str]:
     if balance.environments:
         yield f"environments: {', '.join(map(show.name, balance.environments))}"
+    if balance.amount is not None and not balance.runways:
+        yield "how long it lasts is not known"
     for runway in balance.runways:
         yield _lasts(runway, now, show)
     if any(not runway.pace.partial for runway in balance.runways):

@@ -28,9 +28,12 @@ _NEEDS_CARE: Final = re.compile(r"[^ -~]|\\|::|##\[")
 # A word, a number or an arrow that no Markdown renderer makes anything of: no mention, reference, link, emoji, formula;
 # and no seven hexadecimal digits in a row, which may be a commit. What stands in quotes counts as one piece.
 _PIECE: Final = re.compile(r'"(?:[^"\\]|\\.)*"\S*|\S+')
-_PLAIN_PIECE: Final = re.compile(r"\(?(?:(?![0-9A-Fa-f]{7})[A-Za-z]+(?:'[a-z]+)?|\d{1,6}|→)[,.;:?)]*")
+_PLAIN_PIECE: Final = re.compile(r"\(?(?:(?![0-9A-Fa-f]{7})[A-Za-z]+(?:'[a-z]+)?|\d{1,6}|[→%])[,.;:?)]*")
 _ENDED: Final = re.compile(r"(.*\w)([,.;:])")
 _TICKS: Final = re.compile("`+")
+
+# What a spreadsheet takes for the start of a formula, or skips before one.
+_FORMULA: Final = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20", "'")
 
 
 def terminal(text: str) -> str:
@@ -77,6 +80,12 @@ def markdown_code(shown: str) -> str:
     fence = "`" * (1 + max((len(run) for run in _TICKS.findall(text)), default=0))
     gap = " " if text.startswith("`") or text.endswith("`") else ""
     return f"{fence}{gap}{text}{gap}{fence}"
+
+
+def defused(text: str) -> str:
+    """Write a cell of CSV that no spreadsheet computes and no terminal obeys; different texts stay different."""
+    shown = terminal(text)
+    return f"'{shown}" if shown.startswith(_FORMULA) else shown
 
 
 def workflow_data(text: str) -> str:

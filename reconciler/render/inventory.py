@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from reconciler.insight.inventory import InventoryKey, KeyStatus, LastUse
 from reconciler.render import words
 from reconciler.render.amounts import cents
-from reconciler.render.escape import markdown_code, markdown_name, terminal_name
+from reconciler.render.escape import defused, markdown_code, markdown_name, terminal_name
 from reconciler.render.ink import Ink, Pen
 from reconciler.render.table import Column, Inked, Row, markdown_table, text_table
 from reconciler.units import format_instant, format_money
@@ -42,7 +42,6 @@ _INKS: Final = {
 }
 _ROOMY: Final = Context(prec=100)  # whatever amount the service writes, rounding it is no error
 _BLANK: Final = InventoryKey("", KeyStatus.MISSING)
-_STARTS_A_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 
 
 def inventory_text(keys: Sequence[InventoryKey], *, days: int, color: bool, width: int | None) -> str:
@@ -63,7 +62,7 @@ def inventory_markdown(keys: Sequence[InventoryKey], *, days: int) -> str:
 
 
 def inventory_csv(keys: Sequence[InventoryKey]) -> str:
-    """Write a line for each key, with the fields of the JSON; what a spreadsheet would run gets a ' before it."""
+    """Write a line for each key, with the fields of the JSON; texts are escaped as `defused` does."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(key_document(_BLANK))
@@ -199,8 +198,8 @@ def _csv_cell(value: object) -> object:
             return _csv_cell(f"{file}:{line}")
         case bool():
             return str(value).lower()
-        case str() if value.startswith(_STARTS_A_FORMULA):
-            return f"'{value}"
+        case str():
+            return defused(value)
         case _:
             return value
 

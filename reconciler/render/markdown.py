@@ -166,7 +166,7 @@ def _plan_page(plan: Plan, digest: str, items: Sequence[Finding | Action], kept:
 
 def _plan_summary(plan: Plan) -> Iterator[str]:
     if plan.errors:
-        yield f"❌ **{words.refusal(len(plan.errors))}**"
+        yield f"❌ **{words.refusal(plan)}**"
     rest = words.standing(plan)
     if plan.actions:
         yield f"{rest}{'. ' if rest else ''}Limits: {words.limits(plan.credit, markdown_code)}"

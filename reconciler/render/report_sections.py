@@ -173,7 +173,7 @@ def limits(account: AccountReport, most: int) -> Section | None:
         (
             Name(key.name, f"team {key.team}" if key.team else ""),
             _used_up(key),
-            Figure(cents(key.usage.cost) if key.usage else "unknown"),
+            Figure("unknown" if key.usage is None else cents(key.usage.cost)),
             key.last_use.value,
             Mark(key.status.value, _STATES.get(key.status, Tone.PLAIN)),
         )

@@ -144,18 +144,17 @@ def _unmanaged(keys: tuple[LiveKey, ...]) -> list[Entry]:
 
 
 def _plan_summary(plan: Plan, pen: Pen, width: int | None) -> Iterator[str]:
-    errors = len(plan.errors)
     rest = words.standing(plan)
     if plan.actions:
         yield f"{pen(Ink.BOLD, 'Plan:')} {_pending(plan.actions, pen)}{'; ' if rest else ''}{rest}."
         yield f"{pen(Ink.BOLD, 'Limits:')} {words.limits(plan.credit)}"
-    elif errors:
-        yield f"{pen(Ink.BOLD, 'Nothing is planned')} until the errors are resolved{'; ' if rest else ''}{rest}."
+    elif plan.errors:
+        yield f"{pen(Ink.BOLD, words.headline(plan))}{'; ' if rest else ''}{rest}."
     else:
         yield f"{pen(Ink.GREEN, 'No changes.')} {words.matching(plan)}"
     yield from _deletions(plan.actions, pen, width)
-    if errors:
-        yield pen(Ink.ALARM, words.refusal(errors))
+    if plan.errors:
+        yield pen(Ink.ALARM, words.refusal(plan))
 
 
 def _pending(actions: Iterable[Action], pen: Pen) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, assert_never
 
 from reconciler.plan import phrases
+from reconciler.plan.accounts import UNREAD
 from reconciler.plan.actions import (
     ActionKind,
     Create,
@@ -162,13 +163,17 @@ def headline(plan: Plan) -> str:
     """Say in a few words what a plan comes to: `Plan: 2 to create, 1 to delete`."""
     if plan.actions:
         return f"Plan: {listed(plan.actions)}"
-    return "Nothing is planned until the errors are resolved" if plan.errors else "No changes"
+    if not plan.errors:
+        return "No changes"
+    if _lacks_only_accounts(plan):
+        return "No changes in what could be read"
+    return "Nothing is planned until the errors are resolved"
 
 
 def matching(plan: Plan) -> str:
     """Say that there is nothing to do, and for how many keys."""
     unmanaged = f", {len(plan.unmanaged):,} unmanaged" if plan.unmanaged else ""
-    return f"The account matches the declaration: {plural(plan.unchanged, 'key')}{unmanaged}."
+    return f"{_match(plan)} the declaration: {plural(plan.unchanged, 'key')}{unmanaged}."
 
 
 def deletion(count: int) -> str:
@@ -177,9 +182,12 @@ def deletion(count: int) -> str:
     return f"Deletes {plural(count, 'key')} for good, {whose} access at once"
 
 
-def refusal(errors: int) -> str:
-    """Say that errors forbid to apply."""
-    return f"This plan cannot be applied: {plural(errors, 'error')}."
+def refusal(plan: Plan) -> str:
+    """Say that errors forbid to apply, or what is applied beside accounts that could not be read."""
+    if _lacks_only_accounts(plan):
+        lack = f"This plan lacks {plural(len(plan.errors), 'account')}"
+        return f"{lack}: apply does without, but a plan that was saved or reviewed is done as a whole or not at all."
+    return f"This plan cannot be applied: {plural(len(plan.errors), 'error')}."
 
 
 def pending(counts: Mapping[ActionKind, int]) -> list[tuple[ActionKind, str]]:
@@ -233,10 +241,31 @@ def ended(status: Status) -> str:
 def comparison(result: ApplyResult, listed: Callable[[Iterable[Action]], str]) -> str:
     """Say how the account compares after an apply; `listed` puts what is left to do into words."""
     if result.remaining is None:
-        return "The account was not read again: run `reconciler plan` to see whether it matches the declaration."
+        return f"{_not_known(result)} the declaration."
     if result.in_sync:
-        return "The account matches the declaration."
-    return f"The account does not match the declaration yet: {listed(result.remaining.actions)}."
+        return f"{_match(result.remaining)} the declaration."
+    whose = "accounts do" if len(result.remaining.parts) > 1 else "account does"
+    return f"The {whose} not match the declaration yet: {listed(result.remaining.actions)}."
+
+
+def _not_known(result: ApplyResult) -> str:
+    """Say why it is not known how the accounts compare."""
+    left = phrases.listed(result.unreached)
+    if len(result.unreached) > 1:
+        return f"The accounts of {left} were not applied: run `reconciler plan` to see whether they match"
+    if result.unreached:
+        return f"The account of {left} was not applied: run `reconciler plan` to see whether it matches"
+    if any(outcome.action.account for outcome in result.outcomes):
+        return "Not every account was read again: run `reconciler plan` to see whether they match"
+    return "The account was not read again: run `reconciler plan` to see whether it matches"
+
+
+def _match(plan: Plan) -> str:
+    return "The accounts match" if len(plan.parts) > 1 else "The account matches"
+
+
+def _lacks_only_accounts(plan: Plan) -> bool:
+    return all(finding.rule == UNREAD for finding in plan.errors)
 
 
 def _moved(before: str, after: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from reconciler.account.statistics import decode_statistics
 from reconciler.destinations.base import Held
 from reconciler.destinations.registry import Registry
 from reconciler.errors import DestinationError
@@ -22,6 +24,8 @@ from support.spending import spend
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+
+    from reconciler.model import Statistics
 
 FILE = """\
 version: 1
@@ -214,6 +218,25 @@ def test_what_fires_counts_for_more_than_what_cannot_be_read(tmp_path: Path, mon
         assert ended.out.endswith("1 alert: 1 warning; 1 not judged.\n")
 
 
+def without_ids(answer: bytes, days: int) -> Statistics:
+    told = decode_statistics(answer, days)
+    return replace(told, by_key=tuple(replace(usage, id=None) for usage in told.by_key))
+
+
+def test_use_that_is_told_by_live_names_alone_counts_everywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("reconciler.account.statistics.decode_statistics", without_ids)
+    with on_a_file(tmp_path, monkeypatch) as front:
+        key, _ = front.state.create_key("ci/a", Decimal(5))
+        spend(front.state, key.id, 5)
+        declare(front, "{key_spend_above: 0.5}", "{a: {credit_limit: 5}}")
+        assert "ci/a  has spent $5 of its limit of $5 (100 %)" in front("check").out
+        assert front("list", "--format", "json").document["keys"][0]["spend"] == "5"
+        assert "spent of these limits: $5.00; left: $0.00" in front("balance").out
+        assert "ci/a " in front("activity", "--by", "key").out
+
+
 def test_statistics_without_what_single_keys_spent_leave_their_alert_unjudged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -226,7 +249,7 @@ def test_statistics_without_what_single_keys_spent_leave_their_alert_unjudged(
 
 
 def test_statistics_without_days_leave_the_runway_unjudged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("reconciler.cli.check_run.runways", lambda *_: ())
+    monkeypatch.setattr("reconciler.cli.evidence.runways", lambda *_: ())
     with on_a_file(tmp_path, monkeypatch) as front:
         declare(front, "{runway_below: 1d}")
         ended = front("check")
@@ -457,14 +480,12 @@ def test_a_state_that_cannot_be_kept_is_refused_before_anybody_is_told(front: Fr
     assert receiver.messages == []
 
 
-def test_a_state_that_is_a_folder_cannot_be_read_and_is_said_to_be_so(front: Front, receiver: Receiver) -> None:
+def test_a_state_that_is_a_folder_is_refused_before_anything_is_sent(front: Front, receiver: Receiver) -> None:
     Path("state").mkdir()
     declare(front, "{drift: true}", "{a: {credit_limit: 5}}")
     ended = front("check", "--notify", "--state", "state")
-    assert ended.code == 1
-    assert "it is a folder" in ended.err
-    assert "could not be written, so the same may be told again" in ended.err
-    assert len(receiver.messages) == 1
+    assert (ended.code, receiver.messages) == (1, [])
+    assert "--state state cannot be kept: it is no regular file" in ended.err
 
 
 def test_names_from_the_account_act_on_nobody(front: Front, receiver: Receiver) -> None:

@@ -142,6 +142,14 @@ def test_a_spreadsheet_runs_no_name(front: Front) -> None:
     assert (rows[0]["is_enabled"], rows[3]["is_enabled"]) == ("true", "")
 
 
+def test_no_name_acts_on_the_terminal_that_csv_is_written_to(front: Front) -> None:
+    front.state.create_key("\x1b[31m\u202ered\n\x00")
+    front.state.create_key("'quoted")
+    out = front("list", "--format", "csv").out
+    assert {"\\x1b[31m\\u202ered\\n\\x00", "''quoted"} <= {row["name"] for row in csv.DictReader(io.StringIO(out))}
+    assert out.replace("\n", "").isprintable()
+
+
 def test_writes_markdown(front: Front) -> None:
     out = front("list", "--format", "markdown").out
     assert out.startswith("| Key | State | Id |")

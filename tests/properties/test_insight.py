@@ -17,9 +17,9 @@ from reconciler.insight.daily import spread
 from reconciler.insight.shares import percentages
 from reconciler.model import KeyTally, Statistics, Tally
 from reconciler.render.activity import render_markdown, render_text
-from reconciler.render.activity_data import activity_csv, activity_document, defused
+from reconciler.render.activity_data import activity_csv, activity_document
 from reconciler.render.document import to_json
-from reconciler.render.escape import terminal
+from reconciler.render.escape import defused, terminal
 from support.builders import NOW, declaration, declared, live, snapshot
 from support.gfm import Page
 from support.statistics import TODAY, day

@@ -156,13 +156,17 @@ def test_a_created_key_comes_with_its_secret() -> None:
         (b'{"balance": "-0.000001"}', "-0.000001"),
         (b'{"balance": 125.5}', "125.5"),
         (b'{"balance": 7}', "7"),
+        (b'{"balance": "1E-7"}', "0.0000001"),
+        (b'{"balance": "0E-10"}', "0"),
     ],
 )
 def test_the_balance_is_exact(body: bytes, balance: str) -> None:
     assert wire.decode_balance(body) == Decimal(balance)
 
 
-@pytest.mark.parametrize("body", [b"{}", b'{"balance": "1e5"}', b'{"balance": "12,5"}', b'{"balance": null}'])
+@pytest.mark.parametrize(
+    "body", [b"{}", b'{"balance": "1e50"}', b'{"balance": "e5"}', b'{"balance": "12,5"}', b'{"balance": null}']
+)
 def test_a_balance_that_is_no_amount_is_refused(body: bytes) -> None:
     with pytest.raises(UnexpectedAnswer, match="balance must be a decimal amount of USD"):
         wire.decode_balance(body)

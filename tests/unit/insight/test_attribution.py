@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
-from reconciler.insight.attribution import Attribution, Standing
+from reconciler.insight.attribution import Attribution, Standing, identified, tells_of_keys
 from reconciler.plan.names import Role
 from support.builders import address, declaration, declared, live, snapshot
-from support.statistics import used
+from support.statistics import statistics, used
+
+if TYPE_CHECKING:
+    from reconciler.model import KeyTally
 
 FILE = declaration(
     [declared("production/api", team="core"), declared("ci/tests", renamed_from=("old/tests", "ci/runner"), id=30)],
@@ -74,12 +79,31 @@ def test_a_key_that_is_gone_is_found_by_the_name_that_the_service_remembers(
 
 
 def test_use_without_an_id_is_that_of_the_one_live_key_of_its_name() -> None:
-    assert ATTRIBUTION.of(used(None, "somebody's", "1")).key_id == 7
+    told = statistics([used(None, "somebody's", "1"), used(None, "nobody's", "1"), used(1, "somebody's", "1")])
+    assert [usage.id for usage in identified(told, LIVE).by_key] == [7, None, 1]
 
 
 def test_use_without_an_id_is_nobodys_where_two_keys_share_the_name() -> None:
-    attribution = Attribution(snapshot(live(1, "x"), live(2, "x")), FILE)
-    assert attribution.of(used(None, "x", "1")).standing is Standing.DELETED
+    keys = snapshot(live(1, "x"), live(2, "x"))
+    told = identified(statistics([used(None, "x", "1")]), keys)
+    assert Attribution(keys, FILE).of(told.by_key[0]).standing is Standing.DELETED
+
+
+@pytest.mark.parametrize(
+    ("usage", "absent", "tells"),
+    [
+        (used(1, "", "1"), ("api_key_usage.api_key_name",), True),
+        (used(None, "x", "1"), ("api_key_usage.api_key_id",), True),
+        (used(None, "", "1"), (), True),  # said to be nobody's
+        (used(None, "", "1"), ("api_key_usage.api_key_id", "api_key_usage.api_key_name"), False),
+    ],
+)
+def test_use_that_names_no_key_at_all_tells_nothing_of_single_keys(
+    usage: KeyTally,
+    absent: tuple[str, ...],
+    tells: bool,  # noqa: FBT001  # a column of the table
+) -> None:
+    assert tells_of_keys(statistics([usage], absent=absent)) is tells
 
 
 def test_keys_that_nobody_can_tell_apart_still_count_to_their_address() -> None:

@@ -26,6 +26,11 @@ def test_the_limits_of_the_keys_that_can_spend_add_up() -> None:
     assert limits(LIVE, None) == Limits(Decimal("16.5"), keys=3, unlimited=1)
 
 
+def test_what_is_left_is_not_known_where_the_service_does_not_tell_of_keys() -> None:
+    found = limits(LIVE, statistics(absent=("api_key_usage",)))
+    assert (found.spent, found.left) == (None, None)
+
+
 def test_what_is_left_is_counted_key_by_key() -> None:
     told = statistics([used(1, "", "4"), used(1, "", "1"), used(2, "", "7"), used(3, "", "50"), used(None, "", "9")])
     found = limits(LIVE, told)

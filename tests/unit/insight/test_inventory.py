@@ -177,6 +177,11 @@ def test_statistics_that_do_not_tell_of_keys_are_no_activity_of_keys() -> None:
     assert key_activity(Statistics(30, None, (), (), (), ("api_key_usage",))) is None
 
 
+def test_statistics_that_leave_out_which_key_it_was_are_no_activity_of_keys() -> None:
+    rows, absent = (KeyTally(None, "", Tally(1)),), ("api_key_usage.api_key_id", "api_key_usage.api_key_name")
+    assert key_activity(Statistics(30, None, (), (), rows, absent)) is None
+
+
 def test_names_a_key_by_its_address_else_by_its_live_name() -> None:
     assert only(live(1, "somebody's")).name == "somebody's"
     assert InventoryKey(KEY_VARIABLE, KeyStatus.MISSING).name == ""

@@ -122,8 +122,9 @@ def test_so_many_keys_have_series_and_the_others_are_counted(most: int, kept: in
 
 
 def test_what_was_not_read_is_left_out_and_counted() -> None:
+    unread = ("the balance could not be read: 503", "the activity of 30 days could not be read: 503")
     found = values(
-        review([live(1, "ci/api")], file=declaration([declared("ci/api")]), balance=None, windows={}, unread=("a", "b"))
+        review([live(1, "ci/api")], file=declaration([declared("ci/api")]), balance=None, windows={}, unread=unread)
     )
 
     assert found["naga_unread_parts"] == {(ACCOUNT,): 2}

@@ -79,12 +79,12 @@ def test_that_today_does_not_count_is_said_where_it_is_so(partial: bool) -> None
     ],
 )
 def test_limits_are_put_into_words(limits: Limits, text: list[str]) -> None:
-    assert lines("10", limits=limits) == text
+    assert lines("10", limits=limits) == ["how long it lasts is not known", *text]
 
 
 def test_what_cannot_be_covered_at_all_is_said() -> None:
     limits = Limits(Decimal(5), 1, 0, Decimal(0), Decimal(5), exact=True)
-    assert lines("-1", limits=limits)[1].endswith("of which the balance covers 0 %")
+    assert lines("-1", limits=limits)[-1].endswith("of which the balance covers 0 %")
 
 
 def test_enough_is_said_too() -> None:

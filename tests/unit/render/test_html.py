@@ -132,6 +132,10 @@ def test_what_cannot_be_seen_is_never_on_the_page(name: str) -> None:
     )
 
 
+def test_a_long_name_breaks_wherever_it_stands_and_never_widens_its_table() -> None:
+    assert re.search(r"^bdi, \.detail-cell \{ overflow-wrap: anywhere; \}$", styles(), re.MULTILINE)
+
+
 def test_the_policy_allows_the_one_style_and_nothing_else() -> None:
     found = HtmlPage(render_page(page()))
     (policy,) = (each.get("content") or "" for each in found.all("meta") if "Policy" in (each.get("http-equiv") or ""))

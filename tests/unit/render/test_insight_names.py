@@ -19,6 +19,7 @@ from reconciler.insight.inventory import InventoryKey, take_inventory
 from reconciler.insight.news import News
 from reconciler.plan.planner import make_plan
 from reconciler.render.alerts import alerts_json, alerts_markdown, alerts_text, message
+from reconciler.render.escape import terminal
 from reconciler.render.github import render_alerts
 from reconciler.render.inventory import inventory_csv, inventory_markdown, inventory_text, key_document
 from reconciler.render.key_detail import detail_json, detail_text
@@ -123,5 +124,5 @@ def test_a_table_for_spreadsheets_has_a_line_for_each_key(text: str) -> None:
     keys = keys_with(text)
     rows = [*csv.DictReader(io.StringIO(inventory_csv(keys), newline=""))]
     assert len(rows) == len(keys)
-    assert rows[-1]["name"].removeprefix("'") == text
+    assert rows[-1]["name"].removeprefix("'") == terminal(text)
     assert [*rows[0]] == [*key_document(keys[0])]

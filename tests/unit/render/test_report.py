@@ -118,6 +118,11 @@ def test_keys_are_held_against_their_limits() -> None:
     ]
 
 
+def test_a_key_that_was_not_used_spent_nothing_which_is_known() -> None:
+    found = shown(review([live(1, "ci/off", "10", is_enabled=False)]))
+    assert found.table("What has used up most of its limit first")[1][2] == "$0.00"
+
+
 def test_the_bar_of_a_key_is_as_long_as_its_share_and_never_longer_than_its_limit() -> None:
     keys = [live(number, f"ci/{name}", "10") for number, name in enumerate("abc", start=1)]
     spent = [(1, "ci/a", 0, "12"), (2, "ci/b", 0, "8"), (3, "ci/c", 0, "1")]
@@ -340,15 +345,16 @@ def in_account(number: int, **more: Any) -> AccountReport:
 def test_several_accounts_have_an_overview_and_a_part_each() -> None:
     lost = UnreadAccount("NAGA_LOST_KEY", ("old",), "NAGA_LOST_KEY is not set")
     idle = review([], [], declaration(), variable="NAGA_IDLE_KEY")
+    mute = in_account(2, balance=None, unread=("the balance could not be read: 503",))
 
-    found = shown(in_account(1), lost, idle, in_account(2, balance=None))
+    found = shown(in_account(1), lost, idle, mute)
 
     assert found.table("The accounts of the file") == [
         ["Account", "Balance", "Lasts", "Spent", "Keys", "Needs attention"],
         ["env1 (NAGA_1_KEY)", "$100.00", "50 days", "$14.00", "1", "✓ nothing"],
         ["old (NAGA_LOST_KEY)", "unknown", "unknown", "unknown", "unknown", "✕ not read"],
         ["NAGA_IDLE_KEY", "$100.00", "for ever", "$0.00", "0", "✓ nothing"],
-        ["env2 (NAGA_2_KEY)", "unknown", "unknown", "$14.00", "1", "✓ nothing"],
+        ["env2 (NAGA_2_KEY)", "unknown", "unknown", "$14.00", "1", "! 1 warning"],
     ]
     assert [text(each) for each in found.all("h2")] == [
         "All accounts",

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 from decimal import Decimal
+from functools import partial
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -9,9 +11,15 @@ from reconciler.diagnostic import Severity
 from reconciler.model import Usage
 from reconciler.plan.actions import Create, Credit, Delete, DeleteReason, Field, Finding
 from reconciler.plan.outcome import ApplyResult, Outcome, Status
+from reconciler.render.markdown import render_plan as render_markdown
 from reconciler.render.text import render_plan, render_result
 from support.builders import address, declared, live
 from support.plans import at, full_plan, plan, rename, update
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from reconciler.plan.actions import Plan
 
 CREATE = Create(declared("ci/tests", "25", source=at(9)))
 UPDATE = update(declared("ci/api", "7"), live(12, "ci/api", "5"), Field.CREDIT_LIMIT)
@@ -45,6 +53,49 @@ def test_an_error_takes_the_word_that_all_is_well_out_of_an_empty_plan() -> None
         "Nothing is planned until the errors are resolved; 3 unchanged.\n"
         "This plan cannot be applied: 1 error.\n"
     )
+
+
+@pytest.mark.parametrize("render", [partial(render_plan, color=False), partial(render_markdown, digest="sha256:0")])
+def test_a_plan_beside_accounts_that_could_not_be_read_is_not_called_impossible(render: Callable[[Plan], str]) -> None:
+    unread = replace(ERROR, rule="account-unread", address=None, account="NAGA_B")
+    one, two = (render(plan(findings=(unread,) * count, unchanged=3)) for count in (1, 2))
+    assert "No changes in what could be read" in one
+    assert "This plan lacks 1 account: apply does without, but a plan that was saved or reviewed is done as a" in one
+    assert "This plan lacks 2 accounts: " in two
+    assert "This plan cannot be applied: 2 errors." in render(plan(findings=(unread, ERROR)))
+
+
+BOTH = plan(parts={"NAGA_A": plan(), "NAGA_B": plan()})
+OF_NAGA_A = ApplyResult((Outcome(replace(CREATE, account="NAGA_A"), Status.DONE),))
+
+
+@pytest.mark.parametrize(
+    ("result", "text"),
+    [
+        (
+            replace(OF_NAGA_A, unreached=("NAGA_B",)),
+            "The account of NAGA_B was not applied: run `reconciler plan` to see whether it matches the declaration.",
+        ),
+        (
+            ApplyResult((), unreached=("NAGA_B", "NAGA_C")),
+            (
+                "The accounts of NAGA_B, NAGA_C were not applied: run `reconciler plan` to see whether they match the "
+                "declaration."
+            ),
+        ),
+        (
+            OF_NAGA_A,
+            "Not every account was read again: run `reconciler plan` to see whether they match the declaration.",
+        ),
+        (replace(OF_NAGA_A, remaining=BOTH), "The accounts match the declaration."),
+        (
+            replace(OF_NAGA_A, remaining=replace(BOTH, actions=(UPDATE,))),
+            "The accounts do not match the declaration yet: 1 to update.",
+        ),
+    ],
+)
+def test_a_result_says_which_of_several_accounts_are_not_known(result: ApplyResult, text: str) -> None:
+    assert text in render_result(result, color=False).splitlines()
 
 
 def test_an_error_without_any_key_needs_no_count() -> None:
