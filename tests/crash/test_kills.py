@@ -54,7 +54,7 @@ def at_requests(*scenarios: Scenario) -> list[object]:
 def at_calls(*scenarios: Scenario) -> list[object]:
     """Every system call of the scenarios, the moments beside it, and the middle of what is written.
 
-    Each is told by its name and its number among those of its name: with several under way, their order is up to chance.
+    Each is told by its name and its number among those of its name: the order of several under way is up to chance.
     """
     return [
         pytest.param(scenario, Blow(number, moment, call), id=f"{scenario.name}-{moment}-{call}-{number}")

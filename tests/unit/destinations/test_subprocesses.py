@@ -56,9 +56,7 @@ def test_content_and_output_of_any_size_that_pipes_take_pass_through(tmp_path: P
 
 
 def test_of_a_large_output_the_end_is_kept(tmp_path: Path) -> None:
-    ended = asyncio.run(
-        subprocesses.run(command(tmp_path, "head -c 5000000 /dev/zero; echo end; exit 1"), bytearray())
-    )
+    ended = asyncio.run(subprocesses.run(command(tmp_path, "head -c 5000000 /dev/zero; echo end; exit 1"), bytearray()))
     assert isinstance(ended, Ended)
     assert len(ended.output) == subprocesses.KEPT
     assert ended.output.endswith(b"\0end\n")

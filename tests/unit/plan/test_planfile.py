@@ -58,7 +58,9 @@ def test_a_saved_plan_remembers_how_many_findings_forbade_it() -> None:
     ],
 )
 def test_anything_else_is_not_taken_for_a_plan(content: bytes) -> None:
-    with pytest.raises(UsageError, match=r"^plan\.json is not a plan; make one with `reconciler plan --out plan\.json`$"):
+    with pytest.raises(
+        UsageError, match=r"^plan\.json is not a plan; make one with `reconciler plan --out plan\.json`$"
+    ):
         read_saved_plan(content, "plan.json")
 
 
