@@ -33,7 +33,7 @@ def command(files: tuple[Path, ...], more: tuple[Path, ...], *, check: bool) -> 
     from dataclasses import replace
 
     from reconciler.cli.console import note, show
-    from reconciler.cli.import_report import difference
+    from reconciler.cli.difference import difference
     from reconciler.declaration import read_sources
     from reconciler.declaration.canonical import check_shape, formatted
     from reconciler.declaration.source import STDIN

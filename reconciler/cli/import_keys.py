@@ -57,7 +57,8 @@ def command(file: Path, into: str, simulator: Path | None, *, keep_names: bool, 
     """
     from reconciler.cli import interrupt
     from reconciler.cli.console import show
-    from reconciler.cli.import_report import difference, report
+    from reconciler.cli.difference import difference
+    from reconciler.cli.import_report import report
     from reconciler.declaration import STANDARD_INPUT, load_sources
 
     _check_name(into)
@@ -74,7 +75,8 @@ def command(file: Path, into: str, simulator: Path | None, *, keep_names: bool, 
         show(changed[0].content.decode())
     else:
         _write(place, changed)
-    words = report(file, changed, adoption, simulator, is_written=not (dry_run or to_standard_output))
+    further = _further(place, changed, variable, reading.snapshot, adoption)
+    words = report(file, changed, adoption, simulator, further, is_written=not (dry_run or to_standard_output))
     show("\n".join(words) + "\n", err=dry_run or to_standard_output)
 
 
@@ -190,10 +192,24 @@ def _additions(place: _Place, variable: str, reading: _Reading, adoption: Adopti
     return changed
 
 
+def _further(
+    place: _Place, changed: Sequence[SourceFile], variable: str, snapshot: Snapshot, adoption: Adoption
+) -> int:
+    """Count what planning the result proposes besides the renames: what the file or an earlier run asked for before."""
+    from reconciler.declaration import load_sources
+    from reconciler.plan.accounts import part_of
+    from reconciler.plan.planner import make_plan
+
+    files = {source.name: source for source in (*place.sources, *changed)}
+    plan = make_plan(part_of(load_sources([*files.values()]), variable), snapshot)
+    renames = {key.address for key in adoption.renames}
+    return sum(action.address not in renames for action in plan.actions)
+
+
 def _write(place: _Place, changed: Sequence[SourceFile]) -> None:
     from reconciler.declaration.writing import write_files
 
     if place.is_folder:
-        place.path.mkdir(exist_ok=True)
+        place.path.mkdir(parents=True, exist_ok=True)
     before = {Path(source.name): source.content for source in place.sources}
     write_files({Path(file.name): file.content for file in changed}, before)

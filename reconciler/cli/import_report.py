@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from difflib import unified_diff
 from typing import TYPE_CHECKING
 
 from reconciler.declaration import STANDARD_INPUT
@@ -11,7 +10,7 @@ from reconciler.plan.phrases import plural
 from reconciler.render.escape import terminal, terminal_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from reconciler.declaration import SourceFile
@@ -19,26 +18,19 @@ if TYPE_CHECKING:
     from reconciler.plan.adoption import Adoption
 
 
-def difference(before: Iterable[SourceFile], after: Iterable[SourceFile]) -> str:
-    """Show what would change in files, as a unified diff; nothing where nothing would."""
-    contents = {source.name: source.content for source in before}
-    parts: list[str] = []
-    for file in after:
-        old = contents.get(file.name)
-        lines = unified_diff(
-            [] if old is None else old.decode().splitlines(keepends=True),
-            file.content.decode().splitlines(keepends=True),
-            "/dev/null" if old is None else file.name,
-            file.name,
-        )
-        parts += [terminal(line.rstrip("\r\n")) + "\n" for line in lines]
-    return "".join(parts)
-
-
 def report(
-    file: Path, changed: Sequence[SourceFile], adoption: Adoption, simulator: Path | None, *, is_written: bool
+    file: Path,
+    changed: Sequence[SourceFile],
+    adoption: Adoption,
+    simulator: Path | None,
+    further: int,
+    *,
+    is_written: bool,
 ) -> Iterator[str]:
-    """Say what was added, a line each; ends with the commands to go on with."""
+    """Say what was added, a line each; ends with the commands to go on with.
+
+    `further` changes are proposed by a plan besides the renames.
+    """
     names = " ".join(terminal(source.name) for source in changed)
     if changed:
         environments = {key.address.environment for key in adoption.keys}
@@ -52,7 +44,8 @@ def report(
         yield f"The next apply renames {plural(len(adoption.renames), 'key')}; no secret changes:"
         for key in adoption.renames:
             yield f"  {terminal_name(key.live.name)} (id {key.live.id}) → {key.address}"
-    yield from _listed("Not declared, and left alone from now on by ignore:", adoption.ignored)
+    reasons = {left.live.id: left.reason for left in adoption.left_out}
+    yield from _listed("Not declared, and left alone from now on by ignore:", adoption.ignored, reasons)
     ignored = {key.id for key in adoption.ignored}
     left_out = [left for left in adoption.left_out if left.live.id not in ignored]
     if left_out:
@@ -63,26 +56,38 @@ def report(
     yield from _listed(
         "Not declared: reconciler itself gave them their names, and goes on with those of declared environments:",
         adoption.engine,
+        {},
     )
+    if further:
+        yield ""
+        yield (
+            f"A plan proposes {plural(further, 'change')} more, to keys that the file has or owns already or that "
+            "reconciler named: look at it before you apply."
+        )
     if is_written or file == STANDARD_INPUT:
-        yield from _next_steps(file, simulator, adoption)
+        yield from _next_steps(file, simulator, adoption, further)
 
 
-def _listed(title: str, keys: Iterable[LiveKey]) -> Iterator[str]:
-    lines = [f"  {terminal_name(key.name)} (id {key.id})" for key in keys]
+def _listed(title: str, keys: Iterable[LiveKey], reasons: Mapping[int, str]) -> Iterator[str]:
+    lines = [
+        f"  {terminal_name(key.name)} (id {key.id})" + (f": {terminal(reasons[key.id])}" if key.id in reasons else "")
+        for key in keys
+    ]
     if lines:
         yield ""
         yield title
         yield from lines
 
 
-def _next_steps(file: Path, simulator: Path | None, adoption: Adoption) -> Iterator[str]:
+def _next_steps(file: Path, simulator: Path | None, adoption: Adoption, further: int) -> Iterator[str]:
     place = "keys.yaml" if file == STANDARD_INPUT else str(file)
     options = "" if place == "keys.yaml" else f" -f {shlex.quote(place)}"
     if simulator is not None:
         options += f" --simulator {shlex.quote(str(simulator))}"
     yield ""
     yield "Next:"
-    yield terminal(f"  reconciler plan{options}     # proposes {'these renames' if adoption.renames else 'no change'}")
+    proposed = [*(["these renames"] if adoption.renames else []), *([plural(further, "change")] if further else [])]
+    proposal = " and ".join(proposed) or "no change"
+    yield terminal(f"  reconciler plan{options}     # proposes {proposal}")
     if adoption.renames:
-        yield terminal(f"  reconciler apply{options}    # renames them")
+        yield terminal(f"  reconciler apply{options}    # {'makes all of these' if further else 'renames them'}")

@@ -66,6 +66,11 @@ def test_names_can_be_kept(front: Front) -> None:
     assert front("plan", "--detailed-exitcode").code == 0
 
 
+def test_a_name_that_would_fit_is_ignored_with_the_reason(front: Front) -> None:
+    create(front.state, "production/api", "production/two", "production/two")
+    assert "  production/api (id 1): 2 live keys are called production/two\n" in front("import", "--keep-names").out
+
+
 def test_a_folder_gets_a_file_for_each_environment(front: Front) -> None:
     create(front.state, "production/api", "ci/tests", "x y")
     done = front("import", "-f", "keys", "--into", "ci")
@@ -74,6 +79,12 @@ def test_a_folder_gets_a_file_for_each_environment(front: Front) -> None:
     assert [str(key.address) for key in load(Path("keys")).keys] == ["ci/tests", "ci/x-y", "production/api"]
     create(front.state, "ci/later", "dev/later")
     assert front("import", "-f", "keys", "--keep-names").out.startswith("Added 1 key in 1 environment: keys/dev.yaml\n")
+
+
+def test_a_folder_may_stand_in_folders_that_are_not_there_yet(front: Front) -> None:
+    create(front.state, "ci/tests")
+    assert front("import", "-f", "infrastructure/naga/keys").code == 0
+    assert [str(key.address) for key in load(Path("infrastructure/naga/keys")).keys] == ["ci/tests"]
 
 
 def test_an_empty_folder_and_an_empty_account_make_an_empty_declaration(front: Front) -> None:
@@ -116,10 +127,28 @@ def test_a_file_that_is_there_keeps_what_it_has_and_gets_what_it_lacks(front: Fr
     assert front("import", "--into", "production").out == (
         "Nothing to add: keys.yaml declares, owns or ignores every key that it can.\n"
         "\n"
+        "A plan proposes 3 changes more, to keys that the file has or owns already or that reconciler named: "
+        "look at it before you apply.\n"
+        "\n"
         "Next:\n"
-        "  reconciler plan --simulator sim.db     # proposes no change\n"
+        "  reconciler plan --simulator sim.db     # proposes 3 changes\n"
     )
+    assert "Plan: 1 to update, 1 to rename, 1 to delete.\n" in front("plan").out
     assert Path("keys.yaml").read_text("utf-8") == text
+
+
+def test_a_deletion_that_the_file_asks_for_already_is_said_where_the_renames_are_proposed(front: Front) -> None:
+    create(front.state, "production/api", "production/owned", "other")
+    front.write("version: 1\nenvironments: {production: {keys: {api: {credit_limit: 5}}}}\n")
+    assert front("import").out.endswith(
+        "\nA plan proposes 1 change more, to keys that the file has or owns already or that reconciler named: "
+        "look at it before you apply.\n"
+        "\n"
+        "Next:\n"
+        "  reconciler plan --simulator sim.db     # proposes these renames and 1 change\n"
+        "  reconciler apply --simulator sim.db    # makes all of these\n"
+    )
+    assert "Plan: 1 to rename, 1 to delete; 1 unchanged.\n" in front("plan").out
 
 
 def test_what_no_file_can_declare_is_left_alone_and_said(front: Front) -> None:
