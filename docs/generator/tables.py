@@ -50,7 +50,7 @@ def destinations() -> str:
 
 def destination_types() -> list[str]:
     """Give the types of destinations that the schema knows."""
-    types: list[str] = _SCHEMA["$defs"]["destination"]["properties"]["type"]["enum"]
+    types: list[str] = _SCHEMA["$defs"]["destination"]["properties"]["type"]["else"]["enum"]
     return types
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -12,8 +13,8 @@ from reconciler.plan.outcome import ApplyResult
 from reconciler.plan.planner import make_plan
 
 if TYPE_CHECKING:
-    import asyncio
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
+    from typing import Any
 
     from reconciler.apply.run import Run
     from reconciler.model import Declaration
@@ -43,7 +44,7 @@ async def apply_plan(
     Raises GuardrailRefused or DestinationError (preflight) before the first write; failures after it are outcomes.
     """
     refuse_errors(plan)
-    await preflight(plan.actions, run.registry)
+    await _unless(stop, preflight(plan.actions, run.registry))
     outcomes = await execute(plan.actions, run, parallelism=parallelism, stop=stop, report=report)
     if stop.is_set():
         return ApplyResult(outcomes, interrupted=True)
@@ -55,3 +56,18 @@ async def apply_plan(
     options = replace(plan.options, rotate=frozenset(), due=False)
     remaining = make_plan(declaration, replace(snapshot, now=plan.created_at), options)
     return ApplyResult(outcomes, interrupted=False, remaining=remaining)
+
+
+async def _unless(stop: asyncio.Event, asking: Coroutine[Any, Any, None]) -> None:
+    """Ask until there is an answer or a stop: nothing is written yet, so there is nothing to finish."""
+    asked = asyncio.ensure_future(asking)
+    stopped = asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait([asked, stopped], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        stopped.cancel()
+        if not asked.done():
+            asked.cancel()
+            await asyncio.wait([asked])
+    if not asked.cancelled():
+        asked.result()

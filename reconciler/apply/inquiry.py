@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from reconciler.destinations.base import Describing
+from reconciler.destinations.base import FOREIGN, Describing
+from reconciler.destinations.wording import unforeseen
 from reconciler.errors import DestinationError
 from reconciler.plan.deliveries import Answer, Holding
 
@@ -32,6 +33,8 @@ async def _ask(registry: Registry, target: Target, names: list[str]) -> Answer:
         if not isinstance(destination, Describing):
             return Answer()
         held = await destination.describe(names)
+        return Answer({name: Holding(each.key_id, each.since) for name, each in held.items()})
     except DestinationError as error:
         return Answer(failure=str(error))
-    return Answer({name: Holding(each.key_id, each.since) for name, each in held.items()})
+    except FOREIGN as error:
+        return Answer(failure=unforeseen(error))

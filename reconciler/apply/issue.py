@@ -10,15 +10,17 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from reconciler.apply.run import altered_fields
-from reconciler.destinations.base import Consignment
+from reconciler.destinations.base import FOREIGN, Consignment
+from reconciler.destinations.wording import unforeseen
 from reconciler.errors import AccountError, AmbiguousCreate, DestinationError, LockLost
 from reconciler.model import KeyPatch, NewKey
 from reconciler.plan.lineage import LEASE
 from reconciler.plan.names import pending_name
+from reconciler.remote.quoting import redacted
 
 if TYPE_CHECKING:
     from reconciler.apply.run import Run
-    from reconciler.model import CreatedKey, DeclaredKey, LiveKey
+    from reconciler.model import CreatedKey, DeclaredKey, LiveKey, Target
 
 ATTEMPTS: Final = 3
 TRIAL_PAUSES: Final = (1.0, 3.0)
@@ -88,20 +90,31 @@ async def _deliver(declared: DeclaredKey, created: CreatedKey, run: Run) -> None
     delivered: list[str] = []
     for delivery in declared.deliver:
         place = f"{delivery.target.destination} as {delivery.name}"
-        try:
-            run.account.check_writing()
-            destination = run.registry.open(delivery.target)
-            await destination.deliver(Consignment(declared.address, created.key.id, delivery.name, created.secret))
-        except (LockLost, DestinationError) as error:
-            uncertain = isinstance(error, DestinationError) and error.uncertain
-            holders = [*delivered, f"perhaps {place}"] if uncertain else delivered
+        consignment = Consignment(declared.address, created.key.id, delivery.name, created.secret)
+        failure = await _hand_over(consignment, delivery.target, run)
+        if failure is not None:
+            holders = [*delivered, f"perhaps {place}"] if failure.uncertain else delivered
             if holders:
                 fate = f"{', '.join(holders)} holds the secret of key {created.key.id}, which ends with its lease"
             else:
                 fate = await _discard(created.key, run)
-            msg = f"not delivered to {place}: {error}; {fate}"
-            raise DestinationError(msg) from None
+            msg = f"not delivered to {place}: {failure}; {fate}"
+            raise DestinationError(msg)
         delivered.append(place)
+
+
+async def _hand_over(consignment: Consignment, target: Target, run: Run) -> DestinationError | None:
+    """Deliver to one destination; gives why that failed, without the secret, whatever the destination has raised."""
+    try:
+        run.account.check_writing()
+        await run.registry.open(target).deliver(consignment)
+    except LockLost as error:
+        return DestinationError(str(error))
+    except DestinationError as error:
+        return DestinationError(redacted(str(error), consignment.secret), uncertain=error.uncertain)
+    except FOREIGN as error:
+        return DestinationError(unforeseen(error), uncertain=True)
+    return None
 
 
 async def _settle(declared: DeclaredKey, name: str, pending: LiveKey, run: Run) -> LiveKey:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
+from reconciler.destinations.base import FOREIGN
 from reconciler.destinations.registry import EXEC
+from reconciler.destinations.wording import unforeseen
 from reconciler.diagnostic import Severity
 from reconciler.errors import DestinationError
 from reconciler.plan.actions import Create, Finding, Rotate
@@ -69,7 +71,11 @@ async def _ask(registry: Registry, target: Target, needs: Sequence[tuple[Declare
     try:
         await registry.open(target).preflight([delivery.name for _, delivery in needs])
     except DestinationError as error:
-        key, delivery = needs[0]
-        address = key.address if len(needs) == 1 else None
-        return Finding(RULE, Severity.ERROR, f"{target.destination}: {error}", address, delivery.source)
-    return None
+        why = str(error)
+    except FOREIGN as error:
+        why = unforeseen(error)
+    else:
+        return None
+    key, delivery = needs[0]
+    address = key.address if len(needs) == 1 else None
+    return Finding(RULE, Severity.ERROR, f"{target.destination}: {why}", address, delivery.source)

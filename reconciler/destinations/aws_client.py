@@ -5,21 +5,19 @@ boto3 is synchronous, so its calls run in threads; no exception of it gets out, 
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import re
 import time
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import boto3
 from botocore import exceptions
 from botocore.config import Config
 
-from reconciler.destinations.shared import Memo, PerRun
+from reconciler.destinations.shared import Memo, PerRun, Threads
 from reconciler.remote.address import unencrypted
 from reconciler.remote.quoting import harmless
 from reconciler.secret import Secret
@@ -38,6 +36,7 @@ NO_REPLY: Final = "none"
 _SILENT: Final = frozenset({"tag_resource"})
 _THROTTLED: Final = frozenset({"ThrottlingException", "Throttling", "TooManyRequestsException", "RequestLimitExceeded"})
 _SECONDS: Final = re.compile(r"\d{1,9}", re.ASCII)
+_Result = TypeVar("_Result")
 _log = logging.getLogger("reconciler.destinations")
 
 
@@ -65,7 +64,7 @@ class SecretsManager:
     def __init__(self, region: str | None) -> None:
         """Take the region, None for the one of the environment; nothing is sent yet."""
         self._region = region
-        self._threads = ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="aws")
+        self._threads = Threads(CONNECTIONS, "aws")
         self._clients: Memo[SecretsManagerClient | Reply] = Memo()
 
     async def call(self, operation: str, **parameters: object) -> Reply:
@@ -83,17 +82,15 @@ class SecretsManager:
     def close(self) -> None:
         """Close all connections."""
         client = self._clients.known("client")
-        self._threads.shutdown(wait=False, cancel_futures=True)
         if client is not None and not isinstance(client, Reply):
             client.close()
 
     async def _connect(self) -> SecretsManagerClient | Reply:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, _client, self._region)
+        return await self._in_thread(lambda: _client(self._region))
 
-    async def _in_thread(self, work: Callable[[], Reply]) -> Reply:
+    async def _in_thread(self, work: Callable[[], _Result]) -> _Result | Reply:
         with suppress(TimeoutError):
-            async with asyncio.timeout(WHOLE_SECONDS):
-                return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+            return await self._threads.run(work, WHOLE_SECONDS)
         return Reply(NO_REPLY, said=f"no answer within {WHOLE_SECONDS:g} s", passing=True, maybe_done=True)
 
 

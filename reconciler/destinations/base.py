@@ -1,10 +1,10 @@
 """What a destination is: a place that takes secrets and keeps them.
 
 A destination is one module, announced by its package in the entry-point group `reconciler.destinations`: the name of
-the entry point is the `type` of keys.yaml, its object is called with the Target and gives the Destination. It is
-created once per target and run, and many keys share it at the same time; connections and whatever else costs something
-belong into `preflight` and `deliver`, not into the creation. Credentials come from each system's usual place, never
-from the target's settings.
+the entry point is the `type` of keys.yaml, which has a dot in it unless it is one of ours. Its object is called with
+the Target and gives the Destination, once per target and run, and many keys share it at the same time; connections and
+whatever else costs something belong into `preflight` and `deliver`, not into the creation. Credentials come from each
+system's usual place, never from the target's settings.
 
 A destination may do more than it must: one that can tell whose secrets it holds is Describing too, one that keeps
 something open is Closing too. Both are found by their method, there is nothing to inherit from.
@@ -13,7 +13,7 @@ something open is Closing too. Both are found by their method, there is nothing 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
     from reconciler.model import Address
     from reconciler.secret import Secret
+
+FOREIGN: Final = (Exception, SystemExit)
+"""What a destination of anybody's may raise; a SystemExit would end the run in the middle, and show its text."""
 
 
 @dataclass(frozen=True, slots=True)

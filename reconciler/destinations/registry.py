@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-from reconciler.destinations.base import Closing
+from reconciler.destinations.base import FOREIGN, Closing
 from reconciler.errors import DestinationError
 
 if TYPE_CHECKING:
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 GROUP: Final = "reconciler.destinations"
 EXEC: Final = "exec"
+
+_METHODS: Final = ("preflight", "deliver")
 
 EXTRAS: Final = {"age": "age", "github-actions": "github", "aws-secrets-manager": "aws", "vault": "vault"}
 """The extra of our own distribution that brings what a type needs; other types come from other packages."""
@@ -60,11 +62,14 @@ class Registry:
 def _create(target: Target) -> Destination:
     factory = _find(target.type)
     try:
-        return factory(target)
+        destination = factory(target)
     except DestinationError:
         raise
-    except Exception as error:
-        raise DestinationError(_broken(target.type, error)) from error
+    except FOREIGN as error:
+        raise DestinationError(_broken(target.type, _words(error))) from error
+    if missing := [method for method in _METHODS if not callable(getattr(destination, method, None))]:
+        raise DestinationError(_broken(target.type, f"it has no {' and no '.join(missing)}"))
+    return destination
 
 
 def _find(kind: str) -> Callable[[Target], Destination]:
@@ -79,8 +84,8 @@ def _find(kind: str) -> Callable[[Target], Destination]:
         raise DestinationError(msg)
     try:
         factory: Callable[[Target], Destination] = offers[0].load()
-    except Exception as error:
-        raise DestinationError(_broken(kind, error)) from error
+    except FOREIGN as error:
+        raise DestinationError(_broken(kind, _words(error))) from error
     return factory
 
 
@@ -89,8 +94,11 @@ def _unknown(kind: str, known: list[str]) -> str:
     return f"{found}; correct the type, or install the package that offers it"
 
 
-def _broken(kind: str, error: Exception) -> str:
-    cause = " ".join(f"{type(error).__name__}: {error}".split())
+def _words(error: BaseException) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())
+
+
+def _broken(kind: str, cause: str) -> str:
     extra = EXTRAS.get(kind)
     remedy = "reinstall or repair the package that offers it"
     if extra is not None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from weakref import WeakValueDictionary
 
@@ -10,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Hashable
 
 _Value = TypeVar("_Value")
+_Result = TypeVar("_Result")
 
 
 class PerRun(Generic[_Value]):
@@ -53,3 +56,51 @@ class Memo(Generic[_Value]):
     def forget(self, question: str) -> None:
         """Ask anew next time."""
         self._tasks.pop(question, None)
+
+
+class Threads:
+    """Runs what blocks, a few at a time, in threads that the end of the process does not wait for.
+
+    An executor's would be waited for, and a server that neither answers nor hangs up would keep an interrupted run.
+    """
+
+    def __init__(self, most: int, name: str) -> None:
+        """Take how many may run at a time, and what to call them."""
+        self._slots = asyncio.Semaphore(most)
+        self._name = name
+
+    async def run(self, work: Callable[[], _Result], seconds: float) -> _Result:
+        """Give what the work gives, once there is a slot for it.
+
+        Raises:
+            TimeoutError: it was not done after so many seconds; it may be yet. And whatever the work raises.
+        """
+        loop = asyncio.get_running_loop()
+        ending: asyncio.Future[Callable[[], _Result]] = loop.create_future()
+
+        def end(how: Callable[[], _Result]) -> None:
+            if not ending.done():
+                ending.set_result(how)
+
+        def perform() -> None:
+            how = _performed(work)
+            with suppress(RuntimeError):  # the run has ended meanwhile, and its loop with it
+                loop.call_soon_threadsafe(end, how)
+
+        async with self._slots, asyncio.timeout(seconds):
+            threading.Thread(target=perform, name=self._name, daemon=True).start()
+            return (await ending)()
+
+
+def _performed(work: Callable[[], _Result]) -> Callable[[], _Result]:
+    """Do the work, and give what gives its result or raises what it has raised."""
+    try:
+        result = work()
+    except BaseException as error:  # noqa: BLE001  # told where it is waited for
+        failure = error
+
+        def fail() -> _Result:
+            raise failure
+
+        return fail
+    return lambda: result

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -15,7 +14,7 @@ import requests
 from hvac.adapters import RawAdapter
 from requests.adapters import HTTPAdapter
 
-from reconciler.destinations.shared import Memo, PerRun
+from reconciler.destinations.shared import Memo, PerRun, Threads
 from reconciler.destinations.vault_exchange import CONNECT_SECONDS, READ_SECONDS, Answer, Content, exchange
 from reconciler.destinations.vault_login import AppRole, GitHubJwt, Jwt, Token, fetch_jwt, find_login
 from reconciler.errors import DestinationError
@@ -73,7 +72,7 @@ class Server:
         self._login = find_login(access.role, access.audience, access.auth_mount, environment)
         self._namespace = access.namespace or environment.get("VAULT_NAMESPACE", "").strip("/ ")
         self._adapter = _adapter(address, environment)
-        self._threads = ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="vault")
+        self._threads = Threads(CONNECTIONS, "vault")
         self._timing = timing
         self._grants: Memo[_Grant | str] = Memo()
         self._closed = False
@@ -116,7 +115,6 @@ class Server:
             with suppress(TimeoutError):  # the token ends by itself soon enough
                 async with asyncio.timeout(CLOSING_SECONDS):
                     await self._send("POST", "auth/token/revoke-self", None, grant.token)
-        self._threads.shutdown(wait=False, cancel_futures=True)
         self._adapter.close()
 
     async def _send(self, method: str, path: str, body: object, token: Secret | None, *, root: bool = False) -> Answer:
@@ -137,8 +135,7 @@ class Server:
 
     async def _in_thread(self, work: Callable[[], Answer]) -> Answer:
         with suppress(TimeoutError):
-            async with asyncio.timeout(WHOLE_SECONDS):
-                return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+            return await self._threads.run(work, WHOLE_SECONDS)
         return Answer(0, said=f"no answer within {WHOLE_SECONDS:g} s", passing=True, maybe_done=True)
 
     async def _persist(self, ask: Callable[[], Awaitable[Answer]]) -> Answer:

@@ -19,6 +19,11 @@ def one_line(message: str) -> str:
     return "".join(each if each.isprintable() else repr(each)[1:-1] for each in message)
 
 
+def unforeseen(error: BaseException) -> str:
+    """Say that a destination raised what none may raise; only its type, for its text might hold the secret."""
+    return f"unexpected {type(error).__name__}, a bug of the destination"
+
+
 def repeated(names: Sequence[str]) -> Iterator[str]:
     """Say which names more than one key would be delivered as."""
     for name, count in sorted(Counter(names).items()):

@@ -19,9 +19,10 @@ from support.fakes import FakeDestination, FakeRegistry
 from support.world import World, messages, statuses, to
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from reconciler.destinations.base import Consignment
     from reconciler.model import Declaration, DeclaredKey
     from reconciler.plan.outcome import ApplyResult
 
@@ -230,12 +231,49 @@ def test_a_half_delivered_key_is_left_to_its_lease_and_named(world: World) -> No
     assert world.state.opens(good.held["NAME"])
 
 
-def test_a_destination_that_breaks_in_an_unforeseen_way_shows_no_secret_and_stops_no_other_key(world: World) -> None:
-    broken = FakeDestination(refuses=RuntimeError("the body was: ng-secret"))
+@pytest.mark.parametrize("kind", [RuntimeError, SystemExit])
+def test_a_destination_that_breaks_in_an_unforeseen_way_shows_no_secret_and_stops_no_other_key(
+    world: World, kind: type[BaseException]
+) -> None:
+    broken = FakeDestination(refuses=kind("the body was: ng-secret"))
     keys = [declared("ci/a", deliver=to("broken")), declared("ci/b", deliver=to("good"))]
     result = apply_with(world, keys, broken=broken, good=FakeDestination())
     assert statuses(result) == ["create ci/a failed", "create ci/b done"]
-    assert messages(result).strip() == "unexpected RuntimeError"
+    assert messages(result).strip() == (
+        f"not delivered to broken as NAME: unexpected {kind.__name__}, a bug of the destination; "
+        "perhaps broken as NAME holds the secret of key 1, which ends with its lease"
+    )
+
+
+def test_a_defect_beside_the_destinations_shows_no_secret_either(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(secret: Secret) -> None:
+        raise RuntimeError(secret.reveal())
+
+    monkeypatch.setattr(world, "mask", broken)
+    assert messages(world.apply(declaration([world.key("ci/a")]))) == "unexpected RuntimeError"
+
+
+def test_what_a_destination_says_of_a_failure_is_shown_without_the_secret(world: World) -> None:
+    class Telling(FakeDestination):
+        async def deliver(self, consignment: Consignment) -> None:
+            msg = f"cannot store {consignment.secret.reveal()}"
+            raise DestinationError(msg)
+
+    result = apply_with(world, [declared("ci/a", deliver=to("telling"))], telling=Telling())
+    assert messages(result) == "not delivered to telling as NAME: cannot store <secret>; the key 1 was removed again"
+
+
+@pytest.mark.parametrize("kind", [ZeroDivisionError, SystemExit])
+def test_a_destination_that_breaks_in_preflight_is_named_before_the_first_write(
+    world: World, kind: type[BaseException]
+) -> None:
+    class Broken(FakeDestination):
+        async def preflight(self, _: Sequence[str]) -> None:
+            raise kind
+
+    with pytest.raises(DestinationError, match=f"^broken: unexpected {kind.__name__}, a bug of the destination$"):
+        apply_with(world, [declared("ci/a", deliver=to("broken"))], broken=Broken())
+    assert world.names() == []
 
 
 def test_destinations_are_asked_once_and_before_the_first_write(world: World) -> None:
@@ -292,6 +330,37 @@ def void(_: object) -> None:
 
 
 # --- failures and stops -----------------------------------------------------------------------------------------------
+
+
+def test_a_stop_while_destinations_are_asked_ends_the_asking_at_once(world: World) -> None:
+    from reconciler.apply.apply import apply_plan
+    from reconciler.apply.run import Run
+    from reconciler.plan.planner import make_plan
+
+    stop = asyncio.Event()
+    ended: list[str] = []
+
+    class Silent(FakeDestination):
+        async def preflight(self, _: Sequence[str]) -> None:
+            stop.set()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                ended.append("asking")
+
+    world.registry = FakeRegistry(silent=Silent())  # type: ignore[assignment]  # as above
+
+    async def work(wanted: Declaration) -> ApplyResult:
+        async with world.account() as account:
+            plan = make_plan(wanted, await account.list_keys())
+            run = Run(account, world.registry, lambda: "00ff", lambda _: None)
+            return await apply_plan(plan, wanted, run, parallelism=1, stop=stop, report=lambda _: None)
+
+    result = asyncio.run(work(declaration([declared("ci/a", deliver=to("silent"))])))
+    assert [outcome.status for outcome in result.outcomes] == [Status.NOT_ATTEMPTED]
+    assert result.interrupted
+    assert ended == ["asking"]
+    assert world.names() == []
 
 
 def test_a_failure_stops_nothing_else(world: World) -> None:

@@ -303,3 +303,58 @@ def test_each_destination_is_asked_once_and_one_that_cannot_be_opened_is_an_answ
         Answer(failure="no installed package offers it"),
         Answer(),
     ]
+
+
+@pytest.mark.parametrize("told", [ZeroDivisionError("ng-secret"), SystemExit(3), {"KEY_A": "no Held"}, None])
+def test_a_destination_that_breaks_while_it_tells_is_an_answer(told: object) -> None:
+    from reconciler.model import Target as Place
+
+    class Broken(FakeDestination):
+        async def describe(self, _: Sequence[str]) -> Any:
+            if isinstance(told, BaseException):
+                raise told
+            return told
+
+    target = Place("broken", "acme.box", ())
+    due = [Due(address("ci/a"), live(1, "ci/a"), Delivery(target, "KEY_A", SOMEWHERE))]
+    registry: Any = FakeRegistry(broken=Broken())
+    kind = type(told).__name__ if isinstance(told, BaseException) else "AttributeError"
+    assert asyncio.run(ask_destinations(due, registry))[target] == Answer(
+        failure=f"unexpected {kind}, a bug of the destination"
+    )
+
+
+ACME = """
+import asyncio
+from pathlib import Path
+
+class Box:
+    def __init__(self, target):
+        self.drawer = Path(dict(target.settings)["drawer"])
+    async def preflight(self, names):
+        pass
+    async def deliver(self, consignment):
+        self.drawer.write_text(f"{consignment.name} {consignment.secret.reveal()}")
+"""
+
+
+def test_a_type_of_another_package_takes_the_secrets_of_a_file_that_names_it(
+    front: Front, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = """{a: {credit_limit: 1, deliver: [{to: box, as: some thing}]}}
+destinations: {box: {type: acme.box, drawer: "{environment}.txt"}}"""
+    Path("keys.yaml").write_text(f"version: 1\nenvironments:\n  ci:\n    keys: {keys}\n", encoding="utf-8")
+    missing = front("apply", "--auto-approve")
+    assert missing.code == 1
+    assert "box: no installed package offers the destination type 'acme.box' (there are: age, " in missing.err
+
+    (tmp_path / "acme_box.py").write_text(ACME, encoding="utf-8")
+    described = tmp_path / "acme_box-1.0.dist-info"
+    described.mkdir()
+    (described / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-box\nVersion: 1.0\n", encoding="utf-8")
+    (described / "entry_points.txt").write_text(
+        "[reconciler.destinations]\nacme.box = acme_box:Box\n", encoding="utf-8"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert front("apply", "--auto-approve").code == 0
+    assert Path("ci.txt").read_text("utf-8").startswith("some thing ng-")

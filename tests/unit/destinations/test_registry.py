@@ -36,6 +36,13 @@ def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Packages:
     return Packages(tmp_path)
 
 
+TAKING = """
+class create:
+    async def preflight(self, names): ...
+    async def deliver(self, consignment): ...
+"""
+
+
 def refusal(kind: str) -> str:
     with pytest.raises(DestinationError) as caught:
         Registry().open(Target("prod", kind, ()))
@@ -44,7 +51,7 @@ def refusal(kind: str) -> str:
 
 
 def test_a_destination_of_any_installed_package_is_found(packages: Packages) -> None:
-    packages.install("acme-a", "acme", "class create:\n    def __init__(self, target): self.target = target\n")
+    packages.install("acme-a", "acme", f"{TAKING}    def __init__(self, target): self.target = target\n")
     target = Target("prod", "acme", (("path", "x"),))
     assert vars(Registry().open(target)) == {"target": target}
 
@@ -86,9 +93,13 @@ def test_an_unknown_type_lists_what_there_is() -> None:
     [
         ("", "AttributeError: module 'acme_c' has no attribute 'create'"),
         ("raise RuntimeError('two\\nlines')", "RuntimeError: two lines"),
+        ("raise SystemExit('bye')", "SystemExit: bye"),
         ("create = 5", "TypeError: 'int' object is not callable"),
+        ("def create(target): raise SystemExit(3)", "SystemExit: 3"),
+        ("def create(target): pass", "it has no preflight and no deliver"),
+        ("class create:\n def __init__(self, target): pass\n def preflight(self): pass", "it has no deliver"),
     ],
-    ids=["nothing there", "fails to import", "no factory"],
+    ids=["nothing there", "fails to import", "ends", "no factory", "factory ends", "gives nothing", "lacks a method"],
 )
 def test_a_broken_package_says_why(code: str, cause: str, packages: Packages, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "acme_c", raising=False)
@@ -115,8 +126,7 @@ def test_two_packages_of_one_type_are_refused(packages: Packages) -> None:
     )
 
 
-CLOSING = """
-class create:
+CLOSING = f"""{TAKING}
     def __init__(self, target):
         self.closed = 0
         self.fails = target.destination == "failing"

@@ -2,9 +2,14 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import subprocess
+import sys
+import threading
 import weakref
 
-from reconciler.destinations.shared import Memo, PerRun
+import pytest
+
+from reconciler.destinations.shared import Memo, PerRun, Threads
 
 
 class Thing:
@@ -58,3 +63,81 @@ def test_a_question_is_asked_once_even_if_the_first_who_asks_gives_up() -> None:
         assert asked == ["?", "?"]
 
     asyncio.run(ask())
+
+
+def test_what_blocks_gives_its_result_or_raises_and_no_more_of_it_runs_at_a_time_than_said() -> None:
+    running: set[int] = set()
+    most = [0]
+
+    def work() -> int:
+        running.add(threading.get_ident())
+        most[0] = max(most[0], len(running))
+        running.discard(threading.get_ident())
+        return 5
+
+    def fail() -> int:
+        raise ZeroDivisionError
+
+    async def run() -> list[int]:
+        threads = Threads(2, "test")
+        with pytest.raises(ZeroDivisionError):
+            await threads.run(fail, 60)
+        return await asyncio.gather(*(threads.run(work, 60) for _ in range(20)))
+
+    assert asyncio.run(run()) == [5] * 20
+    assert 1 <= most[0] <= 2
+
+
+def test_what_is_not_done_in_time_is_left_behind_and_its_place_is_free() -> None:
+    ended, done = threading.Event(), threading.Event()
+
+    def slow() -> None:
+        ended.wait(60)
+        done.set()
+
+    async def run() -> str:
+        threads = Threads(1, "test")
+        with pytest.raises(TimeoutError):
+            await threads.run(slow, 0.01)
+        ended.set()
+        return await threads.run(lambda: "next", 60)
+
+    assert asyncio.run(run()) == "next"
+    assert done.wait(60)
+
+
+def test_what_ends_after_the_run_ends_quietly() -> None:
+    ended = threading.Event()
+    threads: list[threading.Thread] = []
+
+    def slow() -> None:
+        threads.append(threading.current_thread())
+        ended.wait(60)
+
+    async def run() -> None:
+        with pytest.raises(TimeoutError):
+            await Threads(1, "test").run(slow, 0.01)
+
+    asyncio.run(run())
+    ended.set()
+    threads[0].join(60)
+    assert not threads[0].is_alive()
+
+
+HANGING = """
+import asyncio, threading
+from reconciler.destinations.shared import Threads
+
+async def run():
+    try:
+        await Threads(1, "test").run(threading.Event().wait, 0.01)
+    except TimeoutError:
+        print("given up")
+
+asyncio.run(run())
+"""
+
+
+def test_the_end_of_the_process_waits_for_nothing_that_hangs() -> None:
+    ended = subprocess.run([sys.executable, "-c", HANGING], capture_output=True, text=True, timeout=60, check=True)
+    assert (ended.stdout, ended.stderr) == ("given up\n", "")
