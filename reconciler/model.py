@@ -202,6 +202,9 @@ KEY_VARIABLE: Final = "NAGA_PROVISIONING_KEY"
 
 Setting = str | bool | int | tuple[str, ...]
 
+EXEC: Final = "exec"
+"""The type of destination that runs a command of the file."""
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
@@ -246,6 +249,11 @@ class DeclaredKey:
     verify: bool = True
     id: int | None = None
     renamed_from: tuple[str, ...] = ()
+
+    @property
+    def runs_command(self) -> bool:
+        """Whether its secret is handed to a command of the file, which only `apply --allow-exec` runs."""
+        return any(delivery.target.type == EXEC for delivery in self.deliver)
 
     @property
     def state(self) -> KeyState:

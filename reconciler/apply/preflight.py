@@ -6,10 +6,10 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 from reconciler.destinations.base import FOREIGN
-from reconciler.destinations.registry import EXEC
 from reconciler.destinations.wording import unforeseen
 from reconciler.diagnostic import Severity
 from reconciler.errors import DestinationError
+from reconciler.model import EXEC
 from reconciler.plan.actions import Create, Finding, Rotate
 
 if TYPE_CHECKING:

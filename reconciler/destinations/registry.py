@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from reconciler.destinations.base import FOREIGN, Closing
 from reconciler.errors import DestinationError
+from reconciler.model import EXEC
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from reconciler.model import Target
 
 GROUP: Final = "reconciler.destinations"
-EXEC: Final = "exec"
 
 _METHODS: Final = ("preflight", "deliver")
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from reconciler.diagnostic import Location
     from reconciler.insight.alerts import Standing
     from reconciler.insight.inventory import InventoryKey
-    from reconciler.model import Address, Alerts
+    from reconciler.model import Address, Alerts, DeclaredKey
     from reconciler.plan.actions import Action
 
 _CENT: Final = Decimal("0.01")
@@ -51,7 +51,7 @@ def _of_keys(alerts: Alerts, evidence: Evidence, standing: Standing) -> Iterator
     yield from _rotation(alerts, standing)
     yield from _drift(alerts, evidence, standing)
     yield from _unmanaged(alerts, evidence, standing)
-    yield from _undelivered(alerts, evidence)
+    yield from _undelivered(alerts, evidence, standing)
 
 
 # --- money ------------------------------------------------------------------------------------------------------------
@@ -159,8 +159,12 @@ def _rotation(alerts: Alerts, standing: Standing) -> Iterator[Alert]:
                 Severity.WARNING,
                 f"has been due for rotation since {format_instant(key.rotation_due)}",
                 "apply rotates what is due",
-                f"reconciler apply --only {key.name}",
+                f"reconciler apply --only {key.name}{_allowance(key.declared)}",
             )
+
+
+def _allowance(declared: DeclaredKey | None) -> str:
+    return " --allow-exec" if declared is not None and declared.runs_command else ""
 
 
 def _is_enabled(key: InventoryKey) -> bool:
@@ -246,7 +250,7 @@ def _unmanaged(alerts: Alerts, evidence: Evidence, standing: Standing) -> Iterat
         )
 
 
-def _undelivered(alerts: Alerts, evidence: Evidence) -> Iterator[Alert | Unjudged | str]:
+def _undelivered(alerts: Alerts, evidence: Evidence, standing: Standing) -> Iterator[Alert | Unjudged | str]:
     rule = alerts.undelivered
     if rule is None:
         return
@@ -254,6 +258,7 @@ def _undelivered(alerts: Alerts, evidence: Evidence) -> Iterator[Alert | Unjudge
         reason = "the destinations were not asked; reconciler check does that"
         yield Unjudged(AlertRule.UNDELIVERED, evidence.account, reason)
         return
+    declared = {key.declared.address: key.declared for key in standing.keys if key.declared}
     for finding in evidence.findings:
         if finding.address is not None:
             yield Alert(
@@ -261,7 +266,7 @@ def _undelivered(alerts: Alerts, evidence: Evidence) -> Iterator[Alert | Unjudge
                 Severity.WARNING,
                 finding.message,
                 "rotate the key: its secret cannot be read again",
-                f"reconciler apply --rotate {finding.address}",
+                f"reconciler apply --rotate {finding.address}{_allowance(declared.get(finding.address))}",
                 evidence.account,
                 finding.address,
                 source=finding.source,

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from reconciler.diagnostic import Severity
 from reconciler.insight.alerts import Alert, AlertRule, Unread, Verdict, standard_alerts, unjudged
 from reconciler.insight.judge import judge, percent
-from reconciler.model import Alerts, LiveKey, Unmanaged
+from reconciler.model import Alerts, Delivery, LiveKey, Target, Unmanaged
 from reconciler.plan.actions import Finding
 from support.builders import NOW, SOMEWHERE, activity, address, declaration, declared, live
 from support.evidence import DAY, alerts, evidence, runway, standing
@@ -235,6 +235,19 @@ def test_what_destinations_lack() -> None:
     alert = the_one(judge(alerts(undelivered=True), evidence(findings=(lacks,))))
     assert (alert.message, alert.source) == ("destination vault lacks it", SOMEWHERE)
     assert alert.command == "reconciler apply --rotate ci/a"
+
+
+def test_what_a_command_has_to_take_needs_a_word_more() -> None:
+    deliver = (Delivery(Target("store", "exec", ()), "KEY", SOMEWHERE),)
+    key = declared("ci/a", rotate_every=DAY, deliver=deliver)
+    known = standing([live(1, "ci/a", created_at=NOW - 2 * DAY)], declaration([key]))
+    lacks = Finding("undelivered", Severity.WARNING, "destination store lacks it", address("ci/a"), SOMEWHERE)
+    wanted = alerts(undelivered=True, rotation_overdue=True)
+    verdict = judge(wanted, evidence(standing=known, findings=(lacks,)))
+    assert [each.command for each in verdict.alerts] == [
+        "reconciler apply --only ci/a --allow-exec",
+        "reconciler apply --rotate ci/a --allow-exec",
+    ]
 
 
 def test_a_destination_that_could_not_be_asked_leaves_the_alert_unjudged_and_one_that_cannot_tell_is_only_noted() -> (
