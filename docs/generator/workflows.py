@@ -17,7 +17,7 @@ _PROJECT: Final = Project(
     is_folder=False,
     branch="main",
     environments=sorted(ENVIRONMENTS),
-    key_variables=[KEY_VARIABLE],
+    key_variables={KEY_VARIABLE: sorted(ENVIRONMENTS)},
     destination_types=["dotenv"],
     package="",
 )
@@ -45,7 +45,7 @@ _SIMULATE: Final = """\
 """
 _BEFORE: Final = {
     "plan": "origin/${{ github.event.pull_request.base.ref }}",
-    "apply": "${{ github.event_name == 'push' && github.event.before || github.sha }}",
+    "apply": "${{ needs.due.outputs.base || github.sha }}",
     "drift": "${{ github.sha }}",
 }
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from reconciler.cli.apply_output import Output
     from reconciler.cli.request import Asked
+    from reconciler.errors import StalePlan
     from reconciler.fleet.applying import Order
     from reconciler.plan.outcome import ApplyResult
     from reconciler.plan.planfile import SavedPlan
@@ -77,9 +78,9 @@ def command(
     a part was done, 130 when interrupted: nothing new starts then, and what is under way has seven seconds.
 
     In a job of a GitHub workflow, the step gets a summary and the output exitcode. There, --reviewed looks for the
-    comment by `plan --comment` on the pull request that the commit came from; --expect-digest goes before it.
-    --only-tip looks for the head of the default branch, at first and right before the first write. Both need
-    GITHUB_TOKEN.
+    comment by `plan --comment` on the pull request that the commit came from, or else the last one that changed the
+    file, unless there is nothing to do; --expect-digest goes before it. --only-tip looks for the head of the default
+    branch, at first and right before the first write. Both need GITHUB_TOKEN.
 
     \b
     Examples:
@@ -97,8 +98,7 @@ def command(
     with recorded() as record, Output(output_format, verbose=verbose) as output:
         record.output = output
         guard = only_at_the_tip() if only_tip else None
-        if reviewed and not expect_digest:
-            expect_digest = reviewed_digest(asked, plan_file)
+        review = reviewed_digest(asked, plan_file) if reviewed and not expect_digest else None
         saved = None if plan_file is None else _read_plan_file(plan_file, asked, expect_digest)
         request = make_request(asked)
         order = Order(
@@ -111,7 +111,7 @@ def command(
             reviewed=() if saved is None else saved.changes,
             guard=guard,
         )
-        return record.end(exit_code(_plan_and_apply(order, output)))
+        return record.end(exit_code(_plan_and_apply(order, output, review)))
 
 
 def _read_plan_file(file: Path, asked: Asked, expected: str | None) -> SavedPlan:
@@ -140,17 +140,25 @@ def _read_plan_file(file: Path, asked: Asked, expected: str | None) -> SavedPlan
     return saved
 
 
-def _plan_and_apply(order: Order, output: Output) -> ApplyResult:
-    """Show the plan, have it approved, and carry it out; an account without changes is not locked."""
+def _plan_and_apply(order: Order, output: Output, review: str | StalePlan | None = None) -> ApplyResult:
+    """Show the plan, have it approved, and carry it out; an account without changes is not locked.
+
+    `review` is what a review said that is needed for changes only: the digest, or why there is none.
+    """
     from reconciler.cli import interrupt
     from reconciler.cli.accounts import tell_of_unread
     from reconciler.cli.reading import read_plan
+    from reconciler.errors import StalePlan
     from reconciler.fleet.applying import carry_out, check_outset
 
     # Where something else than a reviewed plan would be refused, nothing is swept before that.
-    readings = interrupt.run(read_plan(order.request, sweeps=order.expected is None))
+    readings = interrupt.run(read_plan(order.request, sweeps=order.expected is None and review is None))
     output.show_plan(readings.plan)
+    if isinstance(review, str) and (readings.plan.actions or readings.unread):
+        order = replace(order, expected=review)
     check_outset(readings, order)
+    if isinstance(review, StalePlan) and readings.plan.actions:
+        raise review
     tell_of_unread(readings)
     if readings.plan.actions and not order.auto_approve:
         ask(len(readings.plan.actions))

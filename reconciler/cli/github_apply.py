@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.cli.github_job import code_of, explained, on_github, read_this_job, selection_of
 from reconciler.cli.step import append_summary, write_outputs
-from reconciler.errors import UsageError
+from reconciler.errors import StalePlan, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -44,21 +44,28 @@ def recorded() -> Iterator[ApplyRecord]:
     _write_record(record, None)
 
 
-def reviewed_digest(asked: Asked, plan_file: Path | None) -> str:
-    """Give the digest of the plan that was reviewed on the pull request that this commit came from.
+def reviewed_digest(asked: Asked, plan_file: Path | None) -> str | StalePlan:
+    """Give the digest of the plan that was reviewed, or what is to be said where one has to be and was not.
+
+    It stands on the pull request that this commit came from, or else the last commit that changed the file: a merge of
+    something else in the meantime takes no review away.
 
     Raises:
         UsageError: a saved plan was given as well, or this is no job of a workflow.
-        StalePlan: none was reviewed, or another one than for what was merged.
         GitHubError: GitHub cannot be asked.
     """
+    from reconciler.cli.revision import last_change
     from reconciler.gitops import reviews
 
     if plan_file is not None:
         msg = "--reviewed finds out what was reviewed itself, so a saved plan does not go with it"
         raise UsageError(msg)
     job, selected = read_this_job("--reviewed"), selection_of(asked)
-    return on_github(job, lambda repository: reviews.reviewed_digest(repository, job.commit, selected))
+    commits = dict.fromkeys([job.commit, last_change(asked.file, job.commit) or job.commit])
+    try:
+        return on_github(job, lambda repository: reviews.reviewed_digest(repository, commits, selected))
+    except StalePlan as refusal:
+        return refusal
 
 
 def only_at_the_tip() -> Callable[[], Awaitable[None]]:

@@ -55,8 +55,12 @@ def command(folder: Path, repository: str | None, package: str | None) -> None:
         msg = f"--repository {repository} is no repository on GitHub; write it like acme/keys"
         raise UsageError(msg)
     place = find_repository(folder)
+    if place.elsewhere and repository is None:
+        where = f"the remote is at {place.elsewhere}, and these workflows are for GitHub"
+        msg = f"{where}: see docs/gitlab-ci.md and docs/cron.md, or name a repository there: --repository acme/keys"
+        raise UsageError(msg)
     setup = _set_up(folder, place, repository or place.name, package)
-    steps = next_steps.tell(setup.project, setup.repository, str(folder), is_new=setup.is_new)
+    steps = next_steps.tell(setup.project, place.root, setup.repository, folder, is_new=setup.is_new)
     lines = [*_write(place.root, setup), "", *steps]
     show("".join(f"{terminal(line)}\n" for line in lines))
 
@@ -106,11 +110,12 @@ def _project(
     from reconciler.errors import UsageError
     from reconciler.model import KEY_VARIABLE
 
-    types, variables, environments = {GITHUB}, {KEY_VARIABLE}, [*ENVIRONMENTS]
+    types, accounts = {GITHUB}, dict.fromkeys(ENVIRONMENTS, KEY_VARIABLE)
     if declaration is not None:
         types = {delivery.target.type for key in declaration.keys for delivery in key.deliver}
-        variables = {each.provisioning_key_env for each in declaration.environments.values()}
-        environments = sorted(declaration.environments)
+        declared = declaration.environments
+        accounts = {name: declared[name].provisioning_key_env for name in sorted(declared)}
+    environments = [*accounts]
     if not environments:
         msg = f"{folder / name} declares no environment, and each gets a job of its own; declare one first"
         raise UsageError(msg)
@@ -119,7 +124,10 @@ def _project(
         is_folder=(folder / name).is_dir(),
         branch=place.branch,
         environments=environments,
-        key_variables=sorted(variables),
+        key_variables={
+            variable: [name for name, its in accounts.items() if its == variable]
+            for variable in sorted({*accounts.values()})
+        },
         destination_types=sorted(types),
         package=package or _requirement(types),
     )

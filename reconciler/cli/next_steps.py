@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -13,12 +15,21 @@ if TYPE_CHECKING:
 _PLAN: Final = "plan"
 
 
-def tell(project: Project, repository: str | None, folder: str, *, is_new: bool) -> Iterator[str]:
-    """Give the steps, a line each; `repository` is owner/name where it is known, `folder` what init was called with."""
+def tell(project: Project, root: Path, repository: str | None, folder: Path, *, is_new: bool) -> Iterator[str]:
+    """Give the steps, a line each, to be typed at the top of the repository, which is `root`.
+
+    `repository` is owner/name where it is known, `folder` what init was called with.
+    """
+    whose = "" if repository is None else f" of {repository}"
+    yield f"The workflows are for the branch {project.branch}{whose}; if that is not the default one, change it there."
+    yield ""
     yield "Next steps"
-    yield from _account(project, folder, is_new=is_new)
+    if Path.cwd() != root:
+        yield ""
+        yield f"0. Go to the top of the repository: cd {shlex.quote(os.path.relpath(root))}"
+    yield from _account(project, folder.resolve().relative_to(root).as_posix(), is_new=is_new)
     yield from _secrets(project, repository)
-    yield from _pull_request(project, is_new=is_new)
+    yield from _pull_request(project)
 
 
 def _account(project: Project, folder: str, *, is_new: bool) -> Iterator[str]:
@@ -40,15 +51,14 @@ def _account(project: Project, folder: str, *, is_new: bool) -> Iterator[str]:
 def _secrets(project: Project, repository: str | None) -> Iterator[str]:
     where = f" --repo {repository}" if repository else ""
     home = f"repos/{repository}" if repository else "repos/{owner}/{repo}"
-    names = " ".join(f"{name} {name}-{_PLAN}" for name in project.environments)
     yield ""
     yield "2. Give each GitHub Environment the provisioning key (gh asks for it), and the one that its plans run in:"
-    yield f"     for name in {names}; do"
-    yield f'       gh api --silent "{home}/environments/$name" ||'
-    yield f'         gh api --silent --method PUT "{home}/environments/$name"'
-    for variable in project.key_variables:
+    for variable, environments in project.key_variables.items():
+        yield f"     for name in {' '.join(f'{name} {name}-{_PLAN}' for name in environments)}; do"
+        yield f'       gh api --silent "{home}/environments/$name" ||'
+        yield f'         gh api --silent --method PUT "{home}/environments/$name"'
         yield f'       gh secret set {variable}{where} --env "$name"'
-    yield "     done"
+        yield "     done"
     if "github-actions" in project.destination_types:
         yield "   and, for those that apply, the GitHub App that may write their secrets:"
         yield f"     gh variable set RECONCILER_APP_ID{where}"
@@ -58,14 +68,11 @@ def _secrets(project: Project, repository: str | None) -> Iterator[str]:
     yield "   Who has to approve an apply is set in the repository's Settings, Environments."
 
 
-def _pull_request(project: Project, *, is_new: bool) -> Iterator[str]:
+def _pull_request(project: Project) -> Iterator[str]:
     yield ""
-    merged = "merging it applies" if is_new else "once it is merged, the last line applies"
-    yield f"3. Open a pull request, which shows the plan; {merged}:"
+    yield "3. Open a pull request, which shows the plan; merging it applies:"
     yield "     git switch --create api-keys"
     yield f"     git add {shlex.quote(project.file)} .github/workflows"
     yield "     git commit --message 'Declare our API keys'"
     yield "     git push --set-upstream origin api-keys"
     yield "     gh pr create --fill"
-    if not is_new:  # the file itself does not change, so its workflow does not start by itself
-        yield "     gh workflow run apply.yml"

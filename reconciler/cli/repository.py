@@ -14,16 +14,23 @@ NAME: Final = re.compile(r"[A-Za-z0-9_-]+/[A-Za-z0-9_.-]+?", re.ASCII)
 """owner/name, as GitHub has them."""
 
 _REMOTE: Final = re.compile(rf"(?:(?:https?|ssh|git)://[^/]+/|[^/:]+:)(?P<name>{NAME.pattern})(?:\.git)?/?", re.ASCII)
+_NOT_GITHUB: Final = re.compile(
+    r"(?:[a-z+]+://)?(?:[^@/]+@)?(?P<host>(?:[^/:]*\.)?(?:gitlab|bitbucket)\.[^/:]+)", re.ASCII
+)
 _USUAL: Final = ("origin/main", "origin/master", "main", "master")
 
 
 @dataclass(frozen=True, slots=True)
 class Repository:
-    """A repository: its top folder, its default branch and, where a remote tells, its owner/name on the server."""
+    """A repository: its top folder, its default branch and, where a remote tells, its owner/name on the server.
+
+    `elsewhere` is the host of a remote that is known to be no GitHub.
+    """
 
     root: Path
     branch: str
     name: str | None
+    elsewhere: str | None = None
 
 
 def find_repository(folder: Path) -> Repository:
@@ -39,23 +46,25 @@ def find_repository(folder: Path) -> Repository:
     if not root:
         msg = f"{folder} is in no git repository, where the workflows would belong; run `git init` in it first"
         raise UsageError(msg)
-    return Repository(Path(root).resolve(), _default_branch(folder), _name(folder))
+    url = _git(folder, "remote", "get-url", "origin")
+    found, other = _REMOTE.fullmatch(url), _NOT_GITHUB.match(url)
+    if other:
+        return Repository(Path(root).resolve(), _default_branch(folder), None, other["host"])
+    return Repository(Path(root).resolve(), _default_branch(folder), found["name"] if found else None)
 
 
 def _default_branch(folder: Path) -> str:
-    """Give the branch that the server calls the default one, else the usual ones, else the one that is checked out."""
+    """Give the branch that the server calls the default one, else a usual or the only one, else what is checked out."""
     if told := _git(folder, "symbolic-ref", "--quiet", "--short", "refs/remotes/origin/HEAD"):
         return told.removeprefix("origin/")
     known = _git(folder, "for-each-ref", "--format=%(refname:short)", "refs/heads", "refs/remotes/origin").split("\n")
     for usual in _USUAL:
         if usual in known:
             return usual.removeprefix("origin/")
+    for only in ([each for each in known if each.startswith("origin/")], known):
+        if len(only) == 1 and only != [""]:
+            return only[0].removeprefix("origin/")
     return _git(folder, "symbolic-ref", "--quiet", "--short", "HEAD") or "main"
-
-
-def _name(folder: Path) -> str | None:
-    found = _REMOTE.fullmatch(_git(folder, "remote", "get-url", "origin"))
-    return found["name"] if found else None
 
 
 def _git(folder: Path, *arguments: str) -> str:

@@ -40,6 +40,19 @@ def sources_at(revision: str, file: Path) -> list[SourceFile]:
     return [SourceFile(f"git:{revision}:{wanted or folder}", folder, _EMPTY)]
 
 
+def last_change(file: Path, commit: str) -> str | None:
+    """Give the commit by which a branch that ends with `commit` came to the declaration as it is; None if unknown.
+
+    Of a merge, that is the commit of the merge.
+    """
+    folder, wanted = (file, ":(glob)*.yaml") if file.is_dir() else (file.parent, f":(literal){file.name}")
+    walk = ("rev-list", "--max-count=1", "--first-parent", "--end-of-options", commit, "--", wanted)
+    try:
+        return _git(folder, commit, *walk).decode("ascii").strip() or None
+    except UsageError:
+        return None
+
+
 def _files(folder: Path, revision: str, commit: str, wanted: str) -> Iterator[tuple[str, str]]:
     """Give the ids and names of the files that count."""
     listed = _git(folder, revision, "ls-tree", "-z", commit, "./").decode(errors="replace")

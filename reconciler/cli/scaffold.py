@@ -33,14 +33,14 @@ class Project:
     """What the workflows of a repository have to know.
 
     `file` is the declaration, from the top of the repository, and `is_folder` whether it is a folder; `package` is what
-    pip installs; `key_variables` hold the provisioning keys.
+    pip installs; `key_variables` hold the provisioning keys, each with the environments whose account it opens.
     """
 
     file: str
     is_folder: bool
     branch: str
     environments: Sequence[str]
-    key_variables: Sequence[str]
+    key_variables: Mapping[str, Sequence[str]]
     destination_types: Sequence[str]
     package: str
 
@@ -72,13 +72,16 @@ def fill(template: str, values: Mapping[str, str]) -> str:
 
 def _values(project: Project) -> dict[str, str]:
     watched = f"{project.file}/*.yaml" if project.is_folder else project.file
+    checkout = fill("checkout.yml", {})
     return {
         "branch": _quoted(_as_pattern(project.branch)),
+        "branch_name": _quoted(project.branch),
         "plan_paths": _quoted([_as_pattern(watched), ".github/workflows/plan.yml"]),
-        "apply_paths": _quoted([_as_pattern(watched)]),
+        "watched": _quoted(f":(glob){_as_pattern(watched)}" if project.is_folder else f":(literal){project.file}"),
+        "checkout": checkout,
         "file": _quoted(project.file),
         "environments": _quoted([*project.environments]),
-        "install": fill("install.yml", {"package": _quoted(project.package)}),
+        "install": fill("install.yml", {"package": _quoted(project.package), "checkout": checkout}),
         "credentials": "\n".join(f"{name}: ${{{{ secrets.{name} }}}}" for name in project.key_variables),
         "logins": "\n".join(
             [*(line for kind in project.destination_types for line in _LOGINS.get(kind, ())), _MORE_LOGINS]

@@ -10,7 +10,7 @@ from reconciler.gitops.marker import plan_prefix, read_plan_marker
 from reconciler.units import parse_instant
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
     from reconciler.gitops.repository import Repository
@@ -25,20 +25,33 @@ _PAUSE_SECONDS: Final = 2.0
 """GitHub takes a moment to know which pull request a commit came from."""
 
 
-async def reviewed_digest(repository: Repository, commit: str, selection: str) -> str:
+async def reviewed_digest(repository: Repository, commits: Iterable[str], selection: str) -> str:
     """Give the digest that our comment shows on the pull request which a commit of the default branch came from.
+
+    Of several commits, the first whose pull request has such a comment counts.
 
     Raises:
         StalePlan: there is none that could have been reviewed; it says what to do.
         GitHubError: GitHub cannot be asked; NotPermitted where the token does not suffice.
     """
-    pull_request = await _merged(repository, commit)
-    number, head = pull_request["number"], pull_request["head"]["sha"]
-    where = f"pull request #{number}"
-    ours = await own_comments(repository, number, plan_prefix(selection))
-    if not ours:
-        _refuse(f"{where} has no comment by `plan --comment` for what is to be applied here")
-    comment = ours[0]
+    reasons = []
+    for commit in commits:
+        pull_request = await _merged(repository, commit)
+        if pull_request is None:
+            branch = await repository.default_branch()
+            reasons.append(f"no pull request that was merged to {branch} is known for commit {commit}")
+            continue
+        ours = await own_comments(repository, pull_request["number"], plan_prefix(selection))
+        if ours:
+            return await _read_digest(repository, pull_request, ours[0], selection)
+        where = f"pull request #{pull_request['number']}"
+        reasons.append(f"{where} has no comment by `plan --comment` for what is to be applied here")
+    return _refuse(", and ".join(dict.fromkeys(reasons)))
+
+
+async def _read_digest(repository: Repository, pull_request: Item, comment: Item, selection: str) -> str:
+    """Give the digest of our comment on a pull request, if it is a review of what was merged."""
+    head, where = pull_request["head"]["sha"], f"pull request #{pull_request['number']}"
     marker = read_plan_marker(selection, comment["body"])
     if marker is None or await repository.edited_by_another(comment):
         _refuse(f"the comment on {where} was edited by somebody else than the token's account")
@@ -66,8 +79,8 @@ async def refuse_superseded(repository: Repository, commit: str) -> None:
         raise StalePlan(msg)
 
 
-async def _merged(repository: Repository, commit: str) -> Item:
-    """Give the pull request by which a commit came to the default branch: merged, squashed or rebased."""
+async def _merged(repository: Repository, commit: str) -> Item | None:
+    """Give the pull request by which a commit came to the default branch, merged, squashed or rebased; None if none."""
     branch = await repository.default_branch()
     for look in range(_LOOKS):
         if look:
@@ -77,7 +90,7 @@ async def _merged(repository: Repository, commit: str) -> Item:
         if merged:
             break
     else:
-        _refuse(f"no pull request that was merged to {branch} is known for commit {commit}")
+        return None
     last = [each for each in merged if each.get("merge_commit_sha") == commit]
     found, *others = last or merged
     if others:

@@ -19,17 +19,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from datetime import datetime
 
-    from reconciler.model import Declaration, DeclaredKey, Delivery, Guardrails
+    from reconciler.model import Declaration, DeclaredKey, Delivery, Guardrails, Setting
     from reconciler.plan.actions import Delete, Plan, Retire
     from reconciler.plan.draft import Bench, Draft
     from reconciler.plan.options import Options
 
 
-def snapshot_of(base: Declaration, now: datetime) -> Snapshot:
-    """Let a declaration stand for the account: every key is live and as declared, with an id below 0."""
+def snapshot_of(base: Declaration, now: datetime, variable: str = KEY_VARIABLE) -> Snapshot:
+    """Let a declaration stand for an account: every key of it is live and as declared, with an id below 0."""
+    there = {name for name, environment in base.environments.items() if environment.provisioning_key_env == variable}
     keys = (
         LiveKey(number, key.name, now, key.expires_at, key.is_enabled, key.credit_limit)
         for number, key in _numbered(base)
+        if key.address.environment in there
     )
     return Snapshot(tuple(keys), now)
 
@@ -89,10 +91,12 @@ def left_behind(
         if (options.environments and name not in options.environments) or not (gone or moved):
             continue
         whose = f"its keys stay behind, unmanaged, in the account of {old}"
-        if old in parts:
+        if old in parts and declaration.unmanaged is not Unmanaged.IGNORE:
             owners = [found.address for key in parts[old].unmanaged if (found := naming.parse(key.name))]
             count = sum(address.environment == name and covers(address) for address in owners)
             whose = f"{plural(count, 'live key')} of it stay behind, unmanaged, in the account of {old}"
+            if count and declaration.unmanaged is Unmanaged.DELETE and not options.selective:
+                whose += ", and the file says to delete such keys"
         if now is None:
             message = f"environment {name} is no longer declared, nor is its account; {whose}"
             yield Finding("environment-dropped", Severity.WARNING, message, source=before.source)
@@ -103,7 +107,7 @@ def left_behind(
 
 def _dropped(draft: Draft, base: Declaration) -> Iterator[Finding]:
     """Find environments that are no longer declared, whose keys nobody owns now."""
-    gone = base.environments.keys() - draft.declaration.environments.keys()
+    gone = base.environments.keys() - draft.declaration.environments.keys() - draft.facts.elsewhere
     if not gone:
         return
     naming, covers = Naming(base.naming, base.environments), draft.options.selector()
@@ -151,8 +155,31 @@ def _not_delivered(bench: Bench) -> Iterator[Finding]:
                 message = (
                     f"destination {delivery.target.destination} ({delivery.name}) is added to a key that exists, and "
                     f"its secret cannot be read again; pass --rotate {key.address} to deliver a new one everywhere"
+                    f"{_moves(before, key, delivery)}"
                 )
                 yield Finding("not-delivered", Severity.WARNING, message, key.address, delivery.source)
+
+
+def _moves(before: DeclaredKey, after: DeclaredKey, delivery: Delivery) -> str:
+    """Say what a destination was before, where it is not new but has become another place under the name it had."""
+    new = delivery.target
+    for old in (each.target for each in _added(after, before) if each.name == delivery.name):
+        if old.destination == new.destination:
+            was, now = ({"type": each.type, **dict(each.settings)} for each in (old, new))
+            changed = [name for name in (*now, *(was.keys() - now.keys())) if was.get(name) != now.get(name)]
+            moves = ", ".join(f"{name} {_set(was.get(name))} → {_set(now.get(name))}" for name in changed)
+            return f"; it is another place now: {moves}"
+    return ""
+
+
+def _set(value: Setting | None) -> str:
+    match value:
+        case None:
+            return "none"
+        case tuple():
+            return " ".join(map(str, value))
+        case _:
+            return str(value)
 
 
 def _added(before: DeclaredKey, after: DeclaredKey) -> list[Delivery]:

@@ -20,7 +20,8 @@ class Facts:
 
     `balance` is in USD; `activity` holds one for each window that `windows` asks for; `base` is the declaration as it
     was before the change. `unread` says in a line each what could not be read and why. With `offline` the base stands
-    for the account: what only the account knows cannot be judged.
+    for the account: what only the account knows cannot be judged. `elsewhere` names the environments that are declared
+    for other accounts.
     """
 
     balance: Decimal | None = None
@@ -28,6 +29,7 @@ class Facts:
     base: Declaration | None = None
     unread: tuple[str, ...] = ()
     offline: bool = False
+    elsewhere: frozenset[str] = frozenset()
 
     def usage(self, key_id: int, days: int = LONGEST_DAYS) -> Usage | None:
         """Say how much a key was used in the last days; None when that was not read."""

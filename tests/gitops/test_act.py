@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import httpx
 import pytest
+import yaml
 
 from reconciler.simulator import State
 from support.act import Actions, Run, cancel, find_step
@@ -84,12 +85,12 @@ class World:
         file.write_text(text.replace(before, after), "utf-8")
         return commit("a change")
 
-    def merged(self, head: str) -> dict[str, Any]:
+    def merged(self, head: str, number: int = NUMBER) -> dict[str, Any]:
         """Merge a pull request, as GitHub does; gives the event of the push."""
-        before, self.main = self.main, commit("Merge pull request #7")
+        before, self.main = self.main, commit(f"Merge pull request #{number}")
         git("update-ref", "refs/remotes/origin/main", self.main)
         self.github.discussions.branches["main"] = self.main
-        self.github.discussions.pulls[self.main] = [Pull(NUMBER, head, self.main)]
+        self.github.discussions.pulls |= {each: [Pull(number, head, self.main)] for each in (head, self.main)}
         ends = {"before": before, "after": self.main, "created": False}
         return {"ref": "refs/heads/main", **ends, "repository": REPOSITORY}
 
@@ -112,6 +113,8 @@ class World:
     def run(self, name: str, kind: str, event: dict[str, Any], *, only: str, **secrets: str) -> Run:
         given = {"NAGA_PROVISIONING_KEY": KEY, "GITHUB_TOKEN": TOKEN, **secrets}
         run = self.actions.run(f".github/workflows/{name}.yml", kind, event, only=only, **given)
+        if name == "apply":
+            self.actions.gh.over(kind, git("rev-parse", "HEAD"), success=run.code == 0)
         assert KEY not in run.log
         return run
 
@@ -148,19 +151,23 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     git("update-ref", "refs/remotes/origin/main", first)
     assert call("init", "--package", str(wheel())).code == 0
     with opened(tmp_path) as opened_world:
+        steps = yaml.safe_load(Path(".github/workflows/plan.yml").read_bytes())["jobs"]["validate"]["steps"]
+        (install,) = [step["run"] for step in steps if "PACKAGE" in step.get("env", {})]
+        opened_world.actions.install_once(str(wheel()), install)
         opened_world.main = first
         yield opened_world
 
 
 def test_from_the_pull_request_to_the_key_and_from_drift_to_its_end(world: World) -> None:
     head = commit("Declare our API keys")
-    planned = world.plan(head)
+    with world.actions.installing():
+        planned = world.plan(head)
     assert (planned.code, planned.jobs) == (0, {"validate": "success", "plan production": "success"}), planned.log
     assert planned.outputs["changes"] == "1"
     assert world.limits == {}
 
     applied = world.apply(world.merged(head))
-    assert (applied.code, applied.jobs) == (0, {"apply production": "success"}), applied.log
+    assert (applied.code, applied.jobs) == (0, {"due": "success", "apply production": "success"}), applied.log
     assert world.limits == {"production/api": Decimal(100)}
     held = world.github.held("repos/acme/api/environments/production")
     assert list(held) == ["NAGA_API_KEY_API"]
@@ -229,20 +236,29 @@ def test_what_was_not_reviewed_is_not_applied(world: World) -> None:
     push = world.merged(head)
     world.change("credit_limit: 100", "credit_limit: 100000")  # the checkout is not what the pull request showed
     refused = world.apply({**push, "after": world.merged(head)["after"]})
-    assert refused.jobs == {"apply production": "failure"}
+    assert refused.jobs == {"due": "success", "apply production": "failure"}
     assert refused.exits == [4], refused.log
     assert world.limits == {}
 
 
-def test_a_merge_that_a_newer_one_has_overtaken_is_not_applied(world: World) -> None:
+def test_a_merge_that_a_newer_one_has_overtaken_is_not_applied_by_itself_but_with_that(world: World) -> None:
     head = commit("Declare our API keys")
     world.plan(head)
     push = world.merged(head)
     world.github.discussions.branches["main"] = "f" * 40
     refused = world.apply(push)
-    assert refused.jobs == {"apply production": "failure"}
+    assert refused.jobs == {"due": "success", "apply production": "failure"}
     assert refused.exits == [4], refused.log
     assert world.limits == {}
+
+    Path("README.md").write_text("# Something else\n", "utf-8")
+    applied = world.apply(world.merged("e" * 40, number=8))
+    assert applied.jobs == {"due": "success", "apply production": "success"}, applied.log
+    assert world.limits == {"production/api": Decimal(100)}
+
+    Path("README.md").write_text("# Something else again\n", "utf-8")
+    nothing = world.apply(world.merged("d" * 40, number=9))
+    assert (nothing.code, nothing.jobs) == (0, {"due": "success"}), nothing.log
 
 
 def test_a_cancelled_apply_leaves_what_the_next_one_completes(world: World) -> None:
@@ -308,6 +324,59 @@ def test_a_file_of_a_pull_request_cannot_bring_a_credential_of_another_name(worl
     run = world.plan(world.change("  production:\n", "  production:\n    provisioning_key_env: GITHUB_TOKEN\n"))
     assert run.jobs == {"validate": "failure"}
     assert world.github.asked == []
+
+
+def test_a_destination_that_becomes_another_place_is_in_the_comment(world: World) -> None:
+    head = commit("Declare our API keys")
+    world.plan(head)
+    assert world.apply(world.merged(head)).code == 0
+    run = world.plan(world.change("repository: acme/api", "repository: mallory/api"))
+    assert run.code == 0, run.log
+    (comment,) = world.github.discussions.on(NUMBER)
+    assert "it is another place now: repository `acme/api` → `mallory/api`" in comment.body
+
+
+def test_a_plan_that_a_guardrail_forbids_fails_its_job_and_the_comment_says_why(world: World) -> None:
+    head = commit("Declare our API keys")
+    world.plan(head)
+    assert world.apply(world.merged(head)).code == 0
+    both = world.change("    protected: true ", "    protected: false ")
+    Path("keys.yaml").write_text(
+        Path("keys.yaml").read_text("utf-8").replace("      api:\n", "      other:\n"), "utf-8"
+    )
+    both = commit("Remove a key and its protection in one go")
+    run = world.plan(both)
+    assert (run.jobs, run.exits) == ({"validate": "success", "plan production": "failure"}, [3]), run.log
+    (comment,) = world.github.discussions.on(NUMBER)
+    assert "digest=none" in comment.body.splitlines()[0]
+    assert "protected" in comment.body
+
+    push = world.merged(both)
+    refused = world.apply(push)
+    assert refused.exits == [3], refused.log
+    by_hand = world.run("apply", "workflow_dispatch", push, only="production")
+    assert by_hand.exits == [3], "the protection is that of what was applied last"
+    lifted = world.run("apply", "workflow_dispatch", {**push, "inputs": {"allow": "production/*"}}, only="production")
+    assert lifted.code == 0, lifted.log
+    assert "production/other" in world.limits
+
+
+def test_a_pull_request_that_deletes_the_file_is_told_so_and_nothing_is_asked(world: World) -> None:
+    commit("Declare our API keys")
+    Path("keys.yaml").unlink()
+    run = world.plan(commit("Delete it"))
+    assert run.jobs == {"validate": "failure"}
+    assert "there is no file keys.yaml" in run.said
+    assert world.github.asked == []
+
+
+def test_two_hundred_changes_with_long_names_of_other_scripts_fit_into_the_comment(world: World) -> None:
+    tag = "鍵" * 60
+    lines = "".join(f"      worker-{number}: {{credit_limit: 1, team: {tag}}}\n" for number in range(200))
+    run = world.plan(world.change("  staging:\n", f"{lines}  staging:\n"))
+    assert run.code == 0, run.log
+    (comment,) = world.github.discussions.on(NUMBER)
+    assert 10_000 < len(comment.body) <= 65_536
 
 
 # --- the action -------------------------------------------------------------------------------------------------------

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
+from reconciler.cli.reading import read_plan
+from reconciler.errors import AccountError
 from reconciler.gitops.marker import PlanMarker
 from support.command import KEYS, on_a_file
 from support.github.discussions import Pull
@@ -22,11 +25,15 @@ from support.github.job import (
 )
 from support.github.transport import Mishap
 from support.github.workplace import Workplace
+from support.repository import commit
+from support.several import A, B, beside_each_other
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from reconciler.fleet.reading import Readings
+    from reconciler.fleet.request import Request
     from support.command import Ended
 
 ONE = "{a: {credit_limit: 1}}"
@@ -89,6 +96,53 @@ def test_an_environment_is_applied_by_its_own_comment(place: Workplace) -> None:
     refused(place, place.front(*APPLY, "--reviewed"), "pull request #7 has no comment by `plan --comment`")
     merge(place)
     assert place.front(*APPLY, "--reviewed", "-e", "ci").code == 0
+
+
+@pytest.mark.parametrize("options", [(), ("-e", "ci")], ids=["another plan was reviewed", "none was"])
+def test_where_there_is_nothing_to_do_no_review_is_needed(place: Workplace, options: tuple[str, ...]) -> None:
+    review(place, *options)
+    assert place.front(*APPLY).code == 0
+    merge(place)
+    assert place.front(*APPLY, "--reviewed").code == 0
+    assert place.outputs == {"exitcode": "0"}
+    assert "### No changes" in place.summary
+
+
+def test_an_account_that_cannot_be_read_is_not_taken_for_one_without_changes(place: Workplace) -> None:
+    review(place)
+    assert place.front(*APPLY).code == 0
+    merge(place)
+
+    async def read_with_another(request: Request, *, sweeps: bool) -> Readings:
+        assert not sweeps
+        return replace(await read_plan(request), unread={"NAGA_OTHER": AccountError("the account sleeps")})
+
+    place.monkeypatch.setattr("reconciler.cli.reading.read_plan", read_with_another)
+    ended = place.front(*APPLY, "--reviewed")
+    assert (ended.code, place.outputs) == (1, {"exitcode": "1"})
+    assert "NAGA_OTHER: the account sleeps" in ended.err
+
+
+def test_a_plan_that_is_forbidden_says_so_rather_than_that_it_was_not_reviewed(place: Workplace) -> None:
+    place.front(*APPLY)
+    place.front.write((KEYS % "{b: {credit_limit: 1}}").replace("  ci:\n", "  ci:\n    protected: true\n"))
+    review(place)
+    ended = place.front(*APPLY, "--reviewed")
+    assert (ended.code, place.front.names()) == (3, ["ci/a"])
+
+
+def test_a_merge_of_something_else_takes_no_review_away(place: Workplace) -> None:
+    declared = commit("Declare a key")
+    place.discussions.pulls = {declared: [Pull(NUMBER, HEAD, declared)]}
+    review(place)
+    (place.folder / "README.md").write_text("# hello\n")
+    newest = commit("Say hello")
+    place.discussions.pulls[newest] = [Pull(8, OTHER, newest)]
+    place.discussions.branches["main"] = newest
+    place.enter(job_environment(GITHUB_SHA=newest))
+    place.monkeypatch.delenv("GITHUB_EVENT_PATH")
+    ended = place.front(*APPLY, "--reviewed", "--only-tip")
+    assert (ended.code, place.front.names()) == (0, ["ci/a"]), ended.err
 
 
 def test_a_plan_that_has_moved_since_the_review_is_refused_and_shown(place: Workplace) -> None:
@@ -185,28 +239,58 @@ def test_a_commit_that_was_superseded_is_refused(place: Workplace) -> None:
     assert ended.out == ""
 
 
+def superseded_after_the_first_look(place: Workplace) -> list[str]:
+    """Have the branch move on once it was looked at; gives the commits that are looked for, as they are."""
+    from reconciler.gitops import reviews
+
+    original, looks = reviews.refuse_superseded, []
+
+    async def moving(repository: object, commit: str) -> None:
+        looks.append(commit)
+        await original(repository, commit)  # type: ignore[arg-type]  # the repository itself
+        place.discussions.branches["main"] = OTHER
+
+    place.monkeypatch.setattr(reviews, "refuse_superseded", moving)
+    return looks
+
+
 def test_a_commit_that_is_superseded_while_waiting_for_the_lock_is_refused_before_the_first_write(
     place: Workplace,
 ) -> None:
     merge(place)
-    looks = 0
-
-    async def moving(repository: object, commit: str) -> None:
-        nonlocal looks
-        looks += 1
-        await original(repository, commit)  # type: ignore[arg-type]  # the repository itself
-        if looks == 1:
-            place.discussions.branches["main"] = OTHER
-
-    from reconciler.gitops import reviews
-
-    original = reviews.refuse_superseded
-    place.monkeypatch.setattr(reviews, "refuse_superseded", moving)
+    looks = superseded_after_the_first_look(place)
     ended = place.front(*APPLY, "--only-tip")
     assert ended.code == 4
     assert f"main is at {OTHER}" in ended.err
-    assert looks == 2
+    assert len(looks) == 2
     assert place.front.names() == []  # and the lock is gone, too
+
+
+@pytest.mark.parametrize("output_format", ["text", "json"])
+def test_several_accounts_are_left_alone_when_the_commit_is_superseded_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, output_format: str
+) -> None:
+    with beside_each_other(tmp_path, monkeypatch) as accounts:
+        place = Workplace(tmp_path, accounts.declare_both("{x: {}}", "{x: {}}"), monkeypatch)
+        place.discussions.branches["main"] = MERGED
+        merge(place)
+        looks = superseded_after_the_first_look(place)
+        ended = place.front(*APPLY, "--only-tip", "--format", output_format)
+        assert (ended.code, len(looks)) == (4, 3), "one look at first, and one in each account"
+        assert ended.err.count("error: main is at") == 1
+        assert (accounts.names_of(A), accounts.names_of(B)) == ([], [])
+        assert place.outputs == {"exitcode": "4"}
+        if output_format == "json":
+            assert [each["status"] for each in ended.document["changes"]] == ["not_attempted"] * 2
+
+
+def test_several_accounts_are_applied_at_the_tip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with beside_each_other(tmp_path, monkeypatch) as accounts:
+        place = Workplace(tmp_path, accounts.declare_both("{x: {}}", "{x: {}}"), monkeypatch)
+        place.discussions.branches["main"] = MERGED
+        merge(place)
+        assert place.front(*APPLY, "--only-tip").code == 0
+        assert (accounts.names_of(A), accounts.names_of(B)) == (["a/x"], ["b/x"])
 
 
 # --- the step ---------------------------------------------------------------------------------------------------------

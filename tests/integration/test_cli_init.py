@@ -290,4 +290,38 @@ def test_a_file_that_was_there_is_planned_and_no_account_is_imported() -> None:
         "reconciler plan --file keys.yaml",
     ]
     assert not [line for line in lines if line.startswith("reconciler import")]
-    assert lines[-1] == "gh workflow run apply.yml"
+    assert lines[-1] == "gh pr create --fill"
+
+
+def test_an_environment_gets_the_key_of_its_own_account_and_no_other() -> None:
+    Path("keys.yaml").write_text(KEYS, "utf-8")
+    loops = re.findall(r"for name in (.*?); do\n.*\n.*\n +gh secret set (\w+) ", said())
+    assert loops == [("live live-plan", "NAGA_PROVISIONING_KEY"), ("qa qa-plan", "NAGA_QA")]
+
+
+@pytest.mark.parametrize("name", ["infra", "in fra"])
+def test_what_is_to_be_typed_works_from_the_top_and_it_says_how_to_get_there(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path(name, "naga").mkdir(parents=True)
+    monkeypatch.chdir(name)
+    out = said("naga")
+    assert "0. Go to the top of the repository: cd ..\n" in out
+    monkeypatch.chdir("..")
+    lines = typed(out)
+    (again,) = (shlex.split(line, comments=True) for line in lines if line.startswith("reconciler init"))
+    assert call(*again[1:]).out.startswith(f"used   {name}/naga/keys.yaml\n")
+    for line in lines[lines.index("git switch --create api-keys") :][:3]:
+        git(*shlex.split(line)[1:])
+    assert git("status", "--porcelain") == ""
+
+
+def test_it_says_for_which_branch_of_which_repository_the_workflows_are() -> None:
+    assert "\nThe workflows are for the branch main of acme/api; if that is not the default one, " in said()
+
+
+def test_where_the_remote_is_no_github_the_guides_to_others_are_named() -> None:
+    git("remote", "set-url", "origin", "git@gitlab.com:acme/api.git")
+    Path("keys.yaml").write_text(KEYS, "utf-8")
+    assert "the remote is at gitlab.com, and these workflows are for GitHub: see docs/gitlab-ci.md" in refusal()
+    assert "of acme/other;" in said("--repository", "acme/other")

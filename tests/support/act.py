@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from support.gh import GitHubProgram
 from support.offline import without_index
 
 if TYPE_CHECKING:
@@ -83,14 +88,33 @@ class Actions:
         for each in (stub, python, home):
             each.mkdir()
         (stub / "action.yml").write_text(_STUB, "utf-8")
-        for name in ("python", "python3"):
-            script = python / name
-            script.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n', "utf-8")
-            script.chmod(0o755)
+        self._python = python
+        self._shortcut = ""
+        self._give_python("")
         mine = {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)}
+        self.gh = GitHubProgram(folder / "gh")
         there = {"HOME": str(home), "XDG_CACHE_HOME": str(home / "cache"), "TEST_PYTHON": str(python)}
+        there["PATH"] = f"{self.gh.folder}:{os.environ['PATH']}"
         self._environment = {**mine, **there, **without_index(folder), **variables}
         self._stub = f"{SETUP_PYTHON}={stub}"
+
+    @contextmanager
+    def installing(self) -> Iterator[None]:
+        """Have each job install what it runs, for as long as this lasts."""
+        self._give_python("")
+        yield
+        self._give_python(self._shortcut)
+
+    def install_once(self, package: str, script: str) -> None:
+        """Do what the step that installs does, and have each job find that done: it takes longest of all."""
+        kept = _installed(package, script)
+        make = f'"-I -m venv --without-pip "*) exec ln -sfn "{kept}" "$5" ;;'
+        self._shortcut = f'case "$*" in {make} "-I -m pip --python "*) exit ;; esac\n'
+        self._give_python(self._shortcut)
+
+    def _give_python(self, shortcut: str) -> None:
+        for name in ("python", "python3"):
+            _write_python(self._python / name, shortcut)
 
     def run(self, workflow: str, event_name: str, event: dict[str, Any], **options: Any) -> Run:
         """Run a workflow to its end."""
@@ -135,6 +159,24 @@ class Actions:
             else:
                 run.log += line
         return run
+
+
+def _write_python(script: Path, shortcut: str) -> None:
+    script.write_text(f'#!/bin/sh\n{shortcut}exec "{sys.executable}" "$@"\n', "utf-8")
+    script.chmod(0o755)
+
+
+@functools.cache
+def _installed(package: str, script: str) -> Path:
+    """Run the script of a step that installs a package; gives where it has put that."""
+    folder = Path(tempfile.mkdtemp(prefix="installed-"))
+    atexit.register(shutil.rmtree, folder)
+    _write_python(folder / "python", "")
+    there = {"PATH": f"{folder}:{os.environ['PATH']}", "RUNNER_TEMP": str(folder), "PACKAGE": package}
+    mine = {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)}
+    shell = [shutil.which("bash") or "bash", "-e", "-c", script]
+    subprocess.run(shell, env={**mine, **without_index(folder), **there}, check=True, stdout=subprocess.DEVNULL)
+    return folder / "reconciler"
 
 
 _FOREIGN: Final = (

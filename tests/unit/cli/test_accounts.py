@@ -32,7 +32,7 @@ def test_without_a_file_it_is_the_usual_account() -> None:
 def test_an_environment_that_is_not_declared_is_refused() -> None:
     with pytest.raises(UsageError, match=r"^environment productoin is not declared; did you mean production\?$"):
         accounts_of(TWO, ["productoin"])
-    with pytest.raises(UsageError, match=r"^environment ci is not declared"):
+    with pytest.raises(UsageError, match=r"^-e needs a keys\.yaml, which declares the environments; give one with -f$"):
         accounts_of(None, ["ci"])
 
 

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from reconciler.cli.notify_state import check_state, read_state, write_state
-from reconciler.errors import UsageError
+from reconciler.errors import NotificationError, UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,6 +18,20 @@ if TYPE_CHECKING:
 def test_a_state_whose_name_no_file_can_have_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be kept: File name too long"):
         check_state(tmp_path / ("n" * 300))
+
+
+def test_a_folder_is_no_place_for_a_state(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="cannot be kept: it is no regular file"):
+        check_state(tmp_path)
+
+
+def test_a_state_that_turns_into_a_folder_meanwhile_is_said_not_to_be_kept(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert read_state(tmp_path) is None
+    assert "cannot be used (it is a folder" in capsys.readouterr().err
+    with pytest.raises(NotificationError, match="could not be written, so the same may be told again: it is a folder"):
+        write_state(tmp_path, frozenset())
 
 
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])

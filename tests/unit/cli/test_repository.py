@@ -40,6 +40,24 @@ def test_the_remote_tells_the_repository_on_the_server(url: str, name: str | Non
     assert find_repository(Path()).name == name
 
 
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [
+        ("git@gitlab.com:acme/api.git", "gitlab.com"),
+        ("https://someone:else@gitlab.example.com/acme/api.git", "gitlab.example.com"),
+        ("ssh://git@code.gitlab.example.com:22/acme/api.git", "code.gitlab.example.com"),
+        ("https://bitbucket.org/acme/api", "bitbucket.org"),
+        ("https://github.com/acme/gitlab.com", None),
+        ("https://git.example.com/acme/bitbucket.org", None),
+    ],
+)
+def test_a_server_that_is_no_github_is_known_by_its_name(url: str, host: str | None) -> None:
+    git("init", "--quiet")
+    git("remote", "add", "origin", url)
+    found = find_repository(Path())
+    assert (found.elsewhere, found.name is None) == (host, host is not None)
+
+
 def test_without_a_remote_there_is_no_name(folder: Path) -> None:
     git("init", "--quiet")
     assert find_repository(folder).name is None
@@ -66,6 +84,9 @@ def test_the_branch_that_the_server_calls_the_default_one_wins() -> None:
         (["heads/master", "heads/topic"], "master"),
         (["heads/main", "remotes/origin/master", "heads/topic"], "master"),
         (["heads/topic"], "topic"),
+        (["heads/trunk"], "trunk"),
+        (["remotes/origin/trunk", "heads/topic"], "trunk"),
+        (["remotes/origin/trunk", "remotes/origin/next", "heads/topic"], "topic"),
     ],
 )
 def test_else_a_usual_name_does_and_else_the_branch_that_is_checked_out(references: list[str], branch: str) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler.cli.revision import sources_at
+from reconciler.cli.revision import last_change, sources_at
 from reconciler.errors import UsageError
 from support.repository import commit, git
 
@@ -141,3 +141,37 @@ def test_a_folder_that_looks_like_a_repository_is_not_taken_for_one(tmp_path: Pa
     git("init", "--quiet")
     assert "cannot use bare repository" in refusal("HEAD", keys / "keys.yaml")
     assert not outside.exists()
+
+
+# --- the last change --------------------------------------------------------------------------------------------------
+
+
+def test_the_last_change_is_that_of_the_file_and_not_of_what_is_beside_it() -> None:
+    changed = commit("Declare keys")
+    Path("README.md").write_text("hello")
+    assert last_change(FILE, commit("Say hello")) == changed
+
+
+def test_the_last_change_of_a_folder_is_that_of_its_files() -> None:
+    keys = Path("keys")
+    (keys / "below").mkdir(parents=True)
+    (keys / "a.yaml").write_bytes(ADDED)
+    changed = commit("Declare keys")
+    (keys / "README.md").write_text("hello")
+    (keys / "below" / "b.yaml").write_bytes(ADDED)
+    assert last_change(keys, commit("Say hello")) == changed
+
+
+def test_what_a_merge_brought_has_the_merge_as_its_change() -> None:
+    git("checkout", "--quiet", "-b", "topic", commit("main"))
+    FILE.write_text("version: 1\nenvironments: {ci: {keys: {}}}\n")
+    commit("Declare keys")
+    git("checkout", "--quiet", "main")
+    git("merge", "--quiet", "--no-ff", "--message", "Merge", "topic")
+    assert last_change(FILE, "HEAD") == git("rev-parse", "HEAD")
+
+
+def test_of_a_file_that_was_never_there_and_of_no_commit_no_change_is_known() -> None:
+    assert last_change(FILE, commit()) is not None
+    assert last_change(Path("other.yaml"), "HEAD") is None
+    assert last_change(FILE, "f" * 40) is None

@@ -19,7 +19,7 @@ PROJECT = Project(
     is_folder=False,
     branch="main",
     environments=["ci", "production"],
-    key_variables=["NAGA_PROVISIONING_KEY"],
+    key_variables={"NAGA_PROVISIONING_KEY": ["ci", "production"]},
     destination_types=[],
     package="naga-reconciler==1.2.3",
 )
@@ -59,15 +59,17 @@ def test_names_that_yaml_takes_for_something_else_stay_names(name: str) -> None:
         ("a+b [1].yaml", False, r"a\+b \[1\].yaml"),
     ],
 )
-def test_it_plans_and_applies_when_the_file_changes(file: str, is_folder: bool, watched: str) -> None:  # noqa: FBT001  # of a table
+def test_it_plans_changes_of_the_file_and_applies(file: str, is_folder: bool, watched: str) -> None:  # noqa: FBT001  # of a table
     project = replace(PROJECT, file=file, is_folder=is_folder, branch="release+1")
     plan, apply = read("plan", project)[TRIGGERS], read("apply", project)[TRIGGERS]
     assert plan["pull_request"] == {"branches": [r"release\+1"], "paths": [watched, ".github/workflows/plan.yml"]}
-    assert apply["push"] == {"branches": [r"release\+1"], "paths": [watched]}
+    assert apply["push"] == {"branches": [r"release\+1"]}
+    look = steps("apply", "due", project)[-1]
+    assert look["env"]["WATCHED"] == (f":(glob){watched}" if is_folder else f":(literal){file}")
 
 
 def test_each_account_has_its_key_and_only_the_step_that_needs_it_gets_it() -> None:
-    project = replace(PROJECT, key_variables=["NAGA_CI", "NAGA_PROD"])
+    project = replace(PROJECT, key_variables={"NAGA_CI": ["ci"], "NAGA_PROD": ["production"]})
     for name in WORKFLOWS:
         *before, last = steps(name, name, project)
         assert {key: value for key, value in last["env"].items() if key.startswith("NAGA_")} == {

@@ -16,6 +16,8 @@ from support.github.job import DIGEST, HEAD, MARKER, MERGED, NUMBER, OTHER, SELE
 from support.github.transport import Mishap
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from reconciler.gitops.repository import Repository
 
 PAGE = "\n### Plan: 1 to create\n"
@@ -30,13 +32,13 @@ def job(monkeypatch: pytest.MonkeyPatch) -> GitHubJob:
     return made
 
 
-def read(job: GitHubJob, selected: str = SELECTION, commit: str = MERGED) -> str:
-    return job.run(lambda repository: reviewed_digest(repository, commit, selected))
+def read(job: GitHubJob, selected: str = SELECTION, commits: Sequence[str] = (MERGED,)) -> str:
+    return job.run(lambda repository: reviewed_digest(repository, commits, selected))
 
 
-def refusal(job: GitHubJob, selected: str = SELECTION, commit: str = MERGED) -> str:
+def refusal(job: GitHubJob, selected: str = SELECTION, commits: Sequence[str] = (MERGED,)) -> str:
     with pytest.raises(StalePlan) as caught:
-        read(job, selected, commit)
+        read(job, selected, commits)
     assert "so nothing was changed; plan, review that, and apply with --expect-digest" in str(caught.value)
     return str(caught.value).partition(", so nothing")[0]
 
@@ -72,8 +74,29 @@ def test_the_digest_is_that_of_the_comment_on_the_pull_request_that_was_merged(
 
 def test_a_commit_that_was_pushed_past_every_pull_request_is_refused(job: GitHubJob) -> None:
     keep(job)
-    assert refusal(job, commit=OTHER) == f"no pull request that was merged to main is known for commit {OTHER}"
+    assert refusal(job, commits=[OTHER]) == f"no pull request that was merged to main is known for commit {OTHER}"
     assert job.clock.seconds == 6
+
+
+@pytest.mark.parametrize("pulls", [[], [Pull(8, OTHER, OTHER)]], ids=["a push", "a pull request without a plan"])
+def test_where_something_else_came_on_top_the_review_of_what_is_below_counts(job: GitHubJob, pulls: list[Pull]) -> None:
+    job.discussions.pulls[OTHER] = pulls
+    keep(job)
+    assert read(job, commits=[OTHER, MERGED]) == DIGEST
+
+
+def test_where_the_newest_was_reviewed_itself_that_review_counts(job: GitHubJob) -> None:
+    job.discussions.pulls[OTHER] = [Pull(8, OTHER, OTHER)]
+    keep(job)
+    assert "digest=sha256" in job.discussions.on(NUMBER)[0].body
+    job.discussions.say(8, BOT, f"{PlanMarker(SELECTION, HEAD, None)}{PAGE}")
+    assert refusal(job, commits=[OTHER, MERGED]).startswith("the comment on pull request #8 is of commit")
+
+
+def test_where_neither_was_reviewed_both_reasons_are_told(job: GitHubJob) -> None:
+    missing = "has no comment by `plan --comment` for what is to be applied here"
+    job.discussions.pulls[OTHER] = [Pull(8, OTHER, OTHER)]
+    assert refusal(job, commits=[OTHER, MERGED]) == f"pull request #8 {missing}, and pull request #{NUMBER} {missing}"
 
 
 def test_github_takes_a_moment_to_know_the_pull_request(job: GitHubJob) -> None:
@@ -172,7 +195,7 @@ def test_it_has_to_be_known_who_we_are(job: GitHubJob, data: str) -> None:
 
 def test_a_token_that_may_only_read_suffices(job: GitHubJob) -> None:
     keep(job)
-    assert job.run(lambda each: reviewed_digest(each, MERGED, SELECTION), READ_ONLY_TOKEN) == DIGEST
+    assert job.run(lambda each: reviewed_digest(each, [MERGED], SELECTION), READ_ONLY_TOKEN) == DIGEST
 
 
 # --- the tip of the branch --------------------------------------------------------------------------------------------

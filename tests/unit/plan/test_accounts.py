@@ -98,7 +98,7 @@ def test_an_environment_that_only_the_base_has_is_selected_by_name_only() -> Non
 def test_what_the_base_says_follows_an_environment_into_another_account() -> None:
     moved = declaration(THREE.keys, [replace(NAGA_B, provisioning_key_env="NAGA_C"), NAGA_C, "usual"])
     assert list(base_of(THREE, moved, "NAGA_C").environments) == ["b", "c-team"]
-    assert list(base_of(THREE, moved, "NAGA_B").environments) == []
+    assert list(base_of(THREE, moved, "NAGA_B").environments) == ["b"], "it protects the keys that stay behind"
     assert base_of(THREE, THREE, "NAGA_B").keys == (THREE.keys[0],)
 
 

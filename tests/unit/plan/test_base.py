@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from reconciler.model import Environment, Unmanaged
+from reconciler.model import Delivery, Environment, Target, Unmanaged
 from reconciler.plan.actions import Delete, DeleteReason, Retire
 from reconciler.plan.base import snapshot_of
 from reconciler.plan.facts import Facts
@@ -30,7 +30,7 @@ from support.builders import (
 )
 
 if TYPE_CHECKING:
-    from reconciler.model import Declaration, DeclaredKey, LiveKey
+    from reconciler.model import Declaration, DeclaredKey, LiveKey, Setting
     from reconciler.plan.actions import Plan
 
 DAY = timedelta(days=1)
@@ -302,12 +302,40 @@ ADDED = (
 )
 
 
+MOVED = f"{ADDED}; it is another place now: %s"
+
+
+def app(**settings: Setting) -> Delivery:
+    return Delivery(Target("local", "github-actions", tuple(settings.items())), "KEY", SOMEWHERE)
+
+
 @pytest.mark.parametrize(
     ("before", "after", "account", "expected"),
     [
         pytest.param((ONE,), (ONE, OTHER), [live(1, "ci/a")], [ADDED], id="added"),
+        pytest.param(
+            (app(repository="acme/api", environment="ci"),),
+            (app(repository="mallory/api"),),
+            [live(1, "ci/a")],
+            [MOVED % "repository acme/api → mallory/api, environment ci → none"],
+            id="another repository",
+        ),
+        pytest.param(
+            (ONE,),
+            (Delivery(Target("local", "exec", (("command", ("sh", "-c", "x")),)), "KEY", SOMEWHERE),),
+            [live(1, "ci/a")],
+            [MOVED % "type dotenv → exec, command none → sh -c x, path one.env → none"],
+            id="another type",
+        ),
+        pytest.param(
+            (ONE,),
+            (Delivery(Target("app", "github-actions", ()), "KEY", SOMEWHERE),),
+            [live(1, "ci/a")],
+            [ADDED.replace("local", "app")],
+            id="another destination",
+        ),
         pytest.param((), (ONE,), [live(1, "ci/a", "7")], [ADDED], id="the first one, and another limit"),
-        pytest.param((ONE,), (OTHER,), [live(1, "ci/a")], [ADDED], id="another place"),
+        pytest.param((ONE,), (OTHER,), [live(1, "ci/a")], [MOVED % "path one.env → other.env"], id="another place"),
         pytest.param((dotenv("one.env", "OLD"),), (ONE,), [live(1, "ci/a")], [ADDED], id="another name"),
         pytest.param((ONE,), (ONE, OTHER), [live(1, "ci/a~next")], [ADDED], id="at the end of a rotation"),
         pytest.param((ONE,), (ONE, OTHER), [live(1, "ci/a~gone.20270101T000000Z")], [ADDED], id="on its return"),
