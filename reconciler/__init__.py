@@ -13,10 +13,13 @@ What these take and raise stands in `reconciler.api`; importing the package alon
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from reconciler.api import Address, Options, apply, digest, load, plan, to_dict
 
 __all__ = ["Address", "Options", "__version__", "apply", "digest", "load", "plan", "to_dict"]
@@ -33,12 +36,27 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401  # each name has its own type
 
 
 class _Callable(ModuleType):
-    """A package that is called as the function of its name, since only one of both can have the name."""
+    """A package that is called as the function of its name, since only one of both can have the name.
 
-    def __call__(self, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401  # as the function has them
+    It also shows that function's signature and documentation, and can be handed to another process.
+    """
+
+    @property
+    def __wrapped__(self) -> Callable[..., Any]:
         from reconciler import api
 
-        return getattr(api, self.__name__.rpartition(".")[2])(*arguments, **options)
+        function: Callable[..., Any] = getattr(api, self.__name__.rpartition(".")[2])
+        return function
+
+    @property
+    def __doc__(self) -> str | None:  # type: ignore[override]  # an attribute of other modules
+        return self.__wrapped__.__doc__
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401  # as the function has them
+        return self.__wrapped__(*arguments, **options)
+
+    def __reduce__(self) -> tuple[Callable[[str], ModuleType], tuple[str]]:
+        return import_module, (self.__name__,)
 
 
 class _Package(ModuleType):

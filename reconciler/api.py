@@ -190,11 +190,17 @@ def _run(work: Coroutine[Any, Any, T]) -> T:
     async def collected() -> None:
         results.append(await work)
 
+    if _in_a_loop():
+        work.close()
+        msg = "this blocks, and an event loop is running: call it in a thread, as with asyncio.to_thread"
+        raise UsageError(msg)
+    asyncio.run(collected())
+    return results[0]
+
+
+def _in_a_loop() -> bool:
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        asyncio.run(collected())
-        return results[0]
-    work.close()
-    msg = "this blocks, and an event loop is running: call it in a thread, as with asyncio.to_thread"
-    raise UsageError(msg)
+        return False
+    return True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from reconciler.errors import UsageError
 from reconciler.fleet.reading import read_all
 from reconciler.model import KEY_VARIABLE
 from reconciler.plan.accounts import account_variables
@@ -21,8 +22,11 @@ def accounts_of(declaration: Declaration | None, environments: Collection[str] =
     """Name the variables with the provisioning keys of these environments' accounts, of all for none, in order.
 
     Without a declaration it is the one account of NAGA_PROVISIONING_KEY. Raises UsageError for an environment that is
-    not declared.
+    not declared, and for any without a declaration.
     """
+    if declaration is None and environments:
+        msg = "-e needs a keys.yaml, which declares the environments; give one with -f"
+        raise UsageError(msg)
     known = {} if declaration is None else declaration.environments
     for name in environments:
         if name not in known:

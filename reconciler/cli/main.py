@@ -6,6 +6,7 @@ import importlib
 import os
 import signal
 import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -13,7 +14,7 @@ import click
 from reconciler import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 NAME: Final = "reconciler"
 COMPLETION: Final = "_RECONCILER_COMPLETE"
@@ -114,10 +115,22 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except click.exceptions.Exit as ended:
         return ended.exit_code
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  # whatever it is, it gets a message and a code
-        from reconciler.cli.ending import explain
+        with _deaf():
+            from reconciler.cli.ending import explain
 
-        return explain(error, verbose=verbose)
+            return explain(error, verbose=verbose)
     return code if isinstance(code, int) else 0
+
+
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """Ignore signals: who sends a second one, as `timeout` and a cancelled workflow do, wants no traceback either."""
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def main() -> None:

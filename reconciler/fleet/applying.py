@@ -18,8 +18,11 @@ from reconciler.fleet.planning import plan_account
 from reconciler.fleet.reading import AT_A_TIME
 from reconciler.fleet.stopping import Stopping
 from reconciler.plan.accounts import UNREAD
+from reconciler.plan.actions import Delete
 from reconciler.plan.digest import digest
+from reconciler.plan.names import Naming
 from reconciler.plan.outcome import cut_short, untouched
+from reconciler.plan.phrases import listed
 from reconciler.plan.planfile import moved
 from reconciler.units import format_duration, format_instant
 
@@ -208,13 +211,19 @@ class _Crew:
         return self._result()
 
     def _failure(self) -> BaseException | None:
-        """Give what leaves no result to tell: of one account, what went wrong before a change; of all, a bug."""
+        """Give what leaves no result to tell.
+
+        Of one account it is what went wrong before a change; of several a bug in one, or that all became stale.
+        """
         if self.order.expected is not None and self.agreement.failure is not None:
             return self.agreement.failure
         if len(self.legs) == 1 and not self._resting and not self._unread:
             (leg,) = self.legs
             if leg.result is None:
                 return leg.error or (asyncio.CancelledError() if leg.task.cancelled() else None)
+        stale = [leg.error for leg in self.legs if isinstance(leg.error, StalePlan)]
+        if stale and len(stale) == len(self.legs):
+            return StalePlan("\n".join(dict.fromkeys(map(str, stale))))
         return next((leg.error for leg in self.legs if not isinstance(leg.error, ReconcilerError | None)), None)
 
     def _result(self) -> ApplyResult:
@@ -259,7 +268,7 @@ class _Leg:
         except Exception as error:  # noqa: BLE001  # the others go on, whatever it is; it is raised at their end
             self.error = error
             self.crew.agreement.fail(error)
-            if self.crew.several:
+            if self.crew.several and not isinstance(error, StalePlan):
                 self.crew.say(f"error: {self.variable}: {_in_a_line(error)}")
         except asyncio.CancelledError as error:
             self.crew.agreement.fail(error)
@@ -303,7 +312,25 @@ class _Leg:
                 "the account changed after the plan was shown, so nothing was changed; `reconciler apply` shows it anew"
             )
             raise StalePlan(msg)
+        self._spare_other_accounts(plan)
         crew.listener.replanned(self.variable, plan)
+
+    def _spare_other_accounts(self, plan: Plan) -> None:
+        """Refuse to delete as unmanaged what came meanwhile and looks like a key of another account of the file.
+
+        Two variables may open one account that had no keys to tell that by: this run itself has issued them then.
+        """
+        request = self.crew.order.request
+        elsewhere = request.declaration.environments.keys() - request.part(self.variable).environments.keys()
+        naming = Naming(request.declaration.naming, elsewhere)
+        known = {action.live for action in self.shown.plan.actions if isinstance(action, Delete)}
+        strays = [each.live for each in plan.actions if isinstance(each, Delete) and each.live not in known]
+        if taken := [key.name for key in strays if naming.parse(key.name)]:
+            msg = (
+                f"keys of environments that name another variable have come to this account ({listed(taken)}), so it "
+                "was left as it is; if both variables open the same account, let the environments name the same one"
+            )
+            raise AccountError(msg)
 
     async def _apply(self, plan: Plan, run: Run) -> ApplyResult:
         order = self.crew.order

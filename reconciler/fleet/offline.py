@@ -21,7 +21,7 @@ def plan_offline(request: Request) -> Plan:
     def plan(variable: str) -> Plan:
         base = request.base_part(variable)
         assert base is not None  # noqa: S101  # whoever asks for an offline plan has seen to it
-        return plan_account(request, variable, snapshot_of(base, now), Facts(base=base, offline=True))
+        return plan_account(request, variable, snapshot_of(base, now, variable), Facts(base=base, offline=True))
 
     parts = {variable: plan(variable) for variable in request.variables()}
     if not request.several:

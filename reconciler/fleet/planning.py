@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from reconciler.plan.planner import make_plan
@@ -15,7 +16,9 @@ if TYPE_CHECKING:
 
 def plan_account(request: Request, variable: str, snapshot: Snapshot, facts: Facts) -> Plan:
     """Plan one account; where there are several, its actions and findings say whose they are."""
-    plan = make_plan(request.part(variable), snapshot, request.options, facts)
+    part = request.part(variable)
+    facts = replace(facts, elsewhere=frozenset(request.declaration.environments.keys() - part.environments.keys()))
+    plan = make_plan(part, snapshot, request.options, facts)
     if not request.several:
         return plan
     from reconciler.plan.merge import of_account

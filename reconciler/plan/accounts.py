@@ -61,11 +61,15 @@ def part_of(declaration: Declaration, variable: str) -> Declaration:
 def base_of(base: Declaration, declaration: Declaration, variable: str) -> Declaration:
     """Give the part of the base that is held against an account's part of a declaration.
 
-    What the base says of an environment follows it into another account, so that no protection is lost by naming
-    another variable.
+    What the base says of an environment follows it into another account, and goes on to hold for the keys that stay
+    behind in its own, so that no protection is lost by naming another variable.
     """
     now = declaration.environments
-    environments = {n: e for n, e in base.environments.items() if now.get(n, e).provisioning_key_env == variable}
+    environments = {
+        name: before
+        for name, before in base.environments.items()
+        if variable in (before.provisioning_key_env, now.get(name, before).provisioning_key_env)
+    }
     return base if len(environments) == len(base.environments) else _only(base, environments)
 
 

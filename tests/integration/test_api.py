@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import inspect
 import json
 import logging
+import pickle
 import runpy
 import subprocess
 import sys
@@ -19,7 +21,7 @@ from dotenv import dotenv_values
 from jsonschema import Draft202012Validator
 
 import reconciler
-from reconciler import Address, Options, apply, digest, load, plan, schema_files, to_dict
+from reconciler import Address, Options, api, apply, digest, load, plan, schema_files, to_dict
 from reconciler.errors import AccountError, DeclarationError, GuardrailRefused, StalePlan, UsageError
 from reconciler.plan.outcome import Status
 from support.command import Front, environment, on_a_file
@@ -71,6 +73,26 @@ def test_importing_the_package_loads_nothing_else() -> None:
 def test_its_parts_are_still_packages() -> None:
     assert isinstance(sys.modules["reconciler.plan"], ModuleType)
     assert importlib.import_module("reconciler.plan.actions").Plan.__name__ == "Plan"
+
+
+def test_a_package_that_is_called_shows_what_it_is_called_with() -> None:
+    package: Any = importlib.import_module("reconciler.plan")
+    assert reconciler.plan is package
+    assert inspect.signature(package) == inspect.signature(api.plan)
+    assert inspect.getdoc(package) == inspect.getdoc(api.plan)
+
+
+def sent(value: Any) -> Any:
+    """Give what arrives in another process."""
+    return pickle.loads(pickle.dumps(value))  # noqa: S301  # it is our own
+
+
+def test_another_process_can_be_told_to_plan(front: Front) -> None:
+    package = importlib.import_module("reconciler.plan")
+    front.declare(TWO)
+    function, argument = sent((package, load()))
+    actions = sent(function(argument, simulator=SIMULATOR).actions)
+    assert [str(action.address) for action in actions] == ["ci/a", "ci/b"]
 
 
 def test_a_name_that_does_not_exist_is_an_attribute_error() -> None:
@@ -167,6 +189,15 @@ def test_a_running_loop_is_refused(front: Front) -> None:
 
 
 # --- several accounts, credentials ------------------------------------------------------------------------------------
+
+
+def test_an_error_stands_for_itself(front: Front, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else its traceback would begin with how we have found out that no event loop is running."""
+    monkeypatch.delenv("NAGA_PROVISIONING_KEY", raising=False)
+    front.declare(TWO)
+    with pytest.raises(UsageError, match=r"^NAGA_PROVISIONING_KEY is not set") as caught:
+        plan(load())
+    assert caught.value.__context__ is None
 
 
 def test_credentials_are_taken_as_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

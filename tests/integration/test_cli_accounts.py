@@ -208,6 +208,9 @@ def test_what_can_be_applied_is_applied_beside_an_account_that_cannot_be_read(
     assert ended.code == 5
     assert served.names_of(A) == ["a/x"]
     assert "is not set" in ended.out
+    assert "cannot be applied" not in ended.out + ended.err
+    if output_format != "json":
+        assert "The account of NAGA_B was not applied: run `reconciler plan` to see whether it matches" in ended.out
     if output_format == "json":
         assert statuses(ended.document) == ["NAGA_A a/x done"]
         assert ended.document["in_sync"] is None
@@ -240,6 +243,20 @@ def test_one_account_under_two_keys_is_refused(local: Accounts) -> None:
     assert ended.code == 3
     (same,) = findings(ended.document, "same-account")
     assert same["message"].startswith("NAGA_A and NAGA_B open the same account")
+
+
+def test_one_account_that_was_empty_does_not_lose_the_keys_that_it_just_got_under_the_other_name(
+    local: Accounts,
+) -> None:
+    local.declare_both("{x: {}}", "{x: {}}")
+    local.write("unmanaged: delete\n" + Path("keys.yaml").read_text())
+    Path("sim.naga_b.db").unlink()
+    Path("sim.naga_b.db").symlink_to("sim.naga_a.db")
+    ended = local("apply", "--auto-approve", "--format", "json")
+    assert ended.code == 5
+    assert sorted(each["status"] for each in ended.document["changes"]) == ["done", "not_attempted"]
+    assert "if both variables open the same account, let the environments name the same one" in ended.document["note"]
+    assert local.names_of(A) in (["a/x"], ["b/x"]), "whoever came first keeps it"
 
 
 # --- applying ---------------------------------------------------------------------------------------------------------
@@ -553,6 +570,69 @@ def test_keys_that_stay_behind_are_counted_where_their_account_is_read(local: Ac
     document = local("plan", "--base", "old.yaml", "--format", "json").document
     (moved,) = findings(document, "account-changed")
     assert "2 live keys of it stay behind, unmanaged, in the account of NAGA_B" in moved["message"]
+
+
+def move_b_to_account_a(local: Accounts, *, unmanaged: str = "report", of_base: str = "") -> None:
+    """Have keys of `b` in NAGA_B, which goes on to be used; old.yaml says how it was, keys.yaml that `b` moves."""
+    local.declare_both("{x: {}}", "{x: {}, y: {}}")
+    text = (
+        Path("keys.yaml").read_text() + f"  c: {{provisioning_key_env: NAGA_B, keys: {{}}}}\nunmanaged: {unmanaged}\n"
+    )
+    local.write(text)
+    assert local("apply", "--auto-approve").code == 0
+    b = "b: {provisioning_key_env: NAGA_B"
+    Path("old.yaml").write_text(text.replace(b, b + of_base))
+    local.write(text.replace(b, "b: {provisioning_key_env: NAGA_A"))
+
+
+def shown_changes(document: dict[str, Any]) -> list[tuple[str, str, str | None]]:
+    return [(each["account"], each["action"], each["address"]) for each in document["changes"]]
+
+
+@pytest.mark.parametrize("of_base", [", protected: true", ", guardrails: {max_deletions: 0}"])
+def test_what_the_base_protects_stays_protected_in_the_account_that_an_environment_leaves(
+    local: Accounts, of_base: str
+) -> None:
+    """Else `unmanaged: delete` would take keys away that nobody could have removed in any other way."""
+    move_b_to_account_a(local, unmanaged="delete", of_base=of_base)
+    ended = local("plan", "--base", "old.yaml", "--format", "json")
+    assert ended.code == 3
+    broken = [each for each in ended.document["findings"] if each["severity"] == "error"]
+    assert {each["account"] for each in broken} == {B}
+    assert all("still in force because the base file has it" in each["message"] for each in broken)
+    assert findings(ended.document, "environment-dropped") == []
+
+
+def test_keys_that_do_not_stay_behind_are_not_said_to(local: Accounts) -> None:
+    move_b_to_account_a(local, unmanaged="delete")
+    document = local("plan", "--base", "old.yaml", "--format", "json").document
+    assert [change for change in shown_changes(document) if change[1] == "delete"] == [(B, "delete", None)] * 2
+    (moved,) = findings(document, "account-changed")
+    assert moved["message"] == (
+        "environment b has moved to the account of NAGA_A; 2 live keys of it stay behind, unmanaged, in the account of "
+        "NAGA_B, and the file says to delete such keys"
+    )
+    (only,) = findings(
+        local("plan", "--base", "old.yaml", "--only", "[bc]/*", "--format", "json").document, moved["rule"]
+    )
+    assert only["message"].endswith("in the account of NAGA_B"), "such a plan deletes nothing that is unmanaged"
+
+
+def test_keys_that_are_not_looked_at_are_not_counted(local: Accounts) -> None:
+    move_b_to_account_a(local, unmanaged="ignore")
+    (moved,) = findings(local("plan", "--base", "old.yaml", "--format", "json").document, "account-changed")
+    assert "; its keys stay behind, unmanaged, in the account of NAGA_B" in moved["message"]
+
+
+@pytest.mark.parametrize("unmanaged", ["report", "delete"])
+def test_a_move_is_planned_without_the_accounts_as_it_is_with_them(local: Accounts, unmanaged: str) -> None:
+    move_b_to_account_a(local, unmanaged=unmanaged)
+    asked, offline = (
+        local("plan", "--base", "old.yaml", "--format", "json", *more).document for more in ((), ("--offline",))
+    )
+    assert shown_changes(offline) == shown_changes(asked)
+    assert (A, "create", "b/x") in shown_changes(offline)
+    assert findings(offline, "account-changed") == findings(asked, "account-changed")
 
 
 def test_an_environment_dropped_with_its_account_is_told(local: Accounts) -> None:

@@ -13,6 +13,9 @@ from typing import IO, TYPE_CHECKING
 import pytest
 
 from reconciler.apply.executor import GRACE_SECONDS
+from reconciler.cli import ending
+from reconciler.cli.ending import explain
+from reconciler.cli.main import cli, run
 from reconciler.fleet.stopping import LEAVING_SECONDS
 from support.command import Front, call, on_a_file, on_a_socket, started
 
@@ -131,3 +134,21 @@ def test_while_it_only_reads_it_just_ends(
         assert err.splitlines()[-1] == "Interrupted."
         assert "Traceback" not in err
         assert front.names() == ["ci/a", "ci/b", "ci/c"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_the_end_is_explained_changes_nothing(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """`timeout` sends two at once, and a person may press Ctrl-C twice."""
+
+    def explain_and_meet(error: BaseException, *, verbose: bool) -> int:
+        signal.raise_signal(number)
+        return explain(error, verbose=verbose)
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.getsignal(number)
+    monkeypatch.setattr(ending, "explain", explain_and_meet)
+    monkeypatch.setattr(cli, "invoke", interrupt)
+    assert run(["plan"]) == 130
+    assert signal.getsignal(number) == before

@@ -48,7 +48,7 @@ def bearer_of(variable: str) -> str:
     return f"provisioning-{variable.lower()}"
 
 
-class _Together:
+class Together:
     """Services of one account each behind one address: who asks with an account's key, or one of its keys, gets it."""
 
     def __init__(self, services: Mapping[str, Service]) -> None:
@@ -90,5 +90,5 @@ def at_a_service(folder: Path, monkeypatch: pytest.MonkeyPatch, **faults: str) -
             keys = frozenset({bearer_of(variable)})
             services[variable] = Service(stack.enter_context(State(file)), *specs, provisioning_keys=keys)
             monkeypatch.setenv(variable, bearer_of(variable))
-        monkeypatch.setenv("NAGA_BASE_URL", stack.enter_context(served(_Together(services))))
+        monkeypatch.setenv("NAGA_BASE_URL", stack.enter_context(served(Together(services))))
         yield Accounts(states)

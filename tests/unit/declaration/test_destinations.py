@@ -172,6 +172,10 @@ def test_a_name_has_to_suit_its_destination(kind: str, name: str, words: str) ->
         ("type: exec, command: [x], timeout: 0s", ["timeout must be a duration like 30s or 2m, not the text '0s'"]),
         ("type: exec, command: [x], parallelism: 0", ["parallelism must be at least 1, not the number 0"]),
         ("type: nothing, path: {}", ["path must be text, a whole number", "type must be dotenv, "]),
+        ("type: dotnev", ["type must be dotenv, "]),
+        ("type: 5", ["type must be dotenv, "]),
+        ("type: Acme.box", ["type must be small letters, digits and - between dots, as in acme.box, not the text"]),
+        ("type: acme..box", ["type must be small letters, digits and - between dots, as in acme.box, not the text"]),
     ],
 )
 def test_settings_that_a_type_does_not_have_or_needs_are_named(written: str, expected: list[str]) -> None:
