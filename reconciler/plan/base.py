@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from datetime import datetime
 
-    from reconciler.model import Declaration, DeclaredKey, Delivery, Guardrails, Setting
+    from reconciler.model import Declaration, DeclaredKey, Delivery, Guardrails, Setting, Target
     from reconciler.plan.actions import Delete, Plan, Retire
     from reconciler.plan.draft import Bench, Draft
     from reconciler.plan.options import Options
@@ -72,6 +72,7 @@ def compare(bench: Bench) -> Iterator[Finding]:
     yield from _dropped(bench.draft, base)
     yield from _renamed_all(bench.draft, base)
     yield from _not_delivered(bench)
+    yield from _first_deliveries(bench, base)
     yield from _loosened(bench, base)
 
 
@@ -158,6 +159,26 @@ def _not_delivered(bench: Bench) -> Iterator[Finding]:
                     f"{_moves(before, key, delivery)}"
                 )
                 yield Finding("not-delivered", Severity.WARNING, message, key.address, delivery.source)
+
+
+def _first_deliveries(bench: Bench, base: Declaration) -> Iterator[Finding]:
+    """Find destinations that no key of the base delivers to, and say where they are: changes show their names only."""
+    known = {delivery.target.destination for key in base.keys for delivery in key.deliver}
+    new: dict[str, list[Delivery]] = {}
+    for action in bench.draft.actions:
+        if isinstance(action, Create | Rotate):
+            for delivery in action.declared.deliver:
+                if delivery.target.destination not in known:
+                    new.setdefault(delivery.target.destination, []).append(delivery)
+    for name, deliveries in new.items():
+        first, *others = dict.fromkeys(_place(delivery.target) for delivery in deliveries)
+        more = f", and {plural(len(others), 'place')} more" if others else ""
+        message = f"destination {name} takes secrets for the first time: {first}{more}"
+        yield Finding("new-destination", Severity.NOTE, message, source=deliveries[0].source)
+
+
+def _place(target: Target) -> str:
+    return ", ".join(f"{name} {_set(value)}" for name, value in (("type", target.type), *target.settings))
 
 
 def _moves(before: DeclaredKey, after: DeclaredKey, delivery: Delivery) -> str:

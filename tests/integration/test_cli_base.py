@@ -120,7 +120,7 @@ def test_a_destination_that_is_added_to_a_key_stays_empty_until_it_is_rotated(fr
     assert findings(ended) == [("not-delivered", "warning", "ci/a"), ("not-delivered", "warning", "ci/b")]
     assert "pass --rotate ci/a to deliver" in ended.out
     again = front("plan", "--base", base, "--format", "json", "--rotate", "ci/a")
-    assert findings(again) == [("not-delivered", "warning", "ci/b")]
+    assert findings(again) == [("not-delivered", "warning", "ci/b"), ("new-destination", "note", None)]
 
 
 def test_an_environment_of_the_base_can_be_selected(front: Front) -> None:

@@ -302,6 +302,25 @@ ADDED = (
 )
 
 
+def test_where_a_destination_is_that_the_base_delivers_nothing_to_is_said_once() -> None:
+    evil = [
+        Delivery(
+            Target("evil", "github-actions", (("repository", "mallory/evil"), ("environment", each))), "K", SOMEWHERE
+        )
+        for each in ("ci", "ci", "other")
+    ]
+    base = declaration([declared("ci/old", deliver=(ONE,))])
+    keys = [declared(f"ci/{number}", deliver=(ONE, place)) for number, place in enumerate(evil)]
+    plan = three_way(base, declaration([declared("ci/old", deliver=(ONE,)), *keys]), live(1, "ci/old"))
+    (message,) = messages(plan, "new-destination")
+    assert message == (
+        "note -: destination evil takes secrets for the first time: type github-actions, repository mallory/evil, "
+        "environment ci, and 1 place more"
+    )
+    only = declaration([declared("ci/old", deliver=(ONE,)), keys[0]])
+    assert messages(three_way(base, only, live(1, "ci/old")), "new-destination")[0].endswith("environment ci")
+
+
 MOVED = f"{ADDED}; it is another place now: %s"
 
 
