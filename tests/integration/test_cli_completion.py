@@ -35,10 +35,6 @@ complete -p reconciler > /dev/null || exit 1
 _reconciler_completion reconciler
 printf '%s\\n' "${COMPREPLY[@]}"
 """
-FISH = """\
-reconciler completion fish | source
-complete --do-complete "reconciler $argv"
-"""
 
 
 @pytest.fixture(autouse=True)
@@ -143,14 +139,8 @@ def test_another_shell_is_refused_and_the_known_ones_are_named(words: Sequence[s
     assert "fish" in ended.err
 
 
-@pytest.mark.skipif(shutil.which("zsh") is None, reason="zsh is not installed")
-def test_zsh_takes_the_script(tmp_path: Path) -> None:
-    script = tmp_path / "_reconciler"
-    script.write_text(call("completion", "zsh").out)
-    assert _lines("zsh", "-n", str(script)) == []
-
-
-@pytest.mark.skipif(shutil.which("fish") is None, reason="fish is not installed")
-def test_fish_proposes_what_can_follow() -> None:
-    Path("keys.yaml").write_text(KEYS)
-    assert _lines("fish", "-c", FISH, "plan -e ") == ["ci", "production"]
+@pytest.mark.parametrize("shell", [shell for shell in SHELLS if shutil.which(shell)])
+def test_the_shells_of_this_machine_take_their_scripts(shell: str, tmp_path: Path) -> None:
+    script = tmp_path / "script"
+    script.write_text(call("completion", shell).out)
+    assert _lines(shell, "-n", str(script)) == []
