@@ -59,7 +59,7 @@ schemas: $(TEST_VENV)/.installed ## check the schemas, and every example of a fi
 # Run against the built wheel. PYTHONSAFEPATH keeps this folder off sys.path in every process that a test starts.
 unit: wheel ## run the tests against the built wheel, with branch coverage
 	rm -f .coverage .coverage.*
-	RECONCILER_WHEEL="$$(echo $(WHEELS)/*.whl)" PYTHONSAFEPATH=1 \
+	RECONCILER_WHEEL="$$(echo "$(CURDIR)"/$(WHEELS)/*.whl)" PYTHONSAFEPATH=1 \
 	  $(BIN)/pytest -n auto --maxprocesses 4 --cov --cov-report term-missing $(PYTEST_ARGS)
 
 # Apart from test, because it asks for Node; CI runs it. What npm installs is pinned and hashed too.

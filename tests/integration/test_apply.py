@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from reconciler.account.client import Account
 from reconciler.apply import executor
-from reconciler.errors import DestinationError, GuardrailRefused
+from reconciler.errors import DestinationError, GuardrailRefused, LockLost
 from reconciler.model import Unmanaged
 from reconciler.plan.outcome import Status
 from reconciler.secret import Secret
@@ -243,6 +244,18 @@ def test_a_destination_that_breaks_in_an_unforeseen_way_shows_no_secret_and_stop
         f"not delivered to broken as NAME: unexpected {kind.__name__}, a bug of the destination; "
         "perhaps broken as NAME holds the secret of key 1, which ends with its lease"
     )
+
+
+def test_nothing_is_delivered_once_the_lock_is_lost(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def lost(_: Account) -> None:
+        msg = "another apply may write by now"
+        raise LockLost(msg)
+
+    monkeypatch.setattr(Account, "check_writing", lost)
+    good = FakeDestination()
+    result = apply_with(world, [declared("ci/a", deliver=to("good"))], good=good)
+    assert "not delivered to good as NAME: another apply may write by now" in messages(result)
+    assert good.held == {}
 
 
 def test_a_defect_beside_the_destinations_shows_no_secret_either(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
