@@ -25,7 +25,7 @@ from reconciler.plan.options import AS_THE_FILE_SAYS, Options
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
 
-    from reconciler.fleet.applying import Order
+    from reconciler.fleet.order import Order
     from reconciler.model import Declaration
     from reconciler.plan.outcome import ApplyResult, Outcome
     from reconciler.secret import Secret
@@ -117,7 +117,7 @@ def apply(  # noqa: PLR0913  # by keyword, each with a default
         AccountError: the only account could not be read or locked, or one of several with `reviewed`.
         UsageError: a provisioning key is missing, or this was called from a running event loop.
     """
-    from reconciler.fleet.applying import Order
+    from reconciler.fleet.order import Order
 
     if reviewed is not None and options != AS_THE_FILE_SAYS:
         msg = "options belong to the plan that was reviewed; give them to plan()"
@@ -142,7 +142,8 @@ def to_dict(value: Plan | ApplyResult) -> dict[str, Any]:
 
 async def _apply(order: Order, on_outcome: Callable[[Outcome], None] | None, reviewed: Plan | None) -> ApplyResult:
     from reconciler.errors import GuardrailRefused
-    from reconciler.fleet.applying import carry_out, check_outset
+    from reconciler.fleet.applying import carry_out
+    from reconciler.fleet.order import check_outset
     from reconciler.fleet.reading import read_plan
 
     if reviewed is not None and reviewed.errors:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from reconciler.cli.apply_output import Output
     from reconciler.cli.request import Asked
     from reconciler.errors import StalePlan
-    from reconciler.fleet.applying import Order
+    from reconciler.fleet.order import Order
     from reconciler.plan.outcome import ApplyResult
     from reconciler.plan.planfile import SavedPlan
 
@@ -93,7 +93,7 @@ def command(
     from reconciler.cli.apply_output import Output
     from reconciler.cli.github_apply import only_at_the_tip, recorded, reviewed_digest
     from reconciler.cli.request import make_request
-    from reconciler.fleet.applying import Order
+    from reconciler.fleet.order import Order
 
     with recorded() as record, Output(output_format, verbose=verbose) as output:
         record.output = output
@@ -149,7 +149,8 @@ def _plan_and_apply(order: Order, output: Output, review: str | StalePlan | None
     from reconciler.cli.accounts import tell_of_unread
     from reconciler.cli.reading import read_plan
     from reconciler.errors import StalePlan
-    from reconciler.fleet.applying import carry_out, check_outset
+    from reconciler.fleet.applying import carry_out
+    from reconciler.fleet.order import check_outset
 
     # Where something else than a reviewed plan would be refused, nothing is swept before that.
     readings = interrupt.run(read_plan(order.request, sweeps=order.expected is None and review is None))

@@ -44,10 +44,11 @@ def command(file: Path, into: str, simulator: Path | None, *, keep_names: bool, 
 
     Keys whose names follow naming become keys of their environments. Others become keys of one environment (--into),
     each with its id and a new name: the next apply renames them, and their secrets live on. Limits, expiry and enabled
-    state are declared as they are, so that planning the result proposes those renames and nothing else.
+    state are declared as they are, so that planning a new file proposes those renames and nothing else.
 
     A file or folder that is there already keeps its comments and its order; what it declares, owns or ignores is left
-    alone. A path without .yaml at its end is a new folder with a file for each environment.
+    alone, and import says how many changes a plan proposes for that. A path without .yaml at its end is a new folder
+    with a file for each environment.
 
     \b
     Examples:

@@ -6,37 +6,34 @@ import asyncio
 import secrets
 from contextlib import aclosing, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Final, Protocol, cast
+from typing import TYPE_CHECKING, Final
 
 from reconciler.account.lock import Lock
-from reconciler.apply.apply import apply_plan, refuse_errors
+from reconciler.apply.apply import apply_plan
 from reconciler.apply.run import Run
 from reconciler.destinations.registry import Registry
 from reconciler.errors import AccountError, ReconcilerError, StalePlan
 from reconciler.fleet.agreement import Agreement
+from reconciler.fleet.order import refuse_stale
 from reconciler.fleet.planning import plan_account
-from reconciler.fleet.reading import AT_A_TIME
+from reconciler.fleet.reading import AT_A_TIME, in_a_line
 from reconciler.fleet.stopping import Stopping
-from reconciler.plan.accounts import UNREAD
 from reconciler.plan.actions import Delete
 from reconciler.plan.digest import digest
 from reconciler.plan.names import Naming
 from reconciler.plan.outcome import cut_short, untouched
 from reconciler.plan.phrases import listed
-from reconciler.plan.planfile import moved
 from reconciler.units import format_duration, format_instant
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping
     from contextlib import AbstractContextManager
-    from datetime import timedelta
 
+    from reconciler.fleet.order import Listener, Order
     from reconciler.fleet.reading import Reading, Readings
-    from reconciler.fleet.request import Request
     from reconciler.model import LiveKey, Snapshot
     from reconciler.plan.actions import Plan
     from reconciler.plan.outcome import ApplyResult, Outcome
-    from reconciler.secret import Secret
 
 CONNECTIONS: Final = 512
 """How many requests may be under way in all accounts together."""
@@ -44,84 +41,6 @@ CONNECTIONS: Final = 512
 LOCK_LOST: Final = (
     "the lock on the account could not be renewed and another apply may have started, so this one stopped; apply again"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """What this apply was asked to do, and how.
-
-    Of each account, `parallelism` changes are made at a time. Without `lock_patience` the accounts are not locked.
-    Without `auto_approve` only what was shown is done. `expected` is the digest of the plan that was reviewed, if one
-    was: nothing else is carried out then, in whatever account. `reviewed` are the changes of that plan, if it was
-    saved. `guard` is asked right before the first write in each account, and raises what forbids it.
-    """
-
-    request: Request
-    parallelism: int
-    lock_patience: timedelta | None
-    auto_approve: bool
-    allow_exec: bool = False
-    expected: str | None = None
-    reviewed: tuple[Mapping[str, Any], ...] = ()
-    guard: Callable[[], Awaitable[None]] | None = None
-
-
-class Listener(Protocol):
-    """Hears how an apply moves on."""
-
-    def mask(self, secret: Secret) -> None:
-        """Hear of a secret before anything else happens with it."""
-        ...
-
-    def say(self, message: str) -> None:
-        """Hear in words what is worth knowing at once."""
-        ...
-
-    def replanned(self, variable: str, plan: Plan) -> None:
-        """Hear that an account has changed since its plan was shown, and that this one is carried out instead."""
-        ...
-
-    def begin(self, variable: str, plan: Plan) -> None:
-        """Hear that the plan of an account, as it is under the lock, is carried out from now on."""
-        ...
-
-    def report(self, outcome: Outcome) -> None:
-        """Hear of one outcome."""
-        ...
-
-    def finished(self, result: ApplyResult) -> None:
-        """Hear the result, once."""
-        ...
-
-
-def check_outset(readings: Readings, order: Order) -> None:
-    """Raise what forbids to carry out a plan, before anything is locked.
-
-    GuardrailRefused when a finding does, in whichever account; StalePlan when it is not the plan that was reviewed, and
-    AccountError when that cannot be told. Without a review, an account that could not be read holds up no other.
-    """
-    findings = tuple(finding for finding in readings.plan.findings if finding.rule != UNREAD)
-    refuse_errors(replace(readings.plan, findings=findings))
-    if order.expected is not None and readings.unread:
-        msg = "what was reviewed is done as a whole, and not every account could be read, so nothing was changed"
-        raise AccountError("\n".join((msg, *(f"{v}: {_in_a_line(each)}" for v, each in readings.unread.items()))))
-    refuse_stale(readings.plan, order)
-
-
-def refuse_stale(plan: Plan, order: Order) -> None:
-    """Raise StalePlan, with what moved, unless the plan is the one that was reviewed; without a review nothing is."""
-    found = digest(plan)
-    if order.expected in (None, found):
-        return
-    from reconciler.render.document import plan_document
-
-    changes = plan_document(plan, found)["changes"]
-    moves = moved(order.reviewed, cast("list[Mapping[str, Any]]", changes)) if order.reviewed else ()
-    lines = (
-        "the plan is not the one that was reviewed, so nothing was changed; review a new `reconciler plan`",
-        *moves,
-    )
-    raise StalePlan("\n".join((*lines, f"the digest is {found}, and {order.expected} was reviewed")))
 
 
 async def carry_out(
@@ -269,7 +188,7 @@ class _Leg:
             self.error = error
             self.crew.agreement.fail(error)
             if self.crew.several and not isinstance(error, StalePlan):
-                self.crew.say(f"error: {self.variable}: {_in_a_line(error)}")
+                self.crew.say(f"error: {self.variable}: {in_a_line(error)}")
         except asyncio.CancelledError as error:
             self.crew.agreement.fail(error)
             raise
@@ -382,7 +301,3 @@ class _Leg:
             self.stopping.lose_lock
         ) as snapshot:
             yield snapshot
-
-
-def _in_a_line(error: Exception) -> str:
-    return " ".join(str(error).split()) if isinstance(error, ReconcilerError) else f"unexpected {type(error).__name__}"

@@ -134,7 +134,7 @@ def _merged(request: Request, accounts: Mapping[str, Reading], unread: Mapping[s
     from reconciler.plan.merge import merge
 
     parts = {variable: reading.plan for variable, reading in accounts.items()}
-    findings = [of.unread(request.declaration, variable, _in_a_line(error)) for variable, error in unread.items()]
+    findings = [of.unread(request.declaration, variable, in_a_line(error)) for variable, error in unread.items()]
     snapshots = {variable: reading.snapshot for variable, reading in accounts.items()}
     findings += of.same_account(request.declaration, snapshots)
     return with_moves(request, merge(parts, findings))
@@ -143,11 +143,12 @@ def _merged(request: Request, accounts: Mapping[str, Reading], unread: Mapping[s
 def _none_read(unread: Mapping[str, ReconcilerError]) -> ReconcilerError:
     if len(unread) == 1:
         return next(iter(unread.values()))
-    return AccountError("\n".join(f"{variable}: {_in_a_line(error)}" for variable, error in unread.items()))
+    return AccountError("\n".join(f"{variable}: {in_a_line(error)}" for variable, error in unread.items()))
 
 
-def _in_a_line(error: ReconcilerError) -> str:
-    return " ".join(str(error).split())
+def in_a_line(error: Exception) -> str:
+    """Put an error of an account into one line; of a foreign one the type only, since its words may hold a secret."""
+    return " ".join(str(error).split()) if isinstance(error, ReconcilerError) else f"unexpected {type(error).__name__}"
 
 
 async def _tried(what: str, reading: Awaitable[T]) -> T | str:

@@ -1,18 +1,20 @@
 from __future__ import annotations
 
-import os
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
+from support import offline
 from support.packages import build
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.fixture(scope="session")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def wheel() -> Path:
     """The wheel that `make` installed for these tests, or one built from the checkout when somebody runs pytest."""
-    installed = os.environ.get("RECONCILER_WHEEL")
-    return Path(installed).resolve(strict=True) if installed else build("wheel", tmp_path_factory.mktemp("wheel"))
+    return offline.wheel()
 
 
 @pytest.fixture(scope="session")
