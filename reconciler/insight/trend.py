@@ -68,11 +68,10 @@ def insights(days: int, windows: Mapping[int, Statistics], sorter: Sorter | None
     whole, second = windows[days], windows.get(half(days))
     models = [line for line in by_model(whole).lines if line.group.kind is Kind.MODEL and line.tally.cost > 0]
     top = tuple(models[:_MODELS_NAMED])
-    if second is None:
+    # The service may answer for the halves as of another moment, when something was used already.
+    if second is None or not _total(whole):
         return Insights(top)
     changed = _change(None, days, _total(whole), _total(second))
-    if not (changed.first_cost or changed.last_cost):
-        return Insights(top)
     driver = None if sorter is None else _driver(days, whole, second, sorter, changed)
     return Insights(top, changed, driver)
 

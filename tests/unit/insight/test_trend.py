@@ -85,6 +85,10 @@ def test_without_use_there_is_nothing_to_say() -> None:
     assert compared(told(2, "0"), told(1, "0")) == Insights()
 
 
+def test_nothing_has_changed_where_only_the_later_answer_knows_of_any_use() -> None:
+    assert compared(told(30, "0"), told(15, "9", used(1, "", "9"))) == Insights()
+
+
 def test_without_a_total_the_largest_of_the_sums_stands_for_it() -> None:
     whole = statistics(by_day={0: "1", 1: "3"}, by_model={"a": "5"}, days=2)
     changed = compared(whole, statistics(by_day={0: "1"}, days=1)).changed
