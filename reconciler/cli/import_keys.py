@@ -12,10 +12,12 @@ from reconciler.cli.options import simulator_option
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     from reconciler.declaration import SourceFile
-    from reconciler.model import Activity, Declaration, Snapshot
+    from reconciler.model import Declaration, Snapshot
     from reconciler.plan.adoption import Adoption
+    from reconciler.plan.facts import Facts
 
 _YAML: Final = frozenset({".yaml", ".yml"})
 
@@ -46,9 +48,10 @@ def command(file: Path, into: str, simulator: Path | None, *, keep_names: bool, 
     each with its id and a new name: the next apply renames them, and their secrets live on. Limits, expiry and enabled
     state are declared as they are, so that planning a new file proposes those renames and nothing else.
 
-    A file or folder that is there already keeps its comments and its order; what it declares, owns or ignores is left
-    alone, and import says how many changes a plan proposes for that. A path without .yaml at its end is a new folder
-    with a file for each environment.
+    A file or folder that is there already keeps its comments and its order. What it declares or ignores is left alone,
+    and import says how many changes a plan proposes for that; a key that a plan would remove, because the file has its
+    environment and does not declare it, is declared. A path without .yaml at its end is a new folder with a file for
+    each environment.
 
     \b
     Examples:
@@ -60,15 +63,17 @@ def command(file: Path, into: str, simulator: Path | None, *, keep_names: bool, 
     from reconciler.cli.console import show
     from reconciler.cli.difference import difference
     from reconciler.cli.import_report import report
-    from reconciler.declaration import STANDARD_INPUT, load_sources
+    from reconciler.declaration import STANDARD_INPUT, SourceFile, load_sources
+    from reconciler.fleet.planning import plan_account
+    from reconciler.fleet.request import Request
 
     _check_name(into)
     place = _find(file)
-    declaration = load_sources(place.sources) if place.sources else None
+    declaration = load_sources(place.sources or [SourceFile("", Path(), b"version: 1\nenvironments: {}\n")])
     variable = _account_of(declaration, into)
-    reading = interrupt.run(_read(simulator, variable))
-    adoption = _adopt(declaration, variable, reading.snapshot, into, keep_names=keep_names)
-    changed = _additions(place, variable, reading, adoption)
+    snapshot, facts = interrupt.run(_read(declaration, variable, simulator))
+    adoption = _adopt(declaration, variable, snapshot, into, keep_names=keep_names)
+    changed = _additions(place, variable, adoption, facts, snapshot.now)
     to_standard_output = file == STANDARD_INPUT
     if dry_run:
         show(difference(place.sources, changed))
@@ -76,8 +81,8 @@ def command(file: Path, into: str, simulator: Path | None, *, keep_names: bool, 
         show(changed[0].content.decode())
     else:
         _write(place, changed)
-    further = _further(place, changed, variable, reading.snapshot, adoption)
-    words = report(file, changed, adoption, simulator, further, is_written=not (dry_run or to_standard_output))
+    plan = plan_account(Request(_load(place, changed)), variable, snapshot, facts)
+    words = report(file, changed, adoption, simulator, plan, is_written=not (dry_run or to_standard_output))
     show("\n".join(words) + "\n", err=dry_run or to_standard_output)
 
 
@@ -88,14 +93,6 @@ class _Place:
     path: Path
     is_folder: bool
     sources: Sequence[SourceFile]
-
-
-@dataclass(frozen=True, slots=True)
-class _Reading:
-    """What was read of the account; `activity` None when it could not be read."""
-
-    snapshot: Snapshot
-    activity: Activity | None
 
 
 def _check_name(environment: str) -> None:
@@ -121,53 +118,42 @@ def _find(file: Path) -> _Place:
     return _Place(file, is_folder=file.suffix not in _YAML, sources=())
 
 
-def _account_of(declaration: Declaration | None, into: str) -> str:
+def _account_of(declaration: Declaration, into: str) -> str:
     """Name the variable with the account's provisioning key: that of `into`, or the only one that the file names."""
     from reconciler.model import KEY_VARIABLE
     from reconciler.plan.accounts import account_variables
 
-    if declaration is None:
-        return KEY_VARIABLE
     if into in declaration.environments:
         return declaration.environments[into].provisioning_key_env
     first, *others = account_variables(declaration)
     return KEY_VARIABLE if others else first
 
 
-async def _read(simulator: Path | None, variable: str) -> _Reading:
+async def _read(declaration: Declaration, variable: str, simulator: Path | None) -> tuple[Snapshot, Facts]:
     from reconciler.cli.console import note
     from reconciler.cli.wiring import check_clock, open_account
-    from reconciler.errors import AccountError
-    from reconciler.model import LONGEST_DAYS
+    from reconciler.fleet.reading import read_account
+    from reconciler.plan.accounts import part_of
 
     async with open_account(simulator, variable=variable) as account:
-        snapshot = await account.list_keys()
+        snapshot, facts = await read_account(part_of(declaration, variable), None, account)
         check_clock(account)
-        try:
-            activity = await account.activity(LONGEST_DAYS)
-        except AccountError as error:
-            note(f"warning: what the keys were used for could not be read: {error}")
-            return _Reading(snapshot, None)
-    return _Reading(snapshot, activity)
+    for text in facts.unread:
+        note(f"warning: {text}")
+    return snapshot, facts
 
 
-def _adopt(
-    declaration: Declaration | None, variable: str, snapshot: Snapshot, into: str, *, keep_names: bool
-) -> Adoption:
-    from reconciler.declaration import SourceFile, load_sources
+def _adopt(declaration: Declaration, variable: str, snapshot: Snapshot, into: str, *, keep_names: bool) -> Adoption:
     from reconciler.plan.accounts import part_of
     from reconciler.plan.adoption import adopt
 
-    if declaration is None:
-        declaration = load_sources([SourceFile("", Path(), b"version: 1\nenvironments: {}\n")])
     mine = part_of(declaration, variable)
     elsewhere = declaration.environments.keys() - mine.environments.keys()
     return adopt(mine, snapshot, into, keep_names=keep_names, taken=elsewhere)
 
 
-def _additions(place: _Place, variable: str, reading: _Reading, adoption: Adoption) -> Sequence[SourceFile]:
+def _additions(place: _Place, variable: str, adoption: Adoption, facts: Facts, now: datetime) -> Sequence[SourceFile]:
     """Give the files to write; raises UsageError where they would not be valid."""
-    from reconciler.declaration import load_sources
     from reconciler.declaration.additions import Additions, added
     from reconciler.declaration.adopted import inheritance, key_texts
     from reconciler.errors import DeclarationError, UsageError
@@ -175,9 +161,8 @@ def _additions(place: _Place, variable: str, reading: _Reading, adoption: Adopti
     from reconciler.plan.adoption import glob_of
     from reconciler.units import format_instant
 
-    now = reading.snapshot.now
     additions = Additions(
-        keys=key_texts(adoption.keys, inheritance(place.sources), reading.activity, now),
+        keys=key_texts(adoption.keys, inheritance(place.sources), facts.usage, now),
         ignore=list(dict.fromkeys(glob_of(key.name) for key in adoption.ignored)),
         variable=None if variable == KEY_VARIABLE else variable,
         title=f"What `reconciler import` found in the account on {format_instant(now).partition('T')[0]}.",
@@ -186,25 +171,19 @@ def _additions(place: _Place, variable: str, reading: _Reading, adoption: Adopti
         return ()
     changed = added(place.sources, additions, place.path, is_folder=place.is_folder)
     try:
-        load_sources([*{source.name: source for source in (*place.sources, *changed)}.values()])
+        _load(place, changed)
     except DeclarationError as error:
         msg = f"nothing is written, because the result would not be valid: {error.diagnostics[0].message}"
         raise UsageError(msg) from error
     return changed
 
 
-def _further(
-    place: _Place, changed: Sequence[SourceFile], variable: str, snapshot: Snapshot, adoption: Adoption
-) -> int:
-    """Count what planning the result proposes besides the renames: what the file or an earlier run asked for before."""
+def _load(place: _Place, changed: Sequence[SourceFile]) -> Declaration:
+    """Load the declaration as it is with these files changed."""
     from reconciler.declaration import load_sources
-    from reconciler.plan.accounts import part_of
-    from reconciler.plan.planner import make_plan
 
     files = {source.name: source for source in (*place.sources, *changed)}
-    plan = make_plan(part_of(load_sources([*files.values()]), variable), snapshot)
-    renames = {key.address for key in adoption.renames}
-    return sum(action.address not in renames for action in plan.actions)
+    return load_sources([*files.values()])
 
 
 def _write(place: _Place, changed: Sequence[SourceFile]) -> None:

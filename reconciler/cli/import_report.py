@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from reconciler.declaration import SourceFile
     from reconciler.model import LiveKey
+    from reconciler.plan.actions import Finding, Plan
     from reconciler.plan.adoption import Adoption
 
 
@@ -23,49 +24,65 @@ def report(
     changed: Sequence[SourceFile],
     adoption: Adoption,
     simulator: Path | None,
-    further: int,
+    plan: Plan,
     *,
     is_written: bool,
 ) -> Iterator[str]:
-    """Say what was added, a line each; ends with the commands to go on with.
-
-    `further` changes are proposed by a plan besides the renames.
-    """
-    names = " ".join(terminal(source.name) for source in changed)
+    """Say what was added, a line each; ends with the commands to go on with. `plan` is that of the result."""
+    renames = {key.address for key in adoption.renames}
+    further = sum(action.address not in renames for action in plan.actions)
     if changed:
-        environments = {key.address.environment for key in adoption.keys}
-        what = f"{plural(len(adoption.keys), 'key')} in {plural(len(environments), 'environment')}"
-        where = "standard output" if file == STANDARD_INPUT else names
-        yield f"Added {what}: {where}" if is_written or file == STANDARD_INPUT else f"Would add {what}: {where}"
+        yield from _added(file, changed, adoption, is_written=is_written)
     else:
         yield f"Nothing to add: {terminal(str(file))} declares, owns or ignores every key that it can."
-    if adoption.renames:
-        yield ""
-        yield f"The next apply renames {plural(len(adoption.renames), 'key')}; no secret changes:"
-        for key in adoption.renames:
-            yield f"  {terminal_name(key.live.name)} (id {key.live.id}) → {key.address}"
-    reasons = {left.live.id: left.reason for left in adoption.left_out}
-    yield from _listed("Not declared, and left alone from now on by ignore:", adoption.ignored, reasons)
-    ignored = {key.id for key in adoption.ignored}
-    left_out = [left for left in adoption.left_out if left.live.id not in ignored]
-    if left_out:
-        yield ""
-        yield "Not declared, and left alone:"
-    for left in left_out:
-        yield f"  {terminal_name(left.live.name)} (id {left.live.id}): {terminal(left.reason)}"
-    yield from _listed(
-        "Not declared: reconciler itself gave them their names, and goes on with those of declared environments:",
-        adoption.engine,
-        {},
-    )
+    yield from _not_declared(adoption)
     if further:
         yield ""
         yield (
             f"A plan proposes {plural(further, 'change')} more, to keys that the file has or owns already or that "
             "reconciler named: look at it before you apply."
         )
+    if plan.errors:
+        yield ""
+        yield "Nothing can be applied yet:"
+        yield from map(_reason, plan.errors)
     if is_written or file == STANDARD_INPUT:
-        yield from _next_steps(file, simulator, adoption, further)
+        yield from _next_steps(file, simulator, renames=len(renames), further=further, is_refused=bool(plan.errors))
+
+
+def _added(file: Path, changed: Sequence[SourceFile], adoption: Adoption, *, is_written: bool) -> Iterator[str]:
+    keys, environments = adoption.keys, {key.address.environment for key in adoption.keys}
+    added = [f"{plural(len(keys), 'key')} in {plural(len(environments), 'environment')}"] if keys else []
+    if adoption.ignored:
+        added.append(f"{plural(len(adoption.ignored), 'key')} to ignore")
+    what = " and ".join(added) or "no key"
+    where = "standard output" if file == STANDARD_INPUT else " ".join(terminal(source.name) for source in changed)
+    yield f"Added {what}: {where}" if is_written or file == STANDARD_INPUT else f"Would add {what}: {where}"
+    if owned := sum(key.owned for key in keys):
+        yield f"A plan would have removed {owned} of them: the file had their environments, and did not declare them."
+    if adoption.renames:
+        yield ""
+        yield f"The next apply renames {plural(len(adoption.renames), 'key')}; no secret changes:"
+        for key in adoption.renames:
+            yield f"  {terminal_name(key.live.name)} (id {key.live.id}) → {key.address}"
+
+
+def _not_declared(adoption: Adoption) -> Iterator[str]:
+    reasons = {left.live.id: left.reason for left in adoption.left_out}
+    ignored = {key.id for key in adoption.ignored}
+    left_out = [left.live for left in adoption.left_out if left.live.id not in ignored]
+    yield from _listed("Not declared, and left alone from now on by ignore:", adoption.ignored, reasons)
+    yield from _listed("Not declared:", left_out, reasons)
+    yield from _listed(
+        "Not declared: reconciler itself gave them their names, and goes on with those of declared environments:",
+        adoption.engine,
+        {},
+    )
+
+
+def _reason(finding: Finding) -> str:
+    about = "" if finding.address is None else f"{terminal_name(str(finding.address))}: "
+    return f"  {about}{terminal(finding.message)} ({finding.rule})"
 
 
 def _listed(title: str, keys: Iterable[LiveKey], reasons: Mapping[int, str]) -> Iterator[str]:
@@ -79,15 +96,15 @@ def _listed(title: str, keys: Iterable[LiveKey], reasons: Mapping[int, str]) -> 
         yield from lines
 
 
-def _next_steps(file: Path, simulator: Path | None, adoption: Adoption, further: int) -> Iterator[str]:
+def _next_steps(file: Path, simulator: Path | None, *, renames: int, further: int, is_refused: bool) -> Iterator[str]:
     place = "keys.yaml" if file == STANDARD_INPUT else str(file)
     options = "" if place == "keys.yaml" else f" -f {shlex.quote(place)}"
     if simulator is not None:
         options += f" --simulator {shlex.quote(str(simulator))}"
     yield ""
     yield "Next:"
-    proposed = [*(["these renames"] if adoption.renames else []), *([plural(further, "change")] if further else [])]
-    proposal = " and ".join(proposed) or "no change"
-    yield terminal(f"  reconciler plan{options}     # proposes {proposal}")
-    if adoption.renames:
+    proposed = [*(["these renames"] if renames else []), *([plural(further, "change")] if further else [])]
+    proposal = "says what to resolve first" if is_refused else f"proposes {' and '.join(proposed) or 'no change'}"
+    yield terminal(f"  reconciler plan{options}     # {proposal}")
+    if renames and not is_refused:
         yield terminal(f"  reconciler apply{options}    # {'makes all of these' if further else 'renames them'}")

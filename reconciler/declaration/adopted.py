@@ -18,11 +18,14 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from reconciler.declaration.tree import Value
-    from reconciler.model import Activity
+    from reconciler.model import Usage
     from reconciler.plan.adoption import Adopted
 
 Inherited = Callable[[str], Mapping[str, Any]]
 """Gives what a key of an environment has without saying so, as the file says it."""
+
+Used = Callable[[int], "Usage | None"]
+"""Says of a key's id what it was used for lately; None where that is not known."""
 
 _EMPTY_LIST: Final = Collection(is_mapping=False)
 
@@ -42,14 +45,12 @@ def inheritance(sources: Sequence[SourceFile]) -> Inherited:
     return of
 
 
-def key_texts(
-    adopted: Sequence[Adopted], inherited: Inherited, activity: Activity | None, now: datetime
-) -> dict[str, list[KeyText]]:
-    """Write keys so that each is declared as it is, by environment; `activity` None where it is not known."""
+def key_texts(adopted: Sequence[Adopted], inherited: Inherited, used: Used, now: datetime) -> dict[str, list[KeyText]]:
+    """Write keys so that each is declared as it is, by environment."""
     texts: dict[str, list[KeyText]] = {}
     for key in adopted:
         environment, name = key.address
-        text = KeyText(name, _fields(key, inherited(environment), now), _comment(key, activity))
+        text = KeyText(name, _fields(key, inherited(environment), now), _comment(key, used))
         texts.setdefault(environment, []).append(text)
     return texts
 
@@ -74,13 +75,13 @@ def _fields(key: Adopted, inherited: Mapping[str, Any], now: datetime) -> dict[s
     return fields
 
 
-def _comment(key: Adopted, activity: Activity | None) -> str:
+def _comment(key: Adopted, used: Used) -> str:
     """Say what the service knows of a key besides what is declared."""
     live = key.live
     parts = [f'was "{shown(live.name)}"' if key.renamed else f"id {live.id}"]
     parts.append(f"created {format_instant(live.created_at).partition('T')[0]}")
-    if activity is not None:
-        usage = activity.of(live.id)
+    usage = used(live.id)
+    if usage is not None:
         parts.append(phrases.used(usage) if usage else f"not used in {phrases.plural(usage.days, 'day')}")
     return ", ".join(parts)
 

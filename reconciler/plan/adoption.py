@@ -1,14 +1,14 @@
 """From an account that nobody has declared to what declares it.
 
 =======================================  ==============================================================================
-a live key that nobody manages           becomes
+a live key that is not declared          becomes
 =======================================  ==============================================================================
-its name reads as an environment's key   that key, unchanged
+its name reads as an environment's key   that key, unchanged, be the environment declared already or not
 it shares such a name with another       a key beside it, with its `id`: the next apply renames it
 any other name                           a key of the environment that was chosen, with its `id`: it is renamed too
 ... where names are to be kept           a glob of its name in `ignore`
 the engine's own name                    nothing: the engine goes on with it
-what `ignore` of the file matches        nothing
+what `ignore` of the file matches        nothing, unless a declared environment owns it
 what a file can't say                    nothing, and so is the environment that would own it
 =======================================  ==============================================================================
 
@@ -25,14 +25,15 @@ from typing import TYPE_CHECKING, Final
 
 from reconciler.model import Address
 from reconciler.plan.match import match
-from reconciler.plan.names import LONGEST_LIVE_NAME, LONGEST_SUFFIX, NAME, Naming, under
+from reconciler.plan.names import LONGEST_LIVE_NAME, LONGEST_SUFFIX, NAME, Naming, is_lock, under
 from reconciler.plan.options import matcher
 from reconciler.units import MONEY_DECIMALS, MONEY_LIMIT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from reconciler.model import Declaration, LiveKey, Snapshot
+    from reconciler.plan.match import Matching
 
 _NAME: Final = re.compile(NAME, re.ASCII)
 _LONGEST_NAME: Final = 63
@@ -46,11 +47,15 @@ _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 @dataclass(frozen=True, slots=True)
 class Adopted:
-    """A live key and the address it gets; where that means another name, it is declared with its `id` and renamed."""
+    """A live key and the address it gets; where that means another name, it is declared with its `id` and renamed.
+
+    An `owned` one has the name of an environment that is declared: without being declared itself, it would be removed.
+    """
 
     address: Address
     live: LiveKey
     renamed: bool = False
+    owned: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +84,7 @@ class Adoption:
 def adopt(
     declaration: Declaration, snapshot: Snapshot, into: str, *, keep_names: bool = False, taken: Iterable[str] = ()
 ) -> Adoption:
-    """Declare what is live and not managed.
+    """Declare what is live and not declared yet.
 
     Args:
         declaration: what is declared for this account already; without an environment where nothing is.
@@ -88,37 +93,45 @@ def adopt(
         keep_names: have the names of such keys ignored, rather than renamed.
         taken: the environments that are declared for other accounts.
     """
-    foreign = sorted(match(declaration, snapshot).foreign, key=_order)
-    is_ignored = matcher(declaration.ignore)
+    matching = match(declaration, snapshot)
+    owned = {key.id: address for address, key in matching.undeclared}
+    rest = sorted([*matching.foreign, *(key for _, key in matching.undeclared)], key=_order)
     claims = {key.id: key.address for key in declaration.keys if key.id is not None}
-    mine = [key for key in foreign if not (_is_engines(key) or key.id in claims or is_ignored(key.name))]
+    is_ignored = matcher(declaration.ignore)
+    left_alone = {key.id for key in matching.foreign if _is_engines(key) or is_ignored(key.name)}
+    mine = [key for key in rest if key.id not in claims and key.id not in left_alone]
     places = _Places(declaration.naming, frozenset(declaration.environments), frozenset(taken))
-    obstacles = _obstacles(foreign, mine, places, keep_names=keep_names)
     namesakes = Counter(key.name for key in mine)
+    unfit = {key.id: reason for key in mine if (reason := _unfit(key, namesakes[key.name] if keep_names else 1))}
+    obstacles = _obstacles(rest, {key.id for key in mine}, unfit, places)
     kept: dict[int, Adopted] = {}
-    left_out = {key.id: LeftOut(key, f"{claims[key.id]} has its id") for key in foreign if key.id in claims}
+    left_out = {key.id: LeftOut(key, f"{claims[key.id]} has its id") for key in rest if key.id in claims}
     for key in mine:
-        address = places.find(key.name)
-        if reason := address and obstacles.get(address.environment):
-            left_out[key.id] = LeftOut(key, reason)
-        elif address and namesakes[key.name] == 1:
-            kept[key.id] = Adopted(address, key)
+        address = owned.get(key.id) or places.find(key.name)
+        if address is None:
+            continue
+        if reason := unfit.get(key.id) or obstacles.get(address.environment):
+            removed = "; its environment is declared, so a plan removes it" if key.id in owned else ""
+            left_out[key.id] = LeftOut(key, reason + removed)
+        elif namesakes[key.name] == 1:
+            kept[key.id] = Adopted(address, key, owned=key.id in owned)
     others = [key for key in mine if key.id not in kept and key.id not in left_out]
     renamed: list[Adopted] = []
     if not keep_names:
         homes = _Homes(declaration, snapshot, places, [key.address for key in kept.values()])
         for key in others:
-            address = places.find(key.name) or Address(into, key.name)
+            address = owned.get(key.id) or places.find(key.name) or Address(into, key.name)
             if reason := obstacles.get(address.environment) or _undeclarable(key):
                 left_out[key.id] = LeftOut(key, reason)
             else:
-                renamed.append(Adopted(homes.propose(address, key.id), key, renamed=True))
-    ignored = [key for key in mine if keep_names and key.id not in kept and key.name]
+                home = homes.propose(address, key.id)
+                renamed.append(Adopted(home, key, renamed=True, owned=key.id in owned))
+    ignored = [key for key in mine if keep_names and key.id not in kept and key.id not in owned and key.name]
     return Adoption(
         keys=tuple(sorted([*kept.values(), *renamed], key=lambda key: key.address)),
         ignored=tuple(ignored),
         left_out=tuple(sorted(left_out.values(), key=lambda left: _order(left.live))),
-        engine=tuple(key for key in foreign if _is_engines(key)),
+        engine=tuple(sorted(_engines(matching, snapshot), key=_order)),
     )
 
 
@@ -153,27 +166,25 @@ class _Places:
 
 
 def _obstacles(
-    foreign: Sequence[LiveKey], mine: Sequence[LiveKey], places: _Places, *, keep_names: bool
+    rest: Sequence[LiveKey], mine: Collection[int], unfit: Mapping[int, str], places: _Places
 ) -> Mapping[str, str]:
     """Say which environments can't be declared and why: they would own a key that is not to be declared."""
     obstacles = dict.fromkeys(places.taken, "its environment is declared for another account")
-    wanted = {key.id for key in mine}
-    namesakes = Counter(key.name for key in mine)
-    for key in foreign:
+    for key in rest:
         address = places.find(key.name)
-        if address is None:
-            continue
-        if key.id not in wanted:
-            reason: str | None = f"its environment would own {key} too, which is not to be declared"
-        elif namesakes[key.name] > 1 and keep_names:
-            reason = f"{namesakes[key.name]} live keys are called {key.name}"
-        elif len(key.name) > LONGEST_LIVE_NAME - LONGEST_SUFFIX:
-            reason = f"the name of {key} leaves no room for what reconciler adds to names"
-        else:
-            reason = _undeclarable(key)
-        if reason:
-            obstacles.setdefault(address.environment, reason)
+        reason = unfit.get(key.id) if key.id in mine else "that one is not to be declared"
+        if address and reason:
+            obstacles.setdefault(address.environment, f"its environment would own {key} too, and {reason}")
     return obstacles
+
+
+def _unfit(key: LiveKey, namesakes: int) -> str | None:
+    """Say why a key can't be declared under its own name, which `namesakes` keys keep; None if it can."""
+    if namesakes > 1:
+        return f"{namesakes} live keys are called {key.name}"
+    if len(key.name) > LONGEST_LIVE_NAME - LONGEST_SUFFIX:
+        return f"the name of {key} leaves no room for what reconciler adds to names"
+    return _undeclarable(key)
 
 
 def _undeclarable(key: LiveKey) -> str | None:
@@ -193,6 +204,13 @@ def _order(key: LiveKey) -> tuple[str, int]:
 def _is_engines(key: LiveKey) -> bool:
     """Tell whether a name ends as only those do that the engine makes."""
     return bool(under("", key.name))
+
+
+def _engines(matching: Matching, snapshot: Snapshot) -> Iterator[LiveKey]:
+    """Give what the engine has named, for whichever environment, and its locks."""
+    yield from (key for _, key in matching.engine)
+    yield from (key for key in matching.foreign if _is_engines(key))
+    yield from (key for key in snapshot.keys if is_lock(key.name))
 
 
 class _Homes:

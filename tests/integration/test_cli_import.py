@@ -68,7 +68,10 @@ def test_names_can_be_kept(front: Front) -> None:
 
 def test_a_name_that_would_fit_is_ignored_with_the_reason(front: Front) -> None:
     create(front.state, "production/api", "production/two", "production/two")
-    assert "  production/api (id 1): 2 live keys are called production/two\n" in front("import", "--keep-names").out
+    done = front("import", "--keep-names")
+    assert done.out.startswith("Added 3 keys to ignore: keys.yaml\n")
+    why = "its environment would own key 2 (production/two) too, and 2 live keys are called production/two"
+    assert f"  production/api (id 1): {why}\n" in done.out
 
 
 def test_a_folder_gets_a_file_for_each_environment(front: Front) -> None:
@@ -78,7 +81,9 @@ def test_a_folder_gets_a_file_for_each_environment(front: Front) -> None:
     assert "  reconciler apply -f keys --simulator sim.db    # renames them\n" in done.out
     assert [str(key.address) for key in load(Path("keys")).keys] == ["ci/tests", "ci/x-y", "production/api"]
     create(front.state, "ci/later", "dev/later")
-    assert front("import", "-f", "keys", "--keep-names").out.startswith("Added 1 key in 1 environment: keys/dev.yaml\n")
+    assert front("import", "-f", "keys", "--keep-names").out.startswith(
+        "Added 2 keys in 2 environments: keys/ci.yaml keys/dev.yaml\n"
+    )
 
 
 def test_a_folder_may_stand_in_folders_that_are_not_there_yet(front: Front) -> None:
@@ -123,23 +128,33 @@ def test_a_file_that_is_there_keeps_what_it_has_and_gets_what_it_lacks(front: Fr
     assert "expires_at: null, deliver: [], rotate_every: null, id: 4}  # was" in text
     after = load(Path("keys.yaml"))
     assert set(map(without_places, before.keys)) < set(map(without_places, after.keys))
-    assert [str(key.address) for key in after.keys] == ["production/api", "production/other"]
+    assert [str(key.address) for key in after.keys] == ["production/api", "production/other", "production/owned"]
     assert front("import", "--into", "production").out == (
         "Nothing to add: keys.yaml declares, owns or ignores every key that it can.\n"
         "\n"
-        "A plan proposes 3 changes more, to keys that the file has or owns already or that reconciler named: "
+        "A plan proposes 2 changes more, to keys that the file has or owns already or that reconciler named: "
         "look at it before you apply.\n"
         "\n"
         "Next:\n"
-        "  reconciler plan --simulator sim.db     # proposes 3 changes\n"
+        "  reconciler plan --simulator sim.db     # proposes 2 changes\n"
     )
-    assert "Plan: 1 to update, 1 to rename, 1 to delete.\n" in front("plan").out
+    assert "Plan: 1 to update, 1 to rename; 1 unchanged.\n" in front("plan").out
     assert Path("keys.yaml").read_text("utf-8") == text
 
 
-def test_a_deletion_that_the_file_asks_for_already_is_said_where_the_renames_are_proposed(front: Front) -> None:
-    create(front.state, "production/api", "production/owned", "other")
+def test_a_key_that_a_plan_would_have_deleted_is_declared_and_that_is_said(front: Front) -> None:
+    create(front.state, "production/api", "production/by-hand", "other")
     front.write("version: 1\nenvironments: {production: {keys: {api: {credit_limit: 5}}}}\n")
+    assert front("import").out.startswith(
+        "Added 2 keys in 2 environments: keys.yaml\n"
+        "A plan would have removed 1 of them: the file had their environments, and did not declare them.\n"
+    )
+    assert "Plan: 1 to rename; 2 unchanged.\n" in front("plan").out
+
+
+def test_a_change_that_the_file_asks_for_already_is_said_where_the_renames_are_proposed(front: Front) -> None:
+    create(front.state, "production/api", "other")
+    front.write("version: 1\nenvironments: {production: {keys: {api: {credit_limit: 6}}}}\n")
     assert front("import").out.endswith(
         "\nA plan proposes 1 change more, to keys that the file has or owns already or that reconciler named: "
         "look at it before you apply.\n"
@@ -148,7 +163,34 @@ def test_a_deletion_that_the_file_asks_for_already_is_said_where_the_renames_are
         "  reconciler plan --simulator sim.db     # proposes these renames and 1 change\n"
         "  reconciler apply --simulator sim.db    # makes all of these\n"
     )
-    assert "Plan: 1 to rename, 1 to delete; 1 unchanged.\n" in front("plan").out
+    assert "Plan: 1 to update, 1 to rename.\n" in front("plan").out
+
+
+def test_what_no_file_can_declare_and_a_plan_would_remove_is_said(front: Front) -> None:
+    create(front.state, "ci/tests", "ci/odd", "ci/twice", "ci/twice")
+    front.state.update_key(2, credit_limit=Decimal("0.0000001"))
+    front.write("version: 1\nenvironments: {ci: {keys: {}}}\n")
+    done = front("import", "--keep-names", "--dry-run")
+    assert "+      tests: {credit_limit: 5}  # id 1, created " in done.out
+    assert "from 0 to under 10^12; its environment is declared, so a plan removes it\n" in done.err
+    assert done.err.count("2 live keys are called ci/twice; its environment is declared, so a plan removes it\n") == 2
+    assert "+      twice-3: " in front("import", "--dry-run").out
+
+
+def test_a_file_that_cannot_be_applied_is_not_said_to_be(front: Front) -> None:
+    create(front.state, "Legacy", "other")
+    front.write("version: 1\nenvironments: {ci: {keys: {legacy: {credit_limit: 5, id: 1}}}}\n")
+    create(front.state, "ci/legacy")
+    done = front("import")
+    assert "  Legacy (id 1): ci/legacy has its id\n" in done.out
+    assert done.out.endswith(
+        "\nNothing can be applied yet:\n"
+        "  ci/legacy: id 1 belongs to Legacy, but ci/legacy is key 3; correct the id or remove it (wrong-id)\n"
+        "\n"
+        "Next:\n"
+        "  reconciler plan --simulator sim.db     # says what to resolve first\n"
+    )
+    assert front("plan").code == 3
 
 
 def test_what_no_file_can_declare_is_left_alone_and_said(front: Front) -> None:
@@ -156,14 +198,15 @@ def test_what_no_file_can_declare_is_left_alone_and_said(front: Front) -> None:
     front.state.update_key(2, credit_limit=Decimal("0.0000001"))
     done = front("import")
     assert (
-        "Not declared, and left alone:\n"
+        "Not declared:\n"
         "  odd (id 2): no file can declare the limit of key 2 (odd): at most 6 decimals, from 0 to under 10^12\n"
     ) in done.out
 
 
 def test_what_the_engine_has_named_is_said(front: Front) -> None:
-    create(front.state, "ci/tests~next")
-    assert "\n  ci/tests~next (id 1)\n" in front("import").out
+    create(front.state, "ci/tests~next", "reconciler~lock.0123456789abcdef")
+    assert "\n  ci/tests~next (id 1)\n  reconciler~lock.0123456789abcdef (id 2)\n" in front("import").out
+    assert "\n  ci/tests~next (id 1)\n" in front("import", "--into", "ci").out
 
 
 def test_a_dry_run_writes_nothing(front: Front) -> None:
@@ -240,7 +283,7 @@ def test_spend_that_cannot_be_read_is_a_warning(tmp_path: Path, monkeypatch: pyt
         create(front.state, "ci/tests")
         done = front("import")
     assert done.code == 0
-    assert done.err.startswith("warning: what the keys were used for could not be read: ")
+    assert done.err.startswith("warning: the activity of 30 days could not be read: ")
     assert "days" not in Path("keys.yaml").read_text("utf-8")
 
 
@@ -250,4 +293,4 @@ def test_what_is_ignored_for_its_name_is_not_listed_twice(front: Front) -> None:
     front.state.create_key("dev/api", Decimal(1), None)
     done = front("import", "--keep-names")
     assert done.out.count("(id 1)") == 1
-    assert "Not declared, and left alone:\n  claimed (id 3): dev/api has its id\n" in done.out
+    assert "Not declared:\n  claimed (id 3): dev/api has its id\n" in done.out

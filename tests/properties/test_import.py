@@ -14,9 +14,8 @@ from reconciler.declaration import SourceFile, load_sources
 from reconciler.declaration.additions import Additions, added
 from reconciler.declaration.adopted import inheritance, key_texts
 from reconciler.model import LiveKey, Snapshot
-from reconciler.plan.actions import Create, Rename
+from reconciler.plan.actions import Create, Delete, Rename
 from reconciler.plan.adoption import adopt, glob_of
-from reconciler.plan.names import is_lock
 from reconciler.plan.planner import make_plan
 from support.builders import NOW, activity
 from support.writing import comments, without_places
@@ -79,7 +78,7 @@ def imported(
     adoption = adopt(load_sources(sources or [EMPTY]), snapshot, "imported", keep_names=keep_names)
     used = activity({1: ("28.34", 892)})
     additions = Additions(
-        keys=key_texts(adoption.keys, inheritance(sources), used, snapshot.now),
+        keys=key_texts(adoption.keys, inheritance(sources), used.of, snapshot.now),
         ignore=list(dict.fromkeys(glob_of(key.name) for key in adoption.ignored)),
     )
     changed = added(sources, additions, Path("keys") if is_folder else PLACE, is_folder=is_folder)
@@ -107,7 +106,7 @@ def test_planning_what_was_imported_renames_what_was_announced(snapshot: Snapsho
     assert len(mine) == len(renames)
     assert not plan.errors
     accounted = {*(key.live.id for key in adoption.keys), *(left.live.id for left in adoption.left_out), *engine}
-    assert accounted == {key.id for key in snapshot.keys if not is_lock(key.name)}
+    assert accounted == {key.id for key in snapshot.keys}
 
 
 @fuzz
@@ -150,9 +149,11 @@ def test_adding_to_a_file_changes_what_is_there_in_nothing(
     adoption, files = imported(there, snapshot, keep_names=keep_names, is_folder=is_folder)
     after = planned(files, snapshot)
     engine = {key.id for key in adoption.engine}
-    expected = set(map(subject, before.actions))
+    expected = set(map(subject, before.actions)) - {key.live.id for key in adoption.keys}
     found = set(map(subject, after.actions))
-    assert found - engine == expected | {key.live.id for key in adoption.renames}
+    assert found - engine == (expected - engine) | {key.live.id for key in adoption.renames}
+    listed = {left.live.id for left in adoption.left_out}
+    assert {action.live.id for action in after.actions if isinstance(action, Delete)} - engine <= listed
     old, new = (load_sources(each) for each in (there, files))
     assert set(map(without_places, old.keys)) <= set(map(without_places, new.keys))
     text = files[0].content.decode()

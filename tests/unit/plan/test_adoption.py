@@ -70,7 +70,8 @@ def test_with_names_kept_an_environment_of_namesakes_is_not_declared() -> None:
     found = adopted("ci/api", "ci/api", "ci/x", "dev/y", "odd", keep_names=True)
     assert addresses(found) == {4: "dev/y"}
     assert [key.id for key in found.ignored] == [1, 2, 3, 5]
-    assert set(reasons(found).values()) == {"2 live keys are called ci/api"}
+    assert reasons(found)[1] == "2 live keys are called ci/api"
+    assert reasons(found)[3] == "its environment would own key 1 (ci/api) too, and 2 live keys are called ci/api"
 
 
 @pytest.mark.parametrize(
@@ -85,13 +86,14 @@ def test_with_names_kept_an_environment_of_namesakes_is_not_declared() -> None:
 def test_an_environment_that_would_own_what_no_file_can_declare_is_left_alone(key: LiveKey, reason: str) -> None:
     found = adopted("ci/a", key, "dev/c")
     assert addresses(found) == {3: "dev/c"}
-    assert reasons(found)[1].startswith(reason)
+    assert reasons(found)[key.id].startswith(reason)
+    assert reasons(found)[1].startswith(f"its environment would own {key} too, and {reason}")
     assert reasons(adopted(live(5, "odd", "-1")))[5].startswith("no file can declare the limit of key 5 (odd)")
 
 
 def test_the_environment_for_the_others_may_be_one_that_cannot_be_declared() -> None:
     found = adopted(live(1, "imported/a", "-1"), "odd")
-    assert reasons(found)[2].startswith("no file can declare the limit of key 1")
+    assert reasons(found)[2].startswith("its environment would own key 1 (imported/a) too, and no file can declare")
     assert addresses(adopted(live(1, "imported/a", "-1"), "odd", into="other")) == {2: "other/odd renamed"}
 
 
@@ -101,26 +103,49 @@ def test_a_name_without_room_for_what_is_added_to_it_is_left_alone() -> None:
     assert reasons(found)[1].endswith("leaves no room for what reconciler adds to names")
 
 
-def test_what_is_declared_owned_claimed_or_ignored_is_not_adopted() -> None:
+def test_what_is_declared_claimed_or_ignored_is_not_adopted() -> None:
     there = declaration(
         [declared("ci/a"), declared("ci/b", id=3), declared("ci/c", id=4), declared("ci/d", renamed_from=("old",))],
         ignore=("skip*",),
     )
     found = adopted("ci/a", "ci/owned", "by-id", "ci-c", "skip", "old", "new/x", "ci/c", there=there)
-    assert addresses(found) == {7: "new/x"}
+    assert addresses(found) == {2: "ci/owned", 7: "new/x"}
+    assert [key.live.id for key in found.keys if key.owned] == [2]
     assert reasons(found) == {4: "ci/c has its id"}
+
+
+def test_what_a_declared_environment_owns_is_adopted_whatever_ignore_says() -> None:
+    there = declaration([declared("ci/a")], ignore=("ci/*",))
+    assert addresses(adopted("ci/a", "ci/b", "ci/b", there=there)) == {2: "ci/b-2 renamed", 3: "ci/b-3 renamed"}
+
+
+def test_what_a_declared_environment_owns_and_no_file_can_declare_is_said_to_be_removed() -> None:
+    found = adopted("ci/a", live(2, "ci/b", "-1"), there=declaration([declared("ci/a")]))
+    assert addresses(found) == {}
+    assert reasons(found)[2].endswith("; its environment is declared, so a plan removes it")
+
+
+def test_an_owned_key_whose_id_another_address_has_is_left_alone() -> None:
+    there = declaration([declared("ci/a", id=2)])
+    assert reasons(adopted("ci/a", "ci/b", there=there)) == {2: "ci/a has its id"}
 
 
 def test_an_environment_that_would_own_what_is_ignored_is_left_alone() -> None:
     found = adopted("ci/a", "ci/legacy", there=declaration(ignore=("*/legacy",)))
     assert addresses(found) == {}
-    assert reasons(found) == {1: "its environment would own key 2 (ci/legacy) too, which is not to be declared"}
+    assert reasons(found) == {1: "its environment would own key 2 (ci/legacy) too, and that one is not to be declared"}
 
 
 def test_new_names_in_an_environment_avoid_all_that_it_has_or_had() -> None:
     there = declaration([declared("ci/a", renamed_from=("ci/b",))])
     found = adopted("A", "B", "C", "ci/c", "ci/d~old.20270101T000000Z", "D", there=there, into="ci")
-    assert addresses(found) == {1: "ci/a-1 renamed", 2: "ci/b-2 renamed", 3: "ci/c-3 renamed", 6: "ci/d-6 renamed"}
+    assert addresses(found) == {
+        1: "ci/a-1 renamed",
+        2: "ci/b-2 renamed",
+        3: "ci/c-3 renamed",
+        4: "ci/c",
+        6: "ci/d-6 renamed",
+    }
 
 
 def test_names_fit_what_naming_puts_around_them() -> None:
@@ -153,7 +178,7 @@ def test_environments_are_read_from_names_only_where_naming_keeps_the_two_apart(
 def test_what_the_engine_has_named_is_not_adopted(suffix: str) -> None:
     found = adopted(f"ci/a~{suffix}", "reconciler~lock.abc", "ci/a")
     assert addresses(found) == {3: "ci/a"}
-    assert [key.id for key in found.engine] == [1]
+    assert [key.id for key in found.engine] == [1, 2]
 
 
 @pytest.mark.parametrize("name", ["a*", "a?c", "[abc]", "[!a]", "a]b", "a\nb", "\x1b[31m", "-", "\\*", "*" * 255])
