@@ -53,11 +53,13 @@ def connect(  # noqa: PLR0913  # by keyword, each with a default
     timeouts: Timeouts = DEFAULT_TIMEOUTS,
     timing: Timing = REAL_TIMING,
     variable: str = KEY_VARIABLE,
+    label: str = "",
 ) -> Account:
     """Prepare to talk to an account; nothing is sent yet.
 
     At most `parallelism` requests (1 or more) run at a time. A `transport` answers in place of the network, takes any
-    base URL, and is closed with the account. Complaints about the credential name the `variable` that it came from.
+    base URL, and is closed with the account. Complaints about the credential name the `variable` that it came from;
+    what is logged begins with `label`.
     Raises UsageError when the base URL, the credential, or what the environment says about certificates and proxies
     cannot be used.
     """
@@ -66,7 +68,7 @@ def connect(  # noqa: PLR0913  # by keyword, each with a default
         raise UsageError(msg)
     base_url = check_base_url(base_url) if transport is None else base_url.rstrip("/")
     pool = client_pool(base_url, transport, timeouts)
-    return Account(credential, base_url, Sender(pool, parallelism, retry, timeouts, timing), variable)
+    return Account(credential, base_url, Sender(pool, parallelism, retry, timeouts, timing, label), variable)
 
 
 class Account:

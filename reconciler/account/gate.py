@@ -26,8 +26,9 @@ class Gate:
     decrease). Requests that were under way when the gate closed are no second 429.
     """
 
-    def __init__(self, width: int, policy: RetryPolicy, timing: Timing) -> None:
-        """Take how many requests may run at a time, 1 or more."""
+    def __init__(self, width: int, policy: RetryPolicy, timing: Timing, label: str = "") -> None:
+        """Take how many requests may run at a time, 1 or more; what is logged begins with `label`."""
+        self._label = label
         self._policy = policy
         self._timing = timing
         self._width = width
@@ -62,7 +63,8 @@ class Gate:
             # only to keep two runs apart.
             pause = max(pause, self._policy.backoff(self._strikes) * (0.5 + 0.5 * self._timing.random()))
             if pause >= WORTH_TELLING:
-                _log.warning("The service asks to be left alone (429): all requests wait for %d s.", round(pause))
+                what = "%sThe service asks to be left alone (429): all requests wait for %d s."
+                _log.warning(what, self._label, round(pause))
         self._opens_at = max(self._opens_at, self._timing.monotonic() + pause)
 
     def went_well(self, seen: int) -> None:

@@ -33,7 +33,7 @@ class RetryPolicy:
     """How often and how long to try; delays in seconds.
 
     `attempts` bounds what fails, `rate_limit_attempts` what is answered 429 besides. No attempt is started later than
-    `patience` after the first.
+    `patience` after the first, nor later than `downtime` after the first that failed.
     """
 
     attempts: int = 6
@@ -42,6 +42,7 @@ class RetryPolicy:
     longest_delay: float = 20.0
     longest_retry_after: float = 60.0
     patience: float = 300.0
+    downtime: float = 300.0
 
     def backoff(self, failures: int) -> float:
         """Give the upper bound of the delay after so many failures (1 or more) in a row."""
@@ -98,6 +99,8 @@ class Attempts:
         if not self._may_repeat(outcome):
             return None
         self._failures += 1
+        if self._failures == 1:
+            self._deadline = min(self._deadline, started + self._policy.downtime)
         if self._failures >= self._policy.attempts:
             return None
         self.maybe_done = self.maybe_done or isinstance(outcome, Answer) or outcome.sent

@@ -45,11 +45,18 @@ class Sender:
     """
 
     def __init__(
-        self, pool: ClientPool, parallelism: int, policy: RetryPolicy, timeouts: Timeouts, timing: Timing
+        self,
+        pool: ClientPool,
+        parallelism: int,
+        policy: RetryPolicy,
+        timeouts: Timeouts,
+        timing: Timing,
+        label: str = "",
     ) -> None:
-        """Let at most `parallelism` requests run at a time."""
+        """Let at most `parallelism` requests run at a time; what is logged begins with `label`."""
         self._pool = pool
-        self._gate = Gate(parallelism, policy, timing)
+        self._label = label
+        self._gate = Gate(parallelism, policy, timing, label)
         self._policy = policy
         self._timeouts = timeouts
         self._timing = timing
@@ -68,8 +75,6 @@ class Sender:
             outcome, delay = await self._attempt(request, attempts, number)
             if delay is None:
                 return Conclusion(outcome, number, attempts.maybe_done)
-            if delay >= WORTH_TELLING:
-                _log.warning("%s did not succeed yet: trying again in %d s.", request, round(delay))
             await self._timing.sleep(delay)
             number += 1
 
@@ -86,11 +91,15 @@ class Sender:
             finally:
                 self._pool.give_back(client)
             asked = self._take_in(outcome, seen)
-        took = round((self._timing.monotonic() - started) * 1000)
+        took = self._timing.monotonic() - started
+        delay = attempts.delay(outcome, started, asked)
         said = outcome.status if isinstance(outcome, Answer) else outcome.cause
         level = logging.DEBUG if isinstance(outcome, Answer) and outcome.ok else logging.INFO
-        _log.log(level, "%s: %s in %d ms, attempt %d", request, said, took, number)
-        return outcome, attempts.delay(outcome, started, asked)
+        _log.log(level, "%s%s: %s in %d ms, attempt %d", self._label, request, said, round(took * 1000), number)
+        if delay is not None and took + delay >= WORTH_TELLING:
+            what = "%s%s did not succeed yet (%s): trying again in %d s."
+            _log.warning(what, self._label, request, said, round(delay))
+        return outcome, delay
 
     def _take_in(self, outcome: Answer | NoAnswer, seen: int) -> float:
         """Let the clock and the gate know about an outcome; gives what Retry-After asks for, in seconds."""

@@ -48,13 +48,18 @@ class AccountReading:
 async def read_insight(
     variable: str, account: Account, days: Collection[int], *, balance: bool = True
 ) -> AccountReading:
-    """Read the keys, the balance and these windows of activity at the same time; what fails is kept as text."""
-    windows = sorted(days)
-    snapshot, amount, statistics = await asyncio.gather(
+    """Read the keys, the balance and these windows of activity at the same time; what fails is kept as text.
+
+    Where the longest window cannot be read, the others are not asked for: each may take as long to fail.
+    """
+    *windows, longest = sorted(days)
+    snapshot, amount, most = await asyncio.gather(
         _tried("the keys", account.list_keys()),
         _tried("the balance", account.balance()) if balance else _nothing(),
-        asyncio.gather(*(_tried(f"the activity of {each} days", account.statistics(each)) for each in windows)),
+        _statistics(account, longest),
     )
+    known = [] if isinstance(most, str) else windows
+    statistics = [*await asyncio.gather(*(_statistics(account, each) for each in known)), most]
     check_clock(account)
     told = [each for each in statistics if not isinstance(each, str)]
     unread = [each for each in (snapshot, amount, *statistics) if isinstance(each, str)]
@@ -100,6 +105,10 @@ async def _tried(what: str, reading: Awaitable[T]) -> T | str:
         return await reading
     except AccountError as error:
         return f"{what} could not be read: {error}"
+
+
+async def _statistics(account: Account, days: int) -> Statistics | str:
+    return await _tried(f"the activity of {days} days", account.statistics(days))
 
 
 async def _nothing() -> None:

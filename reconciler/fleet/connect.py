@@ -24,28 +24,35 @@ def open_account(
     parallelism: int = 1,
     variable: str = KEY_VARIABLE,
     credentials: Mapping[str, str] | None = None,
+    downtime: float | None = None,
+    label: str = "",
 ) -> Account:
     """Connect to the account whose provisioning key a variable holds, or to its simulator at a path.
 
     With `credentials`, they are what the variables hold, in place of the environment. With a simulator, accounts of
-    other variables than the usual one are kept beside the path. Raises UsageError when the variable is not set or holds
-    what cannot be a key.
+    other variables than the usual one are kept beside the path. After so many seconds of `downtime`, an account that
+    fails is not tried again; what is logged begins with `label`. Raises UsageError when the variable is not set or
+    holds what cannot be a key.
     """
-    from reconciler.account.client import DEFAULT_BASE_URL, connect
+    from reconciler.account.client import DEFAULT_BASE_URL, RetryPolicy, connect
 
+    retry = RetryPolicy() if downtime is None else RetryPolicy(downtime=downtime)
     if simulator is not None:
         from reconciler.simulator import open_transport
 
         # Never the real key: nothing but this process is asked.
         key = Secret("simulator-provisioning-key")
-        return connect(key, parallelism=parallelism, transport=open_transport(simulated_at(simulator, variable)))
+        transport = open_transport(simulated_at(simulator, variable))
+        return connect(key, parallelism=parallelism, transport=transport, retry=retry, label=label)
     value = _held(variable, credentials)
     if not value:
         where = f"create a provisioning key on the dashboard and export it (export {variable}=…)"
         msg = f"{variable} is not set; {where}, or try --simulator sim.db"
         raise UsageError(msg)
     base_url = os.environ.get(URL_VARIABLE) or DEFAULT_BASE_URL
-    return connect(Secret(value), base_url=base_url, parallelism=parallelism, variable=variable)
+    return connect(
+        Secret(value), base_url=base_url, parallelism=parallelism, retry=retry, variable=variable, label=label
+    )
 
 
 def refuse_same_credential(variables: Iterable[str], credentials: Mapping[str, str] | None = None) -> None:

@@ -24,6 +24,12 @@ if TYPE_CHECKING:
 AT_A_TIME: Final = 32
 """How many accounts are open at once: each has its own connections."""
 
+DOWNTIME: Final = 20.0
+"""For how many seconds one of several accounts is tried again where it fails: it is not to hold up the others.
+
+That leaves time for all attempts at one that is refused or answers 503, and for one attempt at one that never answers.
+"""
+
 T = TypeVar("T")
 
 
@@ -57,22 +63,31 @@ async def read_all(
     """Have `read` ask each of these accounts, at the same time; gives the answers by variable, in the order given.
 
     `read` gets the variable and the open account, which takes `parallelism` requests at a time. Where an account has
-    no credential (UsageError) or does not answer (AccountError), that error is its answer, and the others go on.
+    no credential (UsageError) or does not answer (AccountError), that error is its answer, and the others go on. One of
+    several is given up sooner than one that stands alone.
     `credentials` are what the variables hold, in place of the environment.
     """
     slots = asyncio.Semaphore(AT_A_TIME)
+    names = list(variables)
+    several = len(names) > 1
 
     async def one(variable: str) -> T | ReconcilerError:
         try:
             async with (
                 slots,
-                open_account(simulator, parallelism=parallelism, variable=variable, credentials=credentials) as account,
+                open_account(
+                    simulator,
+                    parallelism=parallelism,
+                    variable=variable,
+                    credentials=credentials,
+                    downtime=DOWNTIME if several else None,
+                    label=f"{variable}: " if several else "",
+                ) as account,
             ):
                 return await read(variable, account)
         except ReconcilerError as error:
             return error
 
-    names = list(variables)
     return dict(zip(names, await asyncio.gather(*map(one, names)), strict=True))
 
 

@@ -33,7 +33,13 @@ class Request:
 
     def open(self, variable: str, parallelism: int) -> Account:
         """Connect to one account; raises UsageError when there is no credential for it."""
-        return open_account(self.simulator, parallelism=parallelism, variable=variable, credentials=self.credentials)
+        return open_account(
+            self.simulator,
+            parallelism=parallelism,
+            variable=variable,
+            credentials=self.credentials,
+            label=f"{variable}: " if self.several else "",
+        )
 
     def variables(self) -> tuple[str, ...]:
         """Name the variables of the accounts that are to be read, in order."""

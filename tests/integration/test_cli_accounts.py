@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import signal
 from datetime import timedelta
 from decimal import Decimal
@@ -16,9 +17,11 @@ from jsonschema import Draft202012Validator
 
 from reconciler import schema_files
 from reconciler.account import lock
+from reconciler.account.client import Timeouts, connect
 from reconciler.cli.apply_output import Output
 from reconciler.cli.progress import Progress
 from reconciler.destinations.dotenv import Dotenv
+from reconciler.fleet import reading
 from reconciler.simulator.state import Usage
 from support.several import A, Accounts, B, C, at_a_service, bearer_of, beside_each_other
 
@@ -215,6 +218,37 @@ def test_what_can_be_applied_is_applied_beside_an_account_that_cannot_be_read(
         assert statuses(ended.document) == ["NAGA_A a/x done"]
         assert ended.document["in_sync"] is None
         assert len(findings(ended.document, "account-unread")) == 1
+
+
+@pytest.mark.parametrize(
+    ("fault", "why"),
+    [
+        ("GET /v1/account/keys status=503 retry-after=60", "503 server_error: a simulated fault"),
+        ("* * latency=3s", "no answer within 2 s"),
+    ],
+)
+def test_an_account_that_is_down_is_given_up_and_the_others_are_applied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str, why: str
+) -> None:
+    """It is asked once: with a wait of its own choice, or as long as any answer may take, it would hold up all."""
+    defaults = {**(connect.__kwdefaults__ or {}), "timeouts": Timeouts(read=2.0)}
+    monkeypatch.setattr(connect, "__kwdefaults__", defaults)
+    monkeypatch.setattr(reading, "DOWNTIME", 1.0)
+    with at_a_service(tmp_path, monkeypatch, NAGA_B=fault) as accounts:
+        ended = accounts.declare_both("{x: {}}", "{x: {}}")("apply", "--auto-approve", "--format", "json")
+        assert (ended.code, accounts.names_of(A)) == (5, ["a/x"])
+    (unread,) = findings(ended.document, "account-unread")
+    assert unread["message"].startswith("the account (b) is not planned: GET /v1/account/keys: ")
+    assert unread["message"].endswith(why)
+
+
+def test_who_waits_for_one_of_several_accounts_is_told_for_which(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with at_a_service(tmp_path, monkeypatch, NAGA_B="GET /v1/account/keys status=503 times=1") as accounts:
+        assert accounts.declare_both("{}", "{}")("-v", "plan").code == 0
+    troubles = [each.getMessage() for each in caplog.records if each.levelno == logging.INFO]
+    assert [text.partition(" in ")[0] for text in troubles] == ["NAGA_B: GET /v1/account/keys: 503"]
 
 
 def test_nothing_done_beside_an_account_that_cannot_be_read_is_an_error(

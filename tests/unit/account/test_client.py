@@ -444,7 +444,7 @@ def test_a_run_that_is_cancelled_leaves_the_account_usable() -> None:
 @pytest.mark.parametrize(
     ("trouble", "expected"),
     [
-        (error(503, Retry_After="7"), ["GET /v1/account/balance did not succeed yet: trying again in 7 s."]),
+        (error(503, Retry_After="7"), ["GET /v1/account/balance did not succeed yet (503): trying again in 7 s."]),
         (error(429, Retry_After="30"), ["The service asks to be left alone (429): all requests wait for 30 s."]),
         (error(503), []),
     ],

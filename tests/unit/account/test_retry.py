@@ -72,6 +72,25 @@ def test_no_attempt_starts_when_patience_is_at_its_end() -> None:
     assert attempts.delay(Answer(500), time.seconds, 0.0) is None
 
 
+def test_no_attempt_starts_later_than_the_downtime_after_the_first_failure() -> None:
+    time = FakeTime(chance=1.0)
+    attempts = Attempts(replace(POLICY, downtime=20.0), time.timing, repeatable=True)
+    assert attempts.delay(Answer(429), time.seconds, 0.0) == 0.0
+    time.seconds += 60.0
+    first_failure = time.seconds
+    assert attempts.delay(Answer(503), first_failure, 0.0) == 0.5
+    time.seconds = first_failure + 19.0
+    assert attempts.delay(Answer(503), time.seconds, 0.0) == 1.0
+    assert attempts.delay(LOST, time.seconds, 0.0) is None
+
+
+def test_who_never_answers_is_asked_once_where_the_downtime_is_shorter_than_the_wait() -> None:
+    time = FakeTime()
+    attempts = Attempts(replace(POLICY, downtime=20.0), time.timing, repeatable=True)
+    time.seconds += 30.0
+    assert attempts.delay(LOST, time.seconds - 30.0, 0.0) is None
+
+
 def test_retry_after_is_honoured_up_to_a_minute_and_never_shortens_the_backoff() -> None:
     time = FakeTime(chance=1.0)
     attempts = Attempts(POLICY, time.timing, repeatable=True)
