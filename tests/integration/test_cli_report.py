@@ -154,7 +154,7 @@ def test_hostile_names_of_live_keys_are_text(front: Front) -> None:
 def test_days_that_cannot_be_read_make_way_for_those_of_the_account(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with on_a_socket(tmp_path, monkeypatch, "GET /v1/account/activity status=403 times=1") as front:
+    with on_a_socket(tmp_path, monkeypatch, "GET /v1/account/activity status=403 skip=1 times=1") as front:
         front.declare("{api: {credit_limit: 50}}")
         key, _ = front.state.create_key(name="ci/api", credit_limit=Decimal(50), expires_at=None)
         spend(front.state, key.id, 3)
@@ -163,6 +163,15 @@ def test_days_that_cannot_be_read_make_way_for_those_of_the_account(
     assert ended.code == 0
     assert HtmlPage(ended.out).requests == []
     assert "warning: the activity of" in ended.err
+
+
+def test_an_account_that_does_not_tell_what_was_spent_is_not_asked_for_every_day(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with on_a_socket(tmp_path, monkeypatch, "GET /v1/account/activity status=403") as front:
+        ended = front.declare("{}")("-v", "report", "--out", "-")
+    assert ended.err.count("GET /v1/account/activity: 403 in ") == 1
+    assert ended.err.count("warning: the activity of 30 days could not be read: ") == 1
 
 
 def test_an_account_that_cannot_be_read_is_on_the_page_and_ends_with_1(
