@@ -20,7 +20,7 @@ LOCK_ARGS ?=
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: help demo dev test format lint types imports workflows schemas unit prism browser promtool wheel fmt lock pictures clean python
+.PHONY: help demo dev test format lint types imports workflows schemas unit prism browser promtool editor wheel fmt lock pictures clean python
 
 help: ## list what make can do
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -54,7 +54,8 @@ workflows: $(TEST_VENV)/.installed ## check the GitHub workflows and the action
 schemas: $(TEST_VENV)/.installed ## check the schemas, and every example of a file against its schema
 	$(BIN)/check-jsonschema --check-metaschema schemas/*.json
 	$(BIN)/python docs/generator/examples.py build/examples
-	$(BIN)/check-jsonschema --default-filetype yaml --schemafile schemas/keys.schema.json keys.yaml.example build/examples/*.yaml
+	$(BIN)/check-jsonschema --default-filetype yaml --schemafile schemas/keys.schema.json keys.yaml.example build/examples/*.yaml \
+	  tests/examples/valid/*.yaml
 
 # Run against the built wheel. PYTHONSAFEPATH keeps this folder off sys.path in every process that a test starts.
 unit: wheel ## run the tests against the built wheel, with branch coverage
@@ -62,11 +63,16 @@ unit: wheel ## run the tests against the built wheel, with branch coverage
 	RECONCILER_WHEEL="$$(echo "$(CURDIR)"/$(WHEELS)/*.whl)" PYTHONSAFEPATH=1 \
 	  $(BIN)/pytest -n auto --maxprocesses 4 --cov --cov-report term-missing $(PYTEST_ARGS)
 
-# Apart from test, because it asks for Node; CI runs it. What npm installs is pinned and hashed too.
+# Apart from test, because these ask for Node; CI runs them. What npm installs is pinned and hashed too.
 prism: wheel ## check the requests to GitHub with Prism (needs Node and npm)
 	@command -v npm >/dev/null || { echo "'npm' was not found: install Node 20 or newer" >&2; exit 1; }
 	npm ci --prefix tests/prism --no-audit --no-fund --loglevel error
 	PYTHONSAFEPATH=1 $(BIN)/pytest tests/prism/prism_github.py
+
+editor: wheel ## look at keys.yaml with the language server of editors (needs Node and npm)
+	@command -v npm >/dev/null || { echo "'npm' was not found: install Node 20 or newer" >&2; exit 1; }
+	npm ci --prefix tests/editor --no-audit --no-fund --loglevel error
+	PYTHONSAFEPATH=1 $(BIN)/pytest tests/editor/editor_schema.py
 
 # Apart from test as well: these ask for programs that no package of Python brings.
 browser: wheel ## look at the page of report with a browser (needs Chromium)
@@ -95,7 +101,7 @@ pictures: wheel ## make the pictures and the made parts of the docs anew
 	$(BIN)/python docs/generator/make.py
 
 clean: ## remove what make made, except .venv
-	rm -rf build dist .venv-test-* tests/prism/node_modules .coverage .coverage.* .hypothesis .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf build dist .venv-test-* tests/prism/node_modules tests/editor/node_modules .coverage .coverage.* .hypothesis .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
 python:
 	@command -v $(PYTHON) >/dev/null || { \

@@ -50,7 +50,7 @@ def destinations() -> str:
 
 def destination_types() -> list[str]:
     """Give the types of destinations that the schema knows."""
-    types: list[str] = _SCHEMA["$defs"]["destination"]["properties"]["type"]["else"]["enum"]
+    types: list[str] = _SCHEMA["$defs"]["destination"]["properties"]["type"]["anyOf"][0]["enum"]
     return types
 
 
@@ -120,7 +120,7 @@ def _resolved(raw: Schema) -> Schema:
 
 
 def _takes(field: Schema) -> str:
-    words = str(field["errorMessage"])
+    words = str((field if "errorMessage" in field else field["allOf"][0])["errorMessage"])
     return words.removeprefix("must be ")
 
 
@@ -129,11 +129,11 @@ def _default(group: str, name: str, schema: Schema) -> str:
         return demanded
     if name in schema.get("required", ()) and group != "defaults":
         return "required"
-    default = _resolved(schema["properties"][name]).get("default", "none")
-    if default is None and name in _NULLS:
+    if name in _NULLS:
         module, _, constant = _NULLS[name].partition(":")
         stands_for = getattr(import_module(f"reconciler.plan.{module}"), constant)
         return f"`null`, which is `{format_duration(stands_for)}`"
+    default = _resolved(schema["properties"][name]).get("default", "none")
     return "none" if default == "none" else _cell(_code(default))
 
 

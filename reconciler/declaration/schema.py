@@ -87,8 +87,19 @@ def _explainer() -> Validator:
         if isinstance(instance, str) and not re.search(wanted.replace("$", r"\Z"), instance):
             yield ValidationError("pattern")
 
+    def properties(
+        validator: Validator, wanted: dict[str, Any], instance: object, schema: object
+    ) -> Iterator[ValidationError]:
+        # `false` has no words of its own: those of the schema around it count. jsonschema loses its path as well.
+        if isinstance(instance, dict):
+            forbidden = [name for name, inner in wanted.items() if inner is False and name in instance]
+            yield from (ValidationError("properties", path=[name]) for name in forbidden)
+            allowed = {name: inner for name, inner in wanted.items() if inner is not False}
+            yield from Draft202012Validator.VALIDATORS["properties"](validator, allowed, instance, schema)
+
     extend: Callable[[type[Validator], dict[str, object]], type[Validator]] = validators.extend
-    return extend(Draft202012Validator, {"pattern": pattern})(json.loads(schema_files.read(SCHEMA)))
+    explained: dict[str, object] = {"pattern": pattern, "properties": properties}
+    return extend(Draft202012Validator, explained)(json.loads(schema_files.read(SCHEMA)))
 
 
 def _steps(error: ValidationError) -> list[str]:
@@ -102,10 +113,20 @@ def _explain(error: ValidationError, document: Fields, report: Report) -> list[_
         return [_explain_name(str(error.instance), path, document, report)]
     if error.validator == "additionalProperties":
         return _explain_unknown(_schema(error)["properties"], path, document, report)
-    if error.validator in {"required", "anyOf"}:
+    if error.validator == "anyOf":
+        if "required" not in _schema(error)["anyOf"][0]:
+            return _explain(_of_package(error), document, report)
+        return _explain_missing(error, path, document, report)
+    if error.validator == "required":
         return _explain_missing(error, path, document, report)
     report.error(_value_mark(document, path), f"{label(path)} {_requirement(error)}")
     return [path]
+
+
+def _of_package(error: ValidationError) -> ValidationError:
+    """Give what is wrong with the type of a destination: with a dot in it, it is meant to be another package's."""
+    choice = int("." in str(error.instance))
+    return next(inner for inner in error.context or () if inner.relative_schema_path[0] == choice)
 
 
 def _explain_name(name: str, path: _Path, document: Fields, report: Report) -> _Path:
@@ -136,7 +157,7 @@ def _explain_missing(error: ValidationError, path: _Path, document: Fields, repo
     node, schema = _node(document, path), _schema(error)
     if error.validator == "required":
         wanted = [[name] for name in schema["required"]]
-    else:  # anyOf, of which the schema has no others than one of fields that stand for each other
+    else:  # anyOf, of fields that stand for each other
         wanted = [[name for choice in schema["anyOf"] for name in choice["required"]]]
     missing = [names for names in wanted if node.broken.isdisjoint(names) and node.keys().isdisjoint(names)]
     closed = schema.get("additionalProperties") is False  # so that a misspelt field is an error of its own
@@ -154,7 +175,7 @@ def _requirement(error: ValidationError) -> str:
         bound = _BOUNDS[error.validator].format(error.validator_value)
         return bound if isinstance(found, Items) else f"{bound}, not {described(found)}"
     schema = _schema(error)
-    if error.validator == "not":  # whatever it is, it is in the wrong place
+    if error.validator == "properties":  # `false`: whatever it is, it is in the wrong place
         return str(schema["errorMessage"])
     hint = suggestion(found, schema["enum"]) if "enum" in schema and isinstance(found, str) else ""
     return f"{schema['errorMessage']}, not {described(found)}{hint}"
