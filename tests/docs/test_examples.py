@@ -9,26 +9,36 @@ import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 import pytest
 from dotenv import dotenv_values
 
 import reconciler
 from reconciler.declaration import load
+from reconciler.declaration.canonical import formatted
 from reconciler.errors import ReconcilerError
 from reconciler.simulator import State
 from reconciler.simulator.app import create_app
 from support import pages
+from support.declarations import source
 from support.packages import ROOT
 from support.simulation import names, served
 
 BIN = Path(sys.executable).parent
 BASH = shutil.which("bash") or "bash"
+WRONG_ON_PURPOSE: Final = {"broken.yaml"}
 EXAMPLES = [
     pytest.param(block, id=f"{page.relative_to(ROOT)}-{number}")
     for page in pages.PAGES
     for number, block in enumerate(pages.blocks(pages.by_hand(page), "yaml"))
     if not pages.file_name(block)
+]
+COMPLETE: Final = [
+    pytest.param(block, id=f"{page.relative_to(ROOT)}-{number}")
+    for page in pages.PAGES
+    for number, block in enumerate(pages.blocks(pages.by_hand(page), "yaml"))
+    if re.search(r"(?m)^version:", block) and pages.file_name(block) not in WRONG_ON_PURPOSE
 ]
 
 
@@ -68,6 +78,11 @@ def at_a_terminal(lines: str, answer: str, environment: dict[str, str], folder: 
 def test_every_example_of_a_file_is_valid(text: str, tmp_path: Path) -> None:
     (tmp_path / "keys.yaml").write_text(text, "utf-8")
     assert load(tmp_path / "keys.yaml").naming
+
+
+@pytest.mark.parametrize("text", COMPLETE)
+def test_every_whole_file_is_in_the_form_that_fmt_gives_it(text: str) -> None:
+    assert formatted(source(text)).decode() == text
 
 
 def test_the_quick_start_leads_to_keys_whose_secrets_have_arrived(folder: Path) -> None:

@@ -16,7 +16,7 @@ ACTIONLINT = Path(sys.executable).parent / "actionlint"
 
 
 def test_the_usual_alerts_are_those_that_the_page_shows(tmp_path: Path) -> None:
-    (block,) = (each for each in pages.blocks(pages.read(PAGE), "yaml") if each.startswith("version: 1\nalerts:"))
+    (block,) = (each for each in pages.blocks(pages.read(PAGE), "yaml") if each.startswith("version: 1\n\nalerts:"))
     (tmp_path / "keys.yaml").write_text(block, "utf-8")
     declared, usual = load(tmp_path / "keys.yaml").alerts, standard_alerts(SOMEWHERE)
     for rule in AlertRule:

@@ -50,19 +50,24 @@ class Repository:
         self.git("commit", "-q", "--allow-empty", "-m", "change")
         return self.git("rev-parse", "HEAD")
 
-    def find(self, before: str) -> subprocess.CompletedProcess[str]:
+    def find(
+        self, before: str, event: str = "push", account: str = "", secrets: str = "true"
+    ) -> subprocess.CompletedProcess[str]:
         output = self.folder.parent / "output"
         output.write_text("")
-        variables = environment(BEFORE=before, GITHUB_OUTPUT=str(output))
+        given = {"BEFORE": before, "GITHUB_EVENT_NAME": event, "ACCOUNT": account, "SECRETS": secrets}
+        variables = environment(GITHUB_OUTPUT=str(output), **given)
         words = ["bash", "-e", "-c", script()]
         return subprocess.run(words, cwd=self.folder, check=False, capture_output=True, text=True, env=variables)
 
-    def names(self, before: str) -> list[str]:
-        done = self.find(before)
+    def found(self, before: str, **more: str) -> dict[str, str]:
+        done = self.find(before, **more)
         assert (done.returncode, done.stderr) == (0, "")
-        name, _, value = (self.folder.parent / "output").read_text().partition("=")
-        assert name == "names"
-        return list(json.loads(value))
+        lines = (self.folder.parent / "output").read_text().splitlines()
+        return {name: value for name, _, value in (line.partition("=") for line in lines)}
+
+    def names(self, before: str, **more: str) -> list[str]:
+        return list(json.loads(self.found(before, **more)["names"]))
 
 
 @pytest.fixture
@@ -94,7 +99,7 @@ def change_the_workflow(repository: Repository) -> None:
         (change_one, ["beta"]),
         (add_one, ["gamma-2"]),
         (remove_one, []),
-        (change_the_workflow, ["alpha", "beta"]),
+        (change_the_workflow, []),
     ],
 )
 def test_a_change_is_about_the_accounts_whose_files_it_changes(
@@ -105,12 +110,42 @@ def test_a_change_is_about_the_accounts_whose_files_it_changes(
     assert repository.names(repository.before) == names
 
 
+@pytest.mark.parametrize(("secrets", "names"), [("true", ["alpha", "beta"]), ("false", [])])
+def test_a_pull_request_that_changes_the_workflow_is_about_all_where_they_can_be_planned(
+    repository: Repository, secrets: str, names: list[str]
+) -> None:
+    change_the_workflow(repository)
+    repository.commit()
+    assert repository.names("HEAD^1", event="pull_request", secrets=secrets) == names
+
+
+def test_what_the_branch_has_lost_is_a_change_too(repository: Repository) -> None:
+    change_one(repository)
+    lost = repository.commit()
+    repository.git("reset", "--quiet", "--hard", repository.before)
+    assert repository.names(lost) == ["beta"]
+
+
+def test_by_hand_it_is_about_all_or_the_one_that_is_named(repository: Repository) -> None:
+    assert repository.names("", event="workflow_dispatch") == ["alpha", "beta"]
+    assert repository.names("", event="workflow_dispatch", account="beta") == ["beta"]
+    assert repository.find("", event="workflow_dispatch", account="nobody").returncode != 0
+
+
 @pytest.mark.parametrize("before", ["", "0" * 40], ids=["at night", "a new branch"])
 def test_where_nothing_tells_what_was_before_it_is_about_all(repository: Repository, before: str) -> None:
-    assert repository.names(before) == ["alpha", "beta"]
+    assert repository.found(before) == {"names": '["alpha","beta"]', "base": "", "secrets": "true"}
 
 
-@pytest.mark.parametrize("name", ["Upper.yaml", "a b.yaml", 'x";echo.yaml', "$(id).yaml", "deeper/x.yaml"])
+def test_the_base_is_the_commit_before_the_change(repository: Repository) -> None:
+    change_one(repository)
+    repository.commit()
+    assert repository.found("HEAD^1", event="pull_request")["base"] == repository.before
+
+
+@pytest.mark.parametrize(
+    "name", ["Upper.yaml", "a b.yaml", 'x";echo.yaml', "$(id).yaml", "deeper/x.yaml", "x.yml", "alpha-plan.yaml"]
+)
 def test_a_name_that_is_no_account_is_refused(repository: Repository, name: str) -> None:
     repository.write(f"accounts/{name}", "1")
     repository.commit()

@@ -19,6 +19,8 @@ from support.repository import git
 
 BIN: Final = Path(sys.executable).parent
 BASH: Final = shutil.which("bash") or "bash"
+EXAMPLE: Final = ROOT / "docs/examples/scale/matrix.yml"
+WRITTEN: Final = [*sorted((ROOT / ".github/workflows").iterdir()), EXAMPLE]
 DECLARATIONS: Final = {
     "the starter file": {},
     "an environment": {"keys.yaml": "version: 1\nenvironments: {ci: {keys: {}}}\n"},
@@ -79,28 +81,35 @@ def test_what_is_judged_is_really_read(generated: Path) -> None:
     assert "untrusted" in judged("actionlint", str(workflow))
 
 
+def test_the_example_for_many_accounts_has_no_finding() -> None:
+    assert judged("actionlint", str(EXAMPLE)) == ""
+    assert judged("zizmor", "--offline", "--quiet", "--persona", "auditor", "--strict-collection", str(EXAMPLE)) == ""
+    assert judged("check-jsonschema", "--builtin-schema", "vendor.github-workflows", str(EXAMPLE)) == ""
+
+
 def everything() -> dict[str, Any]:
-    """Give all workflows of this repository, as they are read."""
-    return {file.name: yaml.safe_load(file.read_bytes()) for file in (ROOT / ".github/workflows").iterdir()}
+    """Give all workflows of this repository and the example, as they are read."""
+    return {file.name: yaml.safe_load(file.read_bytes()) for file in WRITTEN}
 
 
 def test_this_repository_has_the_workflows_that_it_recommends() -> None:
-    assert {*everything()} == {"ci.yml", *(f"{name}.yml" for name in WORKFLOWS)}
+    assert {*everything()} == {EXAMPLE.name, "ci.yml", *(f"{name}.yml" for name in WORKFLOWS)}
     assert list(load(ROOT / "keys.yaml.example").environments) == sorted(ENVIRONMENTS)
 
 
 @pytest.mark.parametrize("name", everything())
-def test_a_job_may_do_nothing_that_it_does_not_say_and_does_not_run_forever(name: str) -> None:
+def test_a_job_may_do_nothing_that_it_does_not_say_does_not_run_forever_and_stops_no_other(name: str) -> None:
     document = everything()[name]
     assert document["permissions"] == {}
     assert "pull_request_target" not in document[True]
     for job in document["jobs"].values():
         assert job["permissions"]
         assert job["timeout-minutes"] <= 30
+        assert job.get("strategy", {"fail-fast": False})["fail-fast"] is False
 
 
 def test_every_permission_has_its_reason() -> None:
-    for file in (ROOT / ".github/workflows").iterdir():
+    for file in WRITTEN:
         lines = [line for line in file.read_text("utf-8").splitlines() if line.endswith((": read", ": write"))]
         assert lines == [], f"{file.name} does not say why"
 
@@ -124,7 +133,7 @@ def test_the_action_is_as_github_describes_actions() -> None:
 
 
 def test_every_action_in_use_is_pinned_to_a_revision_with_its_version() -> None:
-    files = [ROOT / "action.yml", *(ROOT / ".github/workflows").iterdir(), *(ROOT / "reconciler/templates").iterdir()]
+    files = [ROOT / "action.yml", *WRITTEN, *(ROOT / "reconciler/templates").iterdir()]
     used = {line.strip() for file in files for line in file.read_text("utf-8").splitlines() if " uses:" in f" {line}"}
     uses = {line.removeprefix("- ") for line in used}
     assert uses <= {

@@ -25,9 +25,22 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ACT: Final = Path(sys.executable).with_name("act")
+CHECKOUT: Final = "actions/checkout@08c6903cd8c0fde910a37f88322edcfb5dd907a8"
 SETUP_PYTHON: Final = "actions/setup-python@e797f83bcb11b83ae66e0230d6156d7c80228e7c"
 PATIENCE: Final = 120.0
 _EXIT: Final = re.compile(r"exit status (\d+)")
+_CHECKOUT_STUB: Final = """\
+name: Check out
+description: A branch of the repository; act itself checks out the commit of the event
+inputs: {ref: {required: true}, fetch-depth: {}, persist-credentials: {}}
+runs:
+  using: composite
+  steps:
+    - shell: bash
+      run: git clone --quiet --branch "$REF" "$TEST_REPOSITORY" .
+      env:
+        REF: ${{ inputs.ref }}
+"""
 _STUB: Final = """\
 name: Set up Python
 description: The Python that runs the tests
@@ -46,7 +59,7 @@ class Run:
 
     code: int = -1
     jobs: dict[str, str] = field(default_factory=dict)
-    """What became of each job that ran, by its name; those of a matrix are named for their environment."""
+    """What became of each job that ran, by its name; those of a matrix are named for their part of it."""
     log: str = ""
     said: str = ""
     """What the steps themselves wrote."""
@@ -55,15 +68,21 @@ class Run:
     outputs: dict[str, str] = field(default_factory=dict)
     exits: list[int] = field(default_factory=list)
     """The exit codes of the steps that failed."""
+    failed: set[str] = field(default_factory=set)
+    """The jobs with a step that failed: once one of a matrix fails, act says so of those that end after it as well."""
 
     def read(self, line: str) -> None:
         """Take in a line of act's log."""
         self.log += line
         entry = json.loads(line)
-        name = f"{entry.get('jobID', '')} {(entry.get('matrix') or {}).get('environment', '')}".strip()
+        name = " ".join([entry.get("jobID", ""), *(entry.get("matrix") or {}).values()])
         match entry:
+            case {"jobResult": "failure", "matrix": _} if name not in self.failed:
+                self.jobs[name] = "success"
             case {"jobResult": str(result)}:
                 self.jobs[name] = result
+            case {"stepResult": "failure"}:
+                self.failed.add(name)
             case {"command": "summary", "content": str(content)}:
                 self.summaries.append(content)
             case {"command": ("error" | "warning" | "notice") as command, "arg": str(text)}:
@@ -84,9 +103,10 @@ class Actions:
     def __init__(self, folder: Path, **variables: str) -> None:
         self.folder = folder
         folder.mkdir()
-        stub, python, home = folder / "setup-python", folder / "python", folder / "home"
-        for each in (stub, python, home):
+        checkout, stub, python, home = (folder / name for name in ("checkout", "setup-python", "python", "home"))
+        for each in (checkout, stub, python, home):
             each.mkdir()
+        (checkout / "action.yml").write_text(_CHECKOUT_STUB, "utf-8")
         (stub / "action.yml").write_text(_STUB, "utf-8")
         self._python = python
         self._shortcut = ""
@@ -94,9 +114,10 @@ class Actions:
         mine = {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)}
         self.gh = GitHubProgram(folder / "gh")
         there = {"HOME": str(home), "XDG_CACHE_HOME": str(home / "cache"), "TEST_PYTHON": str(python)}
+        there["TEST_REPOSITORY"] = str(Path.cwd())
         there["PATH"] = f"{self.gh.folder}:{os.environ['PATH']}"
         self._environment = {**mine, **there, **without_index(folder), **variables}
-        self._stub = f"{SETUP_PYTHON}={stub}"
+        self._stubs = (f"{CHECKOUT}={checkout}", f"{SETUP_PYTHON}={stub}")
 
     @contextmanager
     def installing(self) -> Iterator[None]:
@@ -129,7 +150,7 @@ class Actions:
         file = self.folder / "event.json"
         file.write_text(json.dumps(event), "utf-8")
         words = [str(ACT), event_name, "-W", workflow, "-e", str(file), "-P", "ubuntu-latest=-self-hosted", "--json"]
-        words += ["--local-repository", self._stub]
+        words += [word for stub in self._stubs for word in ("--local-repository", stub)]
         words += [word for name, value in secrets.items() for word in ("-s", f"{name}={value}")]
         words += ["--matrix", f"environment:{only}"] if only else []
         for name in ("GITHUB_API_URL", "NAGA_BASE_URL"):
