@@ -20,7 +20,7 @@ LOCK_ARGS ?=
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: help demo dev test format lint types imports workflows schemas unit prism browser promtool editor wheel fmt lock pictures clean python
+.PHONY: help demo dev test format lint types imports workflows schemas unit prism browser promtool editor shells wheel fmt lock pictures clean python
 
 help: ## list what make can do
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -81,6 +81,11 @@ browser: wheel ## look at the page of report with a browser (needs Chromium)
 promtool: wheel ## check the metrics and the example alert rules (needs promtool of Prometheus)
 	@command -v promtool >/dev/null || { echo "'promtool' was not found: install Prometheus (on Debian and Ubuntu: apt install prometheus)" >&2; exit 1; }
 	PYTHONSAFEPATH=1 $(BIN)/pytest tests/promtool/promtool_metrics.py
+
+shells: wheel ## press the Tab key in bash, zsh and fish (needs all three)
+	@command -v bash zsh fish >/dev/null && test -e /usr/share/bash-completion/bash_completion || { \
+	  echo "a shell was not found: install them (on Debian and Ubuntu: apt install bash-completion zsh fish)" >&2; exit 1; }
+	PYTHONSAFEPATH=1 $(BIN)/pytest tests/shells/shells_completion.py
 
 # Always built and installed anew: it takes two seconds, and a stale wheel would test yesterday's code.
 wheel: $(TEST_VENV)/.installed ## build the wheel and install it into the tests' venv

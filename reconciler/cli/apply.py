@@ -123,6 +123,9 @@ def _read_plan_file(file: Path, asked: Asked, expected: str | None) -> SavedPlan
     if given:
         msg = f"{given[0]} belongs to the plan: give it to `reconciler plan --out {file}`, and apply what that wrote"
         raise UsageError(msg)
+    if file.suffix in {".yaml", ".yml"} or file.is_dir():
+        msg = f"{file} is no plan that `reconciler plan --out plan.json` has saved; to name a declaration: -f {file}"
+        raise UsageError(msg)
     try:
         saved = read_saved_plan(file.read_bytes(), str(file))
     except OSError as error:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 FAILED: Final = ReconcilerError.exit_code
+_EXTRA: Final = "Got unexpected extra argument"  # how click begins it
 
 
 def explain(error: BaseException, *, verbose: bool) -> int:
@@ -48,7 +49,10 @@ def _explain_usage(error: click.ClickException) -> None:
         return
     context = error.ctx if isinstance(error, click.UsageError) else None
     hint = f" ({context.command_path} --help tells more)" if context else ""
-    note(f"error: {' '.join(error.format_message().split())}{hint}")
+    message = " ".join(error.format_message().split())
+    if context and message.startswith(_EXTRA) and any(each.name == "file" for each in context.command.params):
+        hint = f" (a file or folder is named with -f; {context.command_path} --help tells more)"
+    note(f"error: {message}{hint}")
 
 
 def _explain_system(error: OSError) -> None:

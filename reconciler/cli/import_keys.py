@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from reconciler.cli import suggestions
 from reconciler.cli.options import simulator_option
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ _YAML: Final = frozenset({".yaml", ".yml"})
 @click.option(
     "--into",
     metavar="ENV",
+    shell_complete=suggestions.environments,
     default="imported",
     show_default=True,
     help="The environment of keys whose names do not say where they belong.",

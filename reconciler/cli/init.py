@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from reconciler.cli import suggestions
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
@@ -21,7 +23,9 @@ GITHUB: Final = "github-actions"
 
 
 @click.command("init")
-@click.argument("folder", required=False, default=Path(), type=click.Path(path_type=Path))
+@click.argument(
+    "folder", required=False, default=Path(), type=click.Path(path_type=Path), shell_complete=suggestions.folders
+)
 @click.option(
     "--repository",
     metavar="OWNER/NAME",
@@ -30,6 +34,7 @@ GITHUB: Final = "github-actions"
 @click.option(
     "--package",
     metavar="REQUIREMENT",
+    shell_complete=suggestions.files,
     help="What pip installs in the workflows, by default this version; or a wheel, by its path or address.",
 )
 def command(folder: Path, repository: str | None, package: str | None) -> None:

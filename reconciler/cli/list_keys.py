@@ -45,7 +45,12 @@ _UNUSED: Final = {
     help="List keys in this state only; can be given several times.",
 )
 @click.option(
-    "--team", "teams", multiple=True, metavar="TEAM", help="List this team's keys only; can be given several times."
+    "--team",
+    "teams",
+    multiple=True,
+    metavar="TEAM",
+    shell_complete=suggestions.teams,
+    help="List this team's keys only; can be given several times.",
 )
 @click.option(
     "--unused-for",

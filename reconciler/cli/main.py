@@ -16,6 +16,8 @@ from reconciler import __version__
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from click.shell_completion import CompletionItem
+
 NAME: Final = "reconciler"
 COMPLETION: Final = "_RECONCILER_COMPLETE"
 
@@ -70,6 +72,13 @@ class _LazyGroup(click.Group):
             near = difflib.get_close_matches(args[0], COMMANDS, n=1)
             ctx.fail(f"No such command '{args[0]}'." + (f" Did you mean '{near[0]}'?" if near else ""))
         return super().resolve_command(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
+        from click.shell_completion import CompletionItem
+
+        names = [name for name in self.list_commands(ctx) if name.startswith(incomplete)]
+        begun = [CompletionItem(name, help=COMMANDS[name]) for name in names]
+        return [*begun, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -140,9 +149,9 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     prepare_streams()
     if COMPLETION in os.environ:
-        from click.shell_completion import shell_complete
+        from reconciler.cli import shells
 
-        sys.exit(shell_complete(cli, {}, NAME, COMPLETION, os.environ[COMPLETION]))
+        sys.exit(shells.answer(os.environ[COMPLETION]))
     code = run()
     # All has been said and done; the second signal of a cancelled workflow must not change how it ends.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)

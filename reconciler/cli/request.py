@@ -36,6 +36,8 @@ class Asked:
     base: str | None
 
 
+_FEW: Final = 8  # names that a line has room for
+
 _OPTIONS: Final = (
     file_option,
     simulator_option,
@@ -76,6 +78,7 @@ _OPTIONS: Final = (
     click.option(
         "--base",
         metavar="OLD",
+        shell_complete=suggestions.bases,
         help="The declaration before the change, a path or git:REV: what it protects stays protected.",
     ),
 )
@@ -168,6 +171,9 @@ def _load_base(old: str, file: Path) -> Declaration:
         from reconciler.cli.revision import sources_at
 
         return load_sources(sources_at(revision, file))
+    if Path(old) != STANDARD_INPUT and not Path(old).exists():
+        msg = f"--base {old} is no file or folder; give a path, or a revision as in git:origin/main"
+        raise UsageError(msg)
     # Its paths mean what they mean in the file that takes its place, wherever the old one has been put.
     folder = file if file.is_dir() else file.parent
     return load_sources([replace(source, folder=folder) for source in read_sources(Path(old))])
@@ -182,9 +188,12 @@ def _declared(texts: Iterable[str], declaration: Declaration) -> frozenset[Addre
 
 
 def refuse_unknown(message: str, name: str, known: Collection[str]) -> NoReturn:
-    """Raise UsageError for a name that nothing has, with the one that may have been meant."""
+    """Raise UsageError for a name that nothing has, with one that may have been meant, else with those there are."""
     from difflib import get_close_matches
 
-    near = get_close_matches(name, known, n=1)
-    msg = f"{message}; did you mean {near[0]}?" if near else message
-    raise UsageError(msg)
+    near = get_close_matches(name, known, n=1) or sorted(each for each in known if each.startswith(name))
+    if near:
+        message += f"; did you mean {near[0]}?"
+    elif 0 < len(known) <= _FEW:
+        message += f"; known here: {', '.join(sorted(known))}"
+    raise UsageError(message)

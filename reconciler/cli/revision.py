@@ -53,6 +53,16 @@ def last_change(file: Path, commit: str) -> str | None:
         return None
 
 
+def names_of_revisions(file: Path) -> list[str]:
+    """Give the names that a person knows revisions by: HEAD, branches and tags; none where there is no repository."""
+    folder = file if file.is_dir() else file.parent
+    walk = ("for-each-ref", "--format=%(refname:short)", "refs/heads", "refs/remotes", "refs/tags")
+    try:
+        return ["HEAD", *_git(folder, "HEAD", *walk).decode(errors="replace").splitlines()]
+    except UsageError:
+        return []
+
+
 def _files(folder: Path, revision: str, commit: str, wanted: str) -> Iterator[tuple[str, str]]:
     """Give the ids and names of the files that count."""
     listed = _git(folder, revision, "ls-tree", "-z", commit, "./").decode(errors="replace")

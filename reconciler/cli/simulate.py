@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from reconciler.cli import suggestions
 from reconciler.simulator import Faults, State, parse_fault, require_extra
 from reconciler.simulator.database import IN_MEMORY
 from reconciler.simulator.grammar import GRAMMAR
@@ -36,7 +37,14 @@ They ask for no credential, and any bearer may manage the account: stay on loopb
 @click.command(epilog=_EPILOG)
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65_535), default=0, help="The port; 0, the default, picks a free one.")
-@click.option("--state", "path", metavar="PATH", default=IN_MEMORY, help="Keeps the account; without it, it ends here.")
+@click.option(
+    "--state",
+    "path",
+    metavar="PATH",
+    shell_complete=suggestions.files,
+    default=IN_MEMORY,
+    help="Keeps the account; without it, it ends here.",
+)
 @click.option("--fault", "specs", metavar="FAULT", multiple=True, help="Goes wrong as told (see below); repeatable.")
 @click.option("--usage", is_flag=True, help="Gives the account's keys a past: 30 days of spend.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Decides the usage, and faults by chance.")

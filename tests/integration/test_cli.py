@@ -81,6 +81,11 @@ def test_without_a_command_it_shows_its_help_and_fails() -> None:
         (["plan", "--formt", "json"], "error: No such option '--formt'."),
         (["plan", "--format", "xml"], "error: Invalid value for '--format': 'xml' is not one of"),
         (["plan", "x\x1by"], "error: Got unexpected extra argument (x\\x1by)"),
+        (
+            ["plan", "a.yaml"],
+            "error: Got unexpected extra argument (a.yaml) (a file or folder is named with -f; reconciler",
+        ),
+        (["demo", "a.yaml"], "error: Got unexpected extra argument (a.yaml) (reconciler demo --help tells more)"),
         (["apply", "--parallelism", "0"], "error: Invalid value for '--parallelism': 0 is not in the range"),
         (
             ["apply", "--lock-timeout", "5"],
@@ -99,14 +104,15 @@ def test_what_cannot_be_asked_for_is_refused_in_one_line(words: list[str], said:
 
 
 def completed(words: str, **variables: str) -> str:
-    variables = {"_RECONCILER_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": "1", **variables}
+    variables = {"_RECONCILER_COMPLETE": "bash_complete", "COMP_LINE": words, "COMP_WORDBREAKS": "=:", **variables}
     return subprocess.run(COMMAND, env=environment(**variables), capture_output=True, text=True, check=True).stdout
 
 
 def test_a_shell_completes_commands_and_options() -> None:
-    assert completed("reconciler pl") == "plain,plan\n"
-    assert "plain,--detailed-exitcode\n" in completed("reconciler plan --", COMP_CWORD="2")
-    assert completed("reconciler nothing --", COMP_CWORD="2") == "plain,--verbose\nplain,--version\nplain,--help\n"
+    assert completed("reconciler pl").startswith("plain\x1fplan\x1f")
+    assert "\nplain\x1f--detailed-exitcode\x1f" in completed("reconciler plan --")
+    offered = [line.split("\x1f")[1] for line in completed("reconciler nothing --").splitlines()]
+    assert offered == ["--verbose", "--version", "--help"]
     assert "_RECONCILER_COMPLETE=bash_complete" in completed("", _RECONCILER_COMPLETE="bash_source")
 
 
@@ -192,12 +198,19 @@ def test_a_key_can_be_rotated_that_is_declared(front: Front) -> None:
     ("address", "said"),
     [
         ("ci/aa", "error: ci/aa is not declared, an address is environment/key; did you mean ci/a?\n"),
-        ("production", "error: production is not declared, an address is environment/key\n"),
+        ("production", "error: production is not declared, an address is environment/key; known here: ci/a\n"),
+        ("ci", "error: ci is not declared, an address is environment/key; did you mean ci/a?\n"),
     ],
 )
 def test_a_key_that_is_not_declared_cannot_be_rotated(front: Front, address: str, said: str) -> None:
     ended = front.declare("{a: {credit_limit: 1}}")("plan", "--rotate", address)
     assert (ended.code, ended.out, ended.err) == (1, "", said)
+
+
+def test_names_that_do_not_fit_into_a_line_are_not_listed(front: Front) -> None:
+    many = ", ".join(f"k{number}: {{credit_limit: 1}}" for number in range(9))
+    ended = front.declare(f"{{{many}}}")("plan", "--rotate", "zz/zz")
+    assert ended.err == "error: zz/zz is not declared, an address is environment/key\n"
 
 
 def test_a_clock_that_is_off_is_a_warning_beside_the_plan(front: Front) -> None:

@@ -133,7 +133,10 @@ def test_an_environment_of_the_base_can_be_selected(front: Front) -> None:
 @pytest.mark.parametrize(
     ("base", "said"),
     [
-        ("nowhere.yaml", "error: there is no file nowhere.yaml; write one with"),
+        (
+            "nowhere.yaml",
+            "error: --base nowhere.yaml is no file or folder; give a path, or a revision as in git:origin/main",
+        ),
         ("git:nowhere", "error: --base git:nowhere cannot be read: there is no such revision (in CI, check out"),
         ("git:", "error: --base git: cannot be read: "),
         ("git:--output=x", "error: --base git:--output=x cannot be read: "),

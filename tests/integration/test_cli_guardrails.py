@@ -200,7 +200,8 @@ def test_deletions_are_selected_too(front: Front) -> None:
     ("name", "said"),
     [
         ("prodution", "error: environment prodution is not declared; did you mean production?\n"),
-        ("x\x1b", "error: environment x\\x1b is not declared\n"),
+        ("x\x1b", "error: environment x\\x1b is not declared; known here: ci, production\n"),
+        ("prod", "error: environment prod is not declared; did you mean production?\n"),
     ],
 )
 def test_an_environment_that_is_not_declared_is_refused(front: Front, name: str, said: str) -> None:

@@ -253,6 +253,16 @@ def test_what_is_no_saved_plan_is_not_applied(front: Front, content: bytes | Non
     assert (ended.code, ended.err) == (1, f"error: {said}\n")
 
 
+@pytest.mark.parametrize("name", ["keys.yaml", "keys"])
+def test_a_declaration_is_not_taken_for_a_plan(front: Front, name: str) -> None:
+    Path("keys").mkdir()
+    ended = front.declare(THREE)("apply", name, "--auto-approve")
+    assert (ended.code, ended.out) == (1, "")
+    assert ended.err == (
+        f"error: {name} is no plan that `reconciler plan --out plan.json` has saved; to name a declaration: -f {name}\n"
+    )
+
+
 # --- --expect-digest --------------------------------------------------------------------------------------------------
 
 

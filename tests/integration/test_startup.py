@@ -79,6 +79,12 @@ def test_saying_what_it_is_imports_nothing_heavy(arguments: list[str]) -> None:
     assert imported_by(*arguments) & HEAVY == set()
 
 
+@pytest.mark.parametrize("line", ["reconciler ", "reconciler plan --", "reconciler list --format "])
+def test_the_tab_key_imports_no_more_than_it_proposes(line: str) -> None:
+    imported = imported_by(_RECONCILER_COMPLETE="zsh_complete", COMP_LINE=line)
+    assert imported & {*HEAVY, "sqlite3", "subprocess"} == set()
+
+
 def test_validating_a_valid_file_touches_neither_the_network_nor_the_slow_validator() -> None:
     imported = imported_by("validate", "-f", str(EXAMPLE))
     assert imported & HEAVY == {"jsonschema_rs", "yaml"}
