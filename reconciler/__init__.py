@@ -20,10 +20,35 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from reconciler.api import Address, Options, apply, digest, load, plan, to_dict
+    from reconciler.api import (
+        Address,
+        ApplyResult,
+        Declaration,
+        Options,
+        Outcome,
+        Plan,
+        apply,
+        digest,
+        load,
+        plan,
+        to_dict,
+    )
 
-__all__ = ["Address", "Options", "__version__", "apply", "digest", "load", "plan", "to_dict"]
-__version__ = "0.1.0"
+__all__ = [
+    "Address",
+    "ApplyResult",
+    "Declaration",
+    "Options",
+    "Outcome",
+    "Plan",
+    "__version__",
+    "apply",
+    "digest",
+    "load",
+    "plan",
+    "to_dict",
+]
+__version__ = "0.2.0"
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401  # each name has its own type, declared above
@@ -33,6 +58,10 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401  # each name has its own type
         return getattr(api, name)
     msg = f"module {__name__!r} has no attribute {name!r}"
     raise AttributeError(msg)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
 
 
 class _Callable(ModuleType):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable, Coroutine, Mapping  # noqa: TC003  # frameworks ask for the types of our functions
 from contextlib import nullcontext
 from datetime import timedelta
 from pathlib import Path
@@ -17,29 +18,51 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from reconciler.errors import UsageError
 from reconciler.fleet.request import Request
-from reconciler.model import Address
+from reconciler.model import Address, Declaration
 from reconciler.plan.actions import Plan
 from reconciler.plan.digest import digest
 from reconciler.plan.options import AS_THE_FILE_SAYS, Options
+from reconciler.plan.outcome import ApplyResult, Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping
-
     from reconciler.fleet.order import Order
-    from reconciler.model import Declaration
-    from reconciler.plan.outcome import ApplyResult, Outcome
     from reconciler.secret import Secret
 
-__all__ = ["Address", "Options", "apply", "digest", "load", "plan", "to_dict"]
+__all__ = [
+    "Address",
+    "ApplyResult",
+    "Declaration",
+    "Options",
+    "Outcome",
+    "Plan",
+    "apply",
+    "digest",
+    "load",
+    "plan",
+    "to_dict",
+]
 
 LOCK_TIMEOUT: Final = timedelta(minutes=5)
 
 T = TypeVar("T")
 _log = logging.getLogger("reconciler.api")
+# Else Python itself prints warnings, such as that a request is tried again, where a program has set up no log.
+logging.getLogger("reconciler").addHandler(logging.NullHandler())
 
 
 def load(path: str | Path = "keys.yaml") -> Declaration:
-    """Read a declaration, a file or a folder of `*.yaml`; raises DeclarationError with everything that is wrong."""
+    """Read a declaration, offline.
+
+    Args:
+        path: A file, or a folder of `*.yaml`.
+
+    Returns:
+        What is declared, whole and valid.
+
+    Raises:
+        DeclarationError: something is wrong; its `diagnostics` are everything that is, each with its place.
+        UsageError: there is nothing to read at this path.
+    """
     from reconciler.declaration import load as load_path
 
     return load_path(Path(path))
@@ -67,11 +90,13 @@ def plan(
         rule `account-unread`, beside the plan of the others.
 
     Raises:
-        UsageError: a provisioning key is missing, or this was called from a running event loop.
+        UsageError: a provisioning key is missing, an option means nothing that is declared, or this was called from a
+            running event loop.
         AccountError: the only account, or none of several, could be read.
     """
     from reconciler.fleet.reading import read_plan
 
+    _check(options, declaration, base)
     request = Request(declaration, base, options, _path(simulator), credentials)
     return _run(read_plan(request)).plan
 
@@ -104,7 +129,7 @@ def apply(  # noqa: PLR0913  # by keyword, each with a default
         parallelism: How many changes are made in each account at the same time, 1 or more.
         lock_timeout: How long to wait for another apply on an account; None does not lock.
         allow_exec: Lets destinations of type exec run the commands of the file.
-        on_outcome: Hears of each outcome as it comes, in the thread of the caller.
+        on_outcome: Hears of each outcome as it comes, in the thread of the caller. What it raises ends the apply.
 
     Returns:
         What became of each action: failures after the first write are outcomes, not errors. `in_sync` says whether
@@ -115,13 +140,17 @@ def apply(  # noqa: PLR0913  # by keyword, each with a default
         StalePlan: what was reviewed is not what the accounts need now; nothing was changed.
         DestinationError: a destination would not take the secrets; nothing was changed.
         AccountError: the only account could not be read or locked, or one of several with `reviewed`.
-        UsageError: a provisioning key is missing, or this was called from a running event loop.
+        UsageError: as of `plan`, or an argument cannot be what was meant.
     """
     from reconciler.fleet.order import Order
 
     if reviewed is not None and options != AS_THE_FILE_SAYS:
         msg = "options belong to the plan that was reviewed; give them to plan()"
         raise UsageError(msg)
+    if parallelism < 1:
+        msg = f"parallelism is 1 or more, not {parallelism}"
+        raise UsageError(msg)
+    _check(options, declaration, base)
     request = Request(
         declaration, base, options if reviewed is None else reviewed.options, _path(simulator), credentials
     )
@@ -178,6 +207,25 @@ class _Listener:
 
     def finished(self, result: ApplyResult) -> None:
         """The caller gets it anyway."""
+
+
+def _check(options: Options, declaration: Declaration, base: Declaration | None) -> None:
+    """Raise UsageError for what would select, rotate or allow something else than was meant, or nothing."""
+    for name, kind in (("allow", "tuple"), ("environments", "frozenset"), ("only", "tuple")):
+        if isinstance(value := getattr(options, name), str):  # its letters would count, and a `*` lifts all guardrails
+            msg = f"{name} is a {kind} of texts, not one text: {value!r}"
+            raise UsageError(msg)
+    if unknown := {*options.environments} - {*declaration.environments, *(base.environments if base else ())}:
+        msg = f"environment {min(unknown)} is not declared"
+        raise UsageError(msg)
+    declared, covers = {key.address for key in declaration.keys} if options.rotate else set(), options.selector()
+    for address in options.rotate:
+        if address not in declared:
+            msg = f"{address} is not declared; rotate takes Address(environment, key) of declared keys"
+            raise UsageError(msg)
+        if not covers(address):
+            msg = f"{address} is to be rotated and left out by environments or only; name it there as well"
+            raise UsageError(msg)
 
 
 def _path(simulator: str | Path | None) -> Path | None:

@@ -89,19 +89,20 @@ def _command(name: str) -> list[str]:
         parts += [paragraph, ""]
     if shown:
         parts += ["```console", shown, "```", ""]
-    return [*parts, _flag_table(command)]
+    table = _flag_table(command)
+    return [*parts, table] if table else parts[:-1]
 
 
 def _flag_table(command: click.Command) -> str:
     context = click.Context(command, info_name="reconciler", help_option_names=["-h", "--help"])
-    lines = ["| Flag | Default | Meaning |", "|---|---|---|"]
+    lines = []
     for parameter in command.get_params(context):
         if isinstance(parameter, click.Option) and not parameter.hidden and (command is cli or not _is_help(parameter)):
             names = ", ".join(f"`{name}`" for name in parameter.opts)
             value = "" if parameter.is_flag or parameter.count else f" `{_value(parameter, context)}`"
             shown = "" if parameter.is_flag or not parameter.show_default else f"`{parameter.default}`"
             lines.append(f"| {names}{_cell(value)} | {shown} | {_cell(parameter.help or '')} |")
-    return "\n".join(lines)
+    return "\n".join(["| Flag | Default | Meaning |", "|---|---|---|", *lines]) if lines else ""
 
 
 def _is_help(parameter: click.Option) -> bool:
@@ -110,7 +111,7 @@ def _is_help(parameter: click.Option) -> bool:
 
 def _value(parameter: click.Option, context: click.Context) -> str:
     if isinstance(parameter.type, click.IntRange) and parameter.metavar is None:
-        return f"{parameter.type.min}…{parameter.type.max}"
+        return f"{parameter.type.min}…{'' if parameter.type.max is None else parameter.type.max}"
     return parameter.make_metavar(context)
 
 

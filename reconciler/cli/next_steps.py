@@ -22,6 +22,7 @@ def tell(project: Project, root: Path, repository: str | None, folder: Path, *, 
     """
     whose = "" if repository is None else f" of {repository}"
     yield f"The workflows are for the branch {project.branch}{whose}; if that is not the default one, change it there."
+    yield f"They install {project.package} by pip; if that is not where pip finds reconciler, change PACKAGE there."
     yield ""
     yield "Next steps"
     if Path.cwd() != root:

@@ -14,6 +14,8 @@ from typing import Final
 
 from click.shell_completion import ShellComplete, add_completion_class, shell_complete, split_arg_string
 
+_LINE: Final = "COMP_LINE"  # what bash itself calls these two
+_BREAKS: Final = "COMP_WORDBREAKS"
 _BETWEEN: Final = "\x1f"  # nothing that is typed, and no white space, of which shells take many for one
 _CURSOR: Final = "\0"  # no environment variable holds one
 _UNWRITABLE: Final = "\0"
@@ -113,7 +115,7 @@ class _Bash(_Shell):
             return _UNWRITABLE if _ACTIVE.search(value) else value
         option = begun[: begun.find("=") + 1] if begun.startswith("-") else ""
         word = option + value
-        ends = [word.rfind(sign, 0, len(begun)) for sign in "=:@" if sign in os.environ["COMP_WORDBREAKS"]]
+        ends = [word.rfind(sign, 0, len(begun)) for sign in "=:@" if sign in os.environ[_BREAKS]]
         return _SPECIAL.sub(r"\\\g<0>", word[max(ends, default=-1) + 1 :])
 
 
@@ -143,7 +145,7 @@ def answer(instruction: str) -> int:
 
 def _line() -> str:
     """Give what is typed so far, as one line."""
-    return os.environ["COMP_LINE"].replace("\\\n", "")
+    return os.environ[_LINE].replace("\\\n", "")
 
 
 def _is_quoted(line: str) -> bool:

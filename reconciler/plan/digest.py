@@ -11,14 +11,14 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, assert_never
 
-from reconciler.plan.actions import Create, Delete, Finish, Rename, Restore, Retire, Rotate, Update
+from reconciler.plan.actions import Create, Delete, Finish, Plan, Rename, Restore, Retire, Rotate, Update
 from reconciler.units import format_instant, format_money
 
 if TYPE_CHECKING:
     from datetime import timedelta
 
     from reconciler.model import DeclaredKey, KeyState, LiveKey
-    from reconciler.plan.actions import Action, Plan
+    from reconciler.plan.actions import Action
 
 _Json = dict[str, object]
 

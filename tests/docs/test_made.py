@@ -41,6 +41,12 @@ def test_no_picture_and_no_table_is_out_of_date(made_anew: Path) -> None:
     assert {"README.md", "docs/images/plan.svg"} <= {str(file) for file in made}
 
 
+def test_no_table_of_flags_is_empty_or_has_a_bound_that_is_none() -> None:
+    page = pages.read("docs/commands.md")
+    assert re.findall(r"^\|---\|.*\n(?!\|)", page, re.MULTILINE) == []
+    assert "…None" not in page
+
+
 def test_every_picture_is_shown_somewhere_and_made_here(made_anew: Path) -> None:
     pictures = {file.name for file in (ROOT / "docs/images").iterdir()}
     assert pictures == {file.name for file in (made_anew / "docs/images").iterdir()}

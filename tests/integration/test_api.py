@@ -8,13 +8,14 @@ import inspect
 import json
 import logging
 import pickle
+import re
 import runpy
 import subprocess
 import sys
 from decimal import Decimal
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast, get_type_hints
 
 import pytest
 from dotenv import dotenv_values
@@ -62,6 +63,28 @@ def test_it_is_found_under_its_names_whatever_was_imported_before(front: Front, 
     program = [sys.executable, "-c", f"{lines}\n{use}"]
     done = subprocess.run(program, check=True, capture_output=True, text=True, env=environment())
     assert (done.stdout, done.stderr) == ("2 True\n", "")
+
+
+def test_the_names_are_listed_before_they_are_used() -> None:
+    program = "import reconciler; print(dir(reconciler) == sorted(reconciler.__all__))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "True\n"
+
+
+def test_every_name_is_documented_and_says_what_it_is() -> None:
+    page = (Path(__file__).parents[2] / "docs/python-api.md").read_text("utf-8")
+    assert set(reconciler.__all__) == {*api.__all__, "__version__"}
+    for name in reconciler.__all__:
+        assert re.search(rf"\b{name}\b", page), name
+    for name in api.__all__:
+        assert inspect.getdoc(getattr(reconciler, name)), name
+
+
+def test_the_types_of_arguments_and_results_can_be_asked_for() -> None:
+    """As frameworks do that check arguments, or make an endpoint from a function."""
+    for name in ("load", "plan", "apply", "digest", "to_dict"):
+        hints = get_type_hints(getattr(api, name))
+        assert set(hints) == {*inspect.signature(getattr(api, name)).parameters, "return"}
 
 
 def test_importing_the_package_loads_nothing_else() -> None:
@@ -122,6 +145,36 @@ def test_options_select_and_rotate(front: Front) -> None:
     assert [action.kind for action in plan(load(), options=options, simulator=SIMULATOR).actions] == ["rotate"]
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (Options(rotate=frozenset({Address("ci", "aa")})), r"^ci/aa is not declared; rotate takes Address\("),
+        (Options(environments=frozenset({"cii"})), "^environment cii is not declared$"),
+        (
+            Options(rotate=frozenset({Address("ci", "a")}), only=("ci/b",)),
+            "^ci/a is to be rotated and left out by environments or only",
+        ),
+        (Options(allow=cast("Any", "ci/*")), "^allow is a tuple of texts, not one text: 'ci/\\*'$"),
+        (Options(only=cast("Any", "ci/a")), "^only is a tuple of texts"),
+        (Options(environments=cast("Any", "ci")), "^environments is a frozenset of texts"),
+    ],
+)
+def test_an_option_that_cannot_be_meant_is_refused(front: Front, options: Options, message: str) -> None:
+    """Else a leaked key with a misspelt name would not be rotated, and all would be well."""
+    front.declare(TWO)
+    for function in (api.plan, api.apply):
+        with pytest.raises(UsageError, match=message):
+            function(load(), options=options, simulator=SIMULATOR)
+    assert front.names() == []
+
+
+def test_an_environment_that_only_the_base_has_can_be_selected(front: Front) -> None:
+    Path("old.yaml").write_text("{version: 1, environments: {gone: {keys: {a: {credit_limit: 1}}}}}")
+    front.declare(TWO)
+    options = Options(environments=frozenset({"gone"}))
+    assert plan(load(), base=load("old.yaml"), options=options, simulator=SIMULATOR).actions == ()
+
+
 def test_what_the_base_protects_stays_protected(front: Front) -> None:
     front.state.create_key("ci/a", Decimal(1))
     Path("old.yaml").write_text("{version: 1, environments: {ci: {protected: true, keys: {a: {credit_limit: 1}}}}}")
@@ -167,6 +220,24 @@ def test_what_was_reviewed_is_done_or_nothing_is(front: Front) -> None:
     with pytest.raises(UsageError, match="options belong to the plan"):
         apply(load(), reviewed=reviewed, options=options, simulator=SIMULATOR)
     assert front.names() == ["ci/a"]
+
+
+def test_no_change_at_a_time_is_refused(front: Front) -> None:
+    front.declare(TWO)
+    with pytest.raises(UsageError, match=r"^parallelism is 1 or more, not 0$"):
+        apply(load(), simulator=SIMULATOR, parallelism=0)
+
+
+def test_a_listener_that_raises_ends_the_apply_and_the_next_one_completes_it(front: Front) -> None:
+    front.declare(TWO)
+
+    def listen(_: Outcome) -> None:
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        apply(load(), simulator=SIMULATOR, parallelism=1, on_outcome=listen)
+    assert front.names() == ["ci/a"]
+    assert apply(load(), simulator=SIMULATOR).count(Status.DONE) == 1
 
 
 def test_it_can_go_without_a_lock(front: Front) -> None:
@@ -236,6 +307,13 @@ def test_what_happens_meanwhile_goes_to_the_log(
         with caplog.at_level(logging.DEBUG, "reconciler.api"):
             assert apply(load(), simulator=SIMULATOR).in_sync
     assert "The account of NAGA_B has changed since it was planned: 2 actions now." in caplog.messages
+
+
+def test_a_program_without_a_log_is_told_nothing() -> None:
+    """Python prints warnings that no handler takes, and that requests are tried again is one."""
+    program = "from reconciler import load; import logging; logging.getLogger('reconciler.account').warning('again')"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("", "")
 
 
 def test_what_cannot_be_applied_is_told_to_the_log(

@@ -320,6 +320,14 @@ def test_it_says_for_which_branch_of_which_repository_the_workflows_are() -> Non
     assert "\nThe workflows are for the branch main of acme/api; if that is not the default one, " in said()
 
 
+@pytest.mark.parametrize(
+    ("words", "package"),
+    [((), f"naga-reconciler[github]=={reconciler.__version__}"), (("--package", "./naga.whl"), "./naga.whl")],
+)
+def test_it_says_what_the_jobs_install(words: tuple[str, ...], package: str) -> None:
+    assert f"\nThey install {package} by pip; if that is not where pip finds reconciler, " in said(*words)
+
+
 def test_where_the_remote_is_no_github_the_guides_to_others_are_named() -> None:
     git("remote", "set-url", "origin", "git@gitlab.com:acme/api.git")
     Path("keys.yaml").write_text(KEYS, "utf-8")
