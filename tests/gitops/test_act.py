@@ -222,12 +222,16 @@ def test_who_gets_no_secret_is_planned_against_the_base_branch_and_nobody_is_ask
     assert world.github.asked == []
 
 
-def test_a_file_with_errors_is_annotated_at_its_line_and_not_planned(world: World) -> None:
+def test_a_file_with_errors_is_annotated_at_its_line_and_the_comment_no_longer_shows_a_plan(world: World) -> None:
+    world.plan(commit("Declare our API keys"))
     run = world.plan(world.change("credit_limit: 100 ", "credit_limit: plenty "))
-    assert (run.code, run.jobs) == (1, {"validate": "failure"})
-    ((kind, where, _),) = run.annotations
+    assert (run.code, run.jobs) == (1, {"validate": "failure", "plan production": "failure"})
     line = Path("keys.yaml").read_text("utf-8").partition("plenty")[0].count("\n") + 1
-    assert (kind, where["file"], where["line"]) == ("error", "keys.yaml", str(line))
+    annotated = {(kind, where["file"], where["line"]) for kind, where, _ in run.annotations}
+    assert annotated == {("error", "keys.yaml", str(line))}
+    (comment,) = world.github.discussions.on(NUMBER)
+    assert "digest=none" in comment.body.splitlines()[0]
+    assert f"`keys.yaml:{line}`: " in comment.body
 
 
 def test_what_was_not_reviewed_is_not_applied(world: World) -> None:
@@ -322,8 +326,9 @@ def test_a_file_of_a_pull_request_runs_nothing_and_gets_no_secret(world: World) 
 
 def test_a_file_of_a_pull_request_cannot_bring_a_credential_of_another_name(world: World) -> None:
     run = world.plan(world.change("  production:\n", "  production:\n    provisioning_key_env: GITHUB_TOKEN\n"))
-    assert run.jobs == {"validate": "failure"}
-    assert world.github.asked == []
+    assert run.jobs == {"validate": "failure", "plan production": "failure"}
+    (comment,) = world.github.discussions.on(NUMBER)
+    assert "digest=none" in comment.body.splitlines()[0]
 
 
 def test_a_destination_that_becomes_another_place_is_in_the_comment(world: World) -> None:
@@ -361,13 +366,14 @@ def test_a_plan_that_a_guardrail_forbids_fails_its_job_and_the_comment_says_why(
     assert "production/other" in world.limits
 
 
-def test_a_pull_request_that_deletes_the_file_is_told_so_and_nothing_is_asked(world: World) -> None:
+def test_a_pull_request_that_deletes_the_file_is_told_so(world: World) -> None:
     commit("Declare our API keys")
     Path("keys.yaml").unlink()
     run = world.plan(commit("Delete it"))
-    assert run.jobs == {"validate": "failure"}
+    assert run.jobs == {"validate": "failure", "plan production": "failure"}
     assert "there is no file keys.yaml" in run.said
-    assert world.github.asked == []
+    (comment,) = world.github.discussions.on(NUMBER)
+    assert "there is no file" in comment.body
 
 
 def test_two_hundred_changes_with_long_names_of_other_scripts_fit_into_the_comment(world: World) -> None:
