@@ -30,6 +30,7 @@ def command(files: tuple[Path, ...], more: tuple[Path, ...], *, check: bool) -> 
       reconciler fmt --check keys/
       reconciler fmt -f - < keys.yaml
     """
+    import os
     from dataclasses import replace
 
     from reconciler.cli.console import note, show
@@ -40,7 +41,8 @@ def command(files: tuple[Path, ...], more: tuple[Path, ...], *, check: bool) -> 
     from reconciler.declaration.writing import write_files
 
     paths = dict.fromkeys([*files, *more]) or {Path("keys.yaml"): None}
-    sources = list({source.name: source for path in paths for source in read_sources(path)}.values())
+    found = [source for path in paths for source in read_sources(path)]
+    sources = list({os.path.realpath(source.name): source for source in found}.values())
     check_shape(sources)
     results = [replace(source, content=formatted(source)) for source in sources]
     changed = [(before, after) for before, after in zip(sources, results, strict=True) if before != after]

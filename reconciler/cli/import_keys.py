@@ -84,7 +84,7 @@ def command(file: Path, into: str, simulator: Path | None, *, keep_names: bool, 
     else:
         _write(place, changed)
     plan = plan_account(Request(_load(place, changed)), variable, snapshot, facts)
-    words = report(file, changed, adoption, simulator, plan, is_written=not (dry_run or to_standard_output))
+    words = report(file, changed, adoption, simulator, plan, is_written=not dry_run)
     show("\n".join(words) + "\n", err=dry_run or to_standard_output)
 
 
@@ -109,12 +109,12 @@ def _check_name(environment: str) -> None:
 
 
 def _find(file: Path) -> _Place:
-    from reconciler.declaration import STANDARD_INPUT, read_sources
+    from reconciler.declaration import STANDARD_INPUT, read_folder, read_sources
 
     if file == STANDARD_INPUT:
         return _Place(Path("keys.yaml"), is_folder=False, sources=())
     if file.is_dir():
-        return _Place(file, is_folder=True, sources=read_sources(file) if any(file.glob("*.yaml")) else ())
+        return _Place(file, is_folder=True, sources=read_folder(file))
     if file.exists():
         return _Place(file, is_folder=False, sources=read_sources(file))
     return _Place(file, is_folder=file.suffix not in _YAML, sources=())
@@ -183,9 +183,9 @@ def _additions(place: _Place, variable: str, adoption: Adoption, facts: Facts, n
 def _load(place: _Place, changed: Sequence[SourceFile]) -> Declaration:
     """Load the declaration as it is with these files changed."""
     from reconciler.declaration import load_sources
+    from reconciler.declaration.additions import changed_in
 
-    files = {source.name: source for source in (*place.sources, *changed)}
-    return load_sources([*files.values()])
+    return load_sources(changed_in(place.sources, changed))
 
 
 def _write(place: _Place, changed: Sequence[SourceFile]) -> None:

@@ -28,7 +28,10 @@ def report(
     *,
     is_written: bool,
 ) -> Iterator[str]:
-    """Say what was added, a line each; ends with the commands to go on with. `plan` is that of the result."""
+    """Say what was added, a line each; ends with the commands to go on with. `plan` is that of the result.
+
+    What went to standard output counts as written too.
+    """
     renames = {key.address for key in adoption.renames}
     further = sum(action.address not in renames for action in plan.actions)
     if changed:
@@ -46,7 +49,7 @@ def report(
         yield ""
         yield "Nothing can be applied yet:"
         yield from map(_reason, plan.errors)
-    if is_written or file == STANDARD_INPUT:
+    if is_written:
         yield from _next_steps(file, simulator, renames=len(renames), further=further, is_refused=bool(plan.errors))
 
 
@@ -57,7 +60,7 @@ def _added(file: Path, changed: Sequence[SourceFile], adoption: Adoption, *, is_
         added.append(f"{plural(len(adoption.ignored), 'key')} to ignore")
     what = " and ".join(added) or "no key"
     where = "standard output" if file == STANDARD_INPUT else " ".join(terminal(source.name) for source in changed)
-    yield f"Added {what}: {where}" if is_written or file == STANDARD_INPUT else f"Would add {what}: {where}"
+    yield f"{'Added' if is_written else 'Would add'} {what}: {where}"
     if owned := sum(key.owned for key in keys):
         yield f"A plan would have removed {owned} of them: the file had their environments, and did not declare them."
     if adoption.renames:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from reconciler.cli.accounts import read_all
@@ -12,7 +13,7 @@ from reconciler.errors import AccountError
 from reconciler.insight.attribution import identified
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Collection, Iterable, Mapping, Sized
+    from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sized
     from datetime import datetime
     from decimal import Decimal
     from pathlib import Path
@@ -54,8 +55,8 @@ async def read_insight(
     """
     *windows, longest = sorted(days)
     snapshot, amount, most = await asyncio.gather(
-        _tried("the keys", account.list_keys()),
-        _tried("the balance", account.balance()) if balance else _nothing(),
+        _tried("the keys", account.list_keys),
+        _tried("the balance", account.balance) if balance else _nothing(),
         _statistics(account, longest),
     )
     known = [] if isinstance(most, str) else windows
@@ -100,15 +101,15 @@ def declaration_if_any(context: click.Context, file: Path) -> Declaration | None
     return load(file)
 
 
-async def _tried(what: str, reading: Awaitable[T]) -> T | str:
+async def _tried(what: str, read: Callable[[], Awaitable[T]]) -> T | str:
     try:
-        return await reading
+        return await read()
     except AccountError as error:
         return f"{what} could not be read: {error}"
 
 
 async def _statistics(account: Account, days: int) -> Statistics | str:
-    return await _tried(f"the activity of {days} days", account.statistics(days))
+    return await _tried(f"the activity of {days} days", partial(account.statistics, days))
 
 
 async def _nothing() -> None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from reconciler.model import Declaration
 
-__all__ = ["STANDARD_INPUT", "SourceFile", "load", "load_sources", "read_sources"]
+__all__ = ["STANDARD_INPUT", "SourceFile", "load", "load_sources", "read_folder", "read_sources"]
 
 
 def load(path: Path) -> Declaration:
@@ -45,6 +45,21 @@ def read_sources(path: Path) -> list[SourceFile]:
     """
     if path == STANDARD_INPUT:
         return [_read_standard_input()]
+    if not path.is_dir():
+        return [_read(path)]
+    sources = read_folder(path)
+    if not sources:
+        msg = f"the folder {path} holds no *.yaml file; put one there, or name another place with -f"
+        raise UsageError(msg)
+    return sources
+
+
+def read_folder(path: Path) -> list[SourceFile]:
+    """Read all `*.yaml` of a folder (not of folders in it); none where it holds none.
+
+    Raises:
+        UsageError: one of them can't be read.
+    """
     return [_read(file) for file in _files(path)]
 
 
@@ -77,12 +92,7 @@ def _load(sources: Sequence[SourceFile], report: Report) -> Declaration | None:
 
 
 def _files(path: Path) -> list[Path]:
-    if not path.is_dir():
-        return [path]
     files = [file for file in path.glob("*.yaml") if not file.name.startswith(".") and not file.is_dir()]
-    if not files:
-        msg = f"the folder {path} holds no *.yaml file; put one there, or name another place with -f"
-        raise UsageError(msg)
     for file in files:
         if not file.is_file():
             msg = f"{file} is no regular file, and every *.yaml of a folder is read; remove it"

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from reconciler.declaration.canonical import formatted, read_tree
+from reconciler.declaration.merge import merged
+from reconciler.declaration.nodes import Fields, Report
 from reconciler.declaration.printer import printed
-from reconciler.declaration.source import SourceFile
+from reconciler.declaration.source import SourceFile, read
 from reconciler.declaration.tree import Collection, Document, Scalar, field
 from reconciler.errors import UsageError
 
@@ -46,7 +48,8 @@ def added(sources: Sequence[SourceFile], additions: Additions, place: Path, *, i
     In a folder, a key goes into the file that has its environment's keys, or into a file of its environment's name.
 
     Raises:
-        UsageError: what would have to be added to is an alias, or a file can't be written anew.
+        UsageError: what would have to be added to is an alias, what is there would come to mean something else because
+            of one, or a file can't be written anew.
     """
     shelf = _Shelf(sources, place, additions.title, is_folder=is_folder)
     for environment, keys in additions.keys.items():
@@ -58,7 +61,43 @@ def added(sources: Sequence[SourceFile], additions: Additions, place: Path, *, i
         shelf.documents[name] = _with_globs(shelf.documents[name], additions.ignore, name)
     if not shelf.documents:
         shelf.new(SETTINGS)
-    return shelf.changed()
+    changed = shelf.changed()
+    _check_the_rest(root_of(sources), root_of(changed_in(sources, changed)), additions)
+    return changed
+
+
+def changed_in(sources: Sequence[SourceFile], changed: Sequence[SourceFile]) -> list[SourceFile]:
+    """Give all files as they are with these changed."""
+    return [*{source.name: source for source in (*sources, *changed)}.values()]
+
+
+def root_of(sources: Sequence[SourceFile]) -> Fields | None:
+    """Read what valid files hold together, aliases and `<<` followed; None from no files."""
+    report = Report()
+    documents = [document for source in sources if (document := read(source, report)) is not None]
+    return merged(documents, report) if documents else None
+
+
+def _check_the_rest(before: Fields | None, after: Fields | None, additions: Additions) -> None:
+    """See that nothing but the additions is new: an alias repeats them, and they hide what `<<` puts in their place."""
+    if before is None or after is None:
+        return
+    globs = [*_items(before), *additions.ignore]
+    differing = ["ignore"] if _items(after) != globs else []
+    old, new = (cast("dict[str, Any]", root["environments"]) for root in (before, after))
+    for name, node in old.items():
+        added_here = {key.name for key in additions.keys.get(name, ())}
+        keys = {key: fields for key, fields in new[name]["keys"].items() if key not in added_here}
+        if {**new[name], "keys": keys} != node:
+            differing.append(f"environment {name}")
+    if differing:
+        what = f"{' and '.join(differing)} would change, because an alias or << stands there"
+        msg = f"nothing is written: {what}; write it out, and import again"
+        raise UsageError(msg)
+
+
+def _items(root: Fields) -> list[Any]:
+    return cast("list[Any]", root.get("ignore", []))
 
 
 class _Shelf:

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from reconciler.declaration.additions import KeyText
-from reconciler.declaration.merge import merged
-from reconciler.declaration.nodes import Fields, Report
-from reconciler.declaration.source import SourceFile, read
+from reconciler.declaration.additions import KeyText, root_of
+from reconciler.declaration.nodes import Fields
 from reconciler.declaration.tree import Collection, Scalar
 from reconciler.declaration.wording import shown
 from reconciler.plan import phrases
@@ -17,6 +15,7 @@ from reconciler.units import format_instant, format_money, parse_duration, parse
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from reconciler.declaration.source import SourceFile
     from reconciler.declaration.tree import Value
     from reconciler.model import Usage
     from reconciler.plan.adoption import Adopted
@@ -32,11 +31,9 @@ _EMPTY_LIST: Final = Collection(is_mapping=False)
 
 def inheritance(sources: Sequence[SourceFile]) -> Inherited:
     """Read from valid files what their keys inherit; from no files, nothing."""
-    report = Report()
-    documents = [document for source in sources if (document := read(source, report)) is not None]
-    if not documents:
+    root = root_of(sources)
+    if root is None:
         return lambda _: {}
-    root = merged(documents, report)
 
     def of(name: str) -> Mapping[str, Any]:
         environment = _group(_group(root, "environments"), name)

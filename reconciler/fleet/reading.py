@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from reconciler.errors import AccountError, ReconcilerError
@@ -122,8 +123,10 @@ async def read_account(declaration: Declaration, base: Declaration | None, accou
     days = windows(declaration, base)
     snapshot, balance, activities = await asyncio.gather(
         account.list_keys(),
-        _tried("the balance", account.balance()),
-        asyncio.gather(*(_tried(f"the activity of {number} days", account.activity(number)) for number in days)),
+        _tried("the balance", account.balance),
+        asyncio.gather(
+            *(_tried(f"the activity of {number} days", partial(account.activity, number)) for number in days)
+        ),
     )
     unread = [answer for answer in (balance, *activities) if isinstance(answer, str)]
     return snapshot, Facts(
@@ -166,8 +169,9 @@ def in_a_line(error: Exception) -> str:
     return " ".join(str(error).split()) if isinstance(error, ReconcilerError) else f"unexpected {type(error).__name__}"
 
 
-async def _tried(what: str, reading: Awaitable[T]) -> T | str:
+async def _tried(what: str, read: Callable[[], Awaitable[T]]) -> T | str:
+    # Called in here, so that a run that ends before this starts leaves nothing behind that was never awaited.
     try:
-        return await reading
+        return await read()
     except AccountError as error:
         return f"{what} could not be read: {error}"

@@ -5,6 +5,7 @@ a live key that is not declared          becomes
 =======================================  ==============================================================================
 its name reads as an environment's key   that key, unchanged, be the environment declared already or not
 it shares such a name with another       a key beside it, with its `id`: the next apply renames it
+`renamed_from` of another has its name   likewise
 any other name                           a key of the environment that was chosen, with its `id`: it is renamed too
 ... where names are to be kept           a glob of its name in `ignore`
 the engine's own name                    nothing: the engine goes on with it
@@ -25,7 +26,7 @@ from typing import TYPE_CHECKING, Final
 
 from reconciler.model import Address
 from reconciler.plan.match import match
-from reconciler.plan.names import LONGEST_LIVE_NAME, LONGEST_SUFFIX, NAME, Naming, is_lock, under
+from reconciler.plan.names import LONGEST_LIVE_NAME, LONGEST_SUFFIX, NAME, Naming, Role, is_lock, under
 from reconciler.plan.options import matcher
 from reconciler.units import MONEY_DECIMALS, MONEY_LIMIT
 
@@ -100,10 +101,10 @@ def adopt(
     is_ignored = matcher(declaration.ignore)
     left_alone = {key.id for key in matching.foreign if _is_engines(key) or is_ignored(key.name)}
     mine = [key for key in rest if key.id not in claims and key.id not in left_alone]
-    places = _Places(declaration.naming, frozenset(declaration.environments), frozenset(taken))
-    namesakes = Counter(key.name for key in mine)
-    unfit = {key.id: reason for key in mine if (reason := _unfit(key, namesakes[key.name] if keep_names else 1))}
-    obstacles = _obstacles(rest, {key.id for key in mine}, unfit, places)
+    places = _Places(declaration.naming, frozenset(declaration.environments), frozenset(taken), into)
+    blocked = _blocked(declaration, snapshot.keys)
+    unfit = {key.id: reason for key in mine if (reason := _unfit(key) or (keep_names and blocked.get(key.name)))}
+    obstacles = {**_claimed(matching, places), **_obstacles(rest, {key.id for key in mine}, unfit, places)}
     kept: dict[int, Adopted] = {}
     left_out = {key.id: LeftOut(key, f"{claims[key.id]} has its id") for key in rest if key.id in claims}
     for key in mine:
@@ -113,7 +114,7 @@ def adopt(
         if reason := unfit.get(key.id) or obstacles.get(address.environment):
             removed = "; its environment is declared, so a plan removes it" if key.id in owned else ""
             left_out[key.id] = LeftOut(key, reason + removed)
-        elif namesakes[key.name] == 1:
+        elif key.name not in blocked:
             kept[key.id] = Adopted(address, key, owned=key.id in owned)
     others = [key for key in mine if key.id not in kept and key.id not in left_out]
     renamed: list[Adopted] = []
@@ -143,10 +144,10 @@ def glob_of(name: str) -> str:
 class _Places:
     """Reads from names which environment they would be of, as `naming` has it."""
 
-    def __init__(self, naming: str, declared: frozenset[str], taken: frozenset[str]) -> None:
-        self.naming = naming
+    def __init__(self, naming: str, declared: frozenset[str], taken: frozenset[str], into: str) -> None:
         self.declared = declared
         self.taken = taken
+        self._chosen = Naming(naming, () if into in declared else (into,))
         pattern = "".join(
             f"({NAME})" if part in {"{environment}", "{key}"} else re.escape(part) for part in _FIELDS.split(naming)
         )
@@ -164,6 +165,12 @@ class _Places:
         address = Address(second, first) if self._key_first else Address(first, second)
         return None if address.environment in self.declared else address
 
+    def owner(self, name: str) -> str | None:
+        """Name the environment, not declared yet, that would own a name; the chosen one is known whatever `naming`."""
+        parsed = self._chosen.parse(name)
+        address = parsed.address if parsed and parsed.role is Role.SETTLED else self.find(name)
+        return address.environment if address else None
+
 
 def _obstacles(
     rest: Sequence[LiveKey], mine: Collection[int], unfit: Mapping[int, str], places: _Places
@@ -171,17 +178,32 @@ def _obstacles(
     """Say which environments can't be declared and why: they would own a key that is not to be declared."""
     obstacles = dict.fromkeys(places.taken, "its environment is declared for another account")
     for key in rest:
-        address = places.find(key.name)
+        owner = places.owner(key.name)
         reason = unfit.get(key.id) if key.id in mine else "that one is not to be declared"
-        if address and reason:
-            obstacles.setdefault(address.environment, f"its environment would own {key} too, and {reason}")
+        if owner and reason:
+            obstacles.setdefault(owner, f"its environment would own {key} too, and {reason}")
     return obstacles
 
 
-def _unfit(key: LiveKey, namesakes: int) -> str | None:
-    """Say why a key can't be declared under its own name, which `namesakes` keys keep; None if it can."""
-    if namesakes > 1:
-        return f"{namesakes} live keys are called {key.name}"
+def _claimed(matching: Matching, places: _Places) -> Mapping[str, str]:
+    """Say which environments can't be declared and why: what the engine named would be theirs, and is another's now."""
+    return {
+        owner: f"its environment would own {key} too, and that one is {address} by its id or renamed_from"
+        for address, key in matching.live.items()
+        if _is_engines(key) and (owner := places.owner(key.name.rpartition("~")[0]))
+    }
+
+
+def _blocked(declaration: Declaration, keys: Iterable[LiveKey]) -> Mapping[str, str]:
+    """Say which names no declared key can have, and why."""
+    earlier = {name: key.address for key in declaration.keys for name in key.renamed_from}
+    blocked = {name: f"renamed_from of {address} has its name" for name, address in earlier.items()}
+    counts = Counter(key.name for key in keys)
+    return blocked | {name: f"{count} live keys are called {name}" for name, count in counts.items() if count > 1}
+
+
+def _unfit(key: LiveKey) -> str | None:
+    """Say why a key can't be declared under its own name; None if nothing about the key itself is against it."""
     if len(key.name) > LONGEST_LIVE_NAME - LONGEST_SUFFIX:
         return f"the name of {key} leaves no room for what reconciler adds to names"
     return _undeclarable(key)

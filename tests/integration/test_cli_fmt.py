@@ -86,6 +86,15 @@ def test_one_invalid_file_keeps_all_as_they_are() -> None:
     assert Path("a.yaml").read_text() == LOOSE
 
 
+@pytest.mark.usefixtures("front")
+def test_a_file_that_is_named_in_two_ways_is_written_once() -> None:
+    Path("a.yaml").write_text(LOOSE)
+    Path("b.yaml").symlink_to("a.yaml")
+    done = call("fmt", "a.yaml", str(Path("a.yaml").resolve()), "b.yaml")
+    assert (done.code, done.err.count("is written anew")) == (0, 1)
+    assert Path("a.yaml").read_text() == NEAT
+
+
 def test_the_example_is_in_its_canonical_form() -> None:
     assert call("fmt", "--check", str(ROOT / "keys.yaml.example")).out == ""
 

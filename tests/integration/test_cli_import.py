@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
+import warnings
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -10,7 +13,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from reconciler.declaration import load
+from reconciler.fleet.connect import open_account
+from reconciler.fleet.reading import read_account
 from reconciler.simulator import State
+from support.builders import declaration
 from support.command import on_a_file, on_a_socket
 from support.writing import without_places
 
@@ -228,6 +234,13 @@ def test_a_new_file_can_go_to_standard_output(front: Front) -> None:
     assert done.err.endswith("  reconciler plan --simulator sim.db     # proposes no change\n")
 
 
+def test_a_dry_run_to_standard_output_adds_nothing_anywhere(front: Front) -> None:
+    create(front.state, "ci/tests")
+    done = front("import", "-f", "-", "--dry-run")
+    assert done.out.startswith("--- /dev/null\n+++ keys.yaml\n")
+    assert done.err == "Would add 1 key in 1 environment: standard output\n"
+
+
 def test_an_environment_has_to_have_a_valid_name(front: Front) -> None:
     done = front("import", "--into", "Prod")
     assert done.code == 1
@@ -235,7 +248,7 @@ def test_an_environment_has_to_have_a_valid_name(front: Front) -> None:
 
 
 AGAIN = "write it out, and import again"
-INVALID = "nothing is written, because the result would not be valid"
+WOULD_CHANGE = f"nothing is written: {{}} would change, because an alias or << stands there; {AGAIN}"
 
 
 @pytest.mark.parametrize(
@@ -247,7 +260,15 @@ INVALID = "nothing is written, because the result would not be valid"
         ),
         (
             "ci: {keys: &all {}}\n  dev: {keys: *all}",
-            f"{INVALID}: id 1 is claimed by ci/x too, at keys.yaml:7:7; a live key belongs to one place only",
+            WOULD_CHANGE.format("environment dev"),
+        ),
+        (
+            "dev: &base {keys: {a: {credit_limit: 1}}}\n  ci: {<<: *base, deletion_grace: 7d}",
+            WOULD_CHANGE.format("environment ci"),
+        ),
+        (
+            "<<: {ci: {keys: {a: {credit_limit: 1}}}}\n  dev: {keys: {}}",
+            WOULD_CHANGE.format("environment ci"),
         ),
     ],
 )
@@ -259,6 +280,67 @@ def test_what_an_anchor_repeats_is_not_added_to(front: Front, keys: str, what: s
     assert done.code == 1
     assert done.err == f"error: {what}\n"
     assert Path("keys.yaml").read_text("utf-8") == text
+
+
+def test_what_would_not_be_valid_is_not_written(front: Front) -> None:
+    create(front.state, "odd")
+    text = 'version: 1\nnaming: "{environment}-{key}"\nenvironments: {prod-eu: {keys: {}}}\n'
+    front.write(text)
+    done = front("import", "--into", "prod")
+    assert done.code == 1
+    why = "live names of environment 'prod-eu' can be read as those of 'prod': "
+    assert done.err.startswith(f"error: nothing is written, because the result would not be valid: {why}")
+    assert Path("keys.yaml").read_text("utf-8") == text
+
+
+def test_what_is_ignored_by_way_of_a_merge_is_not_forgotten(front: Front) -> None:
+    create(front.state, "legacy", "odd")
+    text = "version: 1\n<<: {ignore: [legacy]}\nenvironments: {}\n"
+    front.write(text)
+    done = front("import", "--keep-names")
+    assert done.code == 1
+    assert done.err == f"error: {WOULD_CHANGE.format('ignore')}\n"
+    assert Path("keys.yaml").read_text("utf-8") == text
+
+
+def test_an_anchor_that_nothing_of_the_additions_reaches_is_no_obstacle(front: Front) -> None:
+    create(front.state, "x")
+    front.write("version: 1\nenvironments:\n  ci: &base {keys: {}, deliver: []}\n  dev: {<<: *base, keys: {}}\n")
+    assert front("import", "--into", "ci").code == 0
+    assert [str(key.address) for key in load(Path("keys.yaml")).keys] == ["ci/x"]
+
+
+def test_a_name_that_another_key_had_earlier_is_not_declared_again(front: Front) -> None:
+    create(front.state, "ci/api", "ci/old", "ci/new")
+    text = "version: 1\nenvironments: {ci: {keys: {api: {credit_limit: 5, renamed_from: [ci/old]}}}}\n"
+    front.write(text)
+    done = front("import")
+    assert done.code == 0
+    assert "The next apply renames 1 key; no secret changes:\n  ci/old (id 2) → ci/old-2\n" in done.out
+    assert front("plan").out.endswith("Plan: 1 to rename; 2 unchanged.\nLimits: $15 (unchanged); balance: $100\n")
+    front.write(text)
+    kept = front("import", "--keep-names")
+    why = "renamed_from of ci/api has its name; its environment is declared, so a plan removes it"
+    assert f"Not declared:\n  ci/old (id 2): {why}\n" in kept.out
+
+
+def test_the_environment_for_the_others_may_own_nothing_that_is_ignored(front: Front) -> None:
+    create(front.state, "imported-foo", "odd")
+    front.write('version: 1\nnaming: "{environment}-{key}"\nignore: ["imported-*"]\nenvironments: {}\n')
+    done = front("import")
+    why = "its environment would own key 1 (imported-foo) too, and that one is not to be declared"
+    assert f"Not declared:\n  odd (id 2): {why}\n" in done.out
+    assert done.out.endswith("# proposes no change\n")
+    assert "odd (id 2) → other/odd" in front("import", "--into", "other").out
+    assert "DELETE" not in front("plan").out
+
+
+@pytest.mark.parametrize("name", [".draft.yaml", ".#keys.yaml"])
+def test_a_folder_with_hidden_files_only_is_an_empty_one(front: Front, name: str) -> None:
+    create(front.state, "ci/tests")
+    Path("keys").mkdir()
+    Path("keys", name).write_text("{", "utf-8")
+    assert front("import", "-f", "keys").out.startswith("Added 1 key in 1 environment: keys/ci.yaml\n")
 
 
 def test_the_account_is_the_one_of_the_file(front: Front) -> None:
@@ -285,6 +367,23 @@ def test_spend_that_cannot_be_read_is_a_warning(tmp_path: Path, monkeypatch: pyt
     assert done.code == 0
     assert done.err.startswith("warning: the activity of 30 days could not be read: ")
     assert "days" not in Path("keys.yaml").read_text("utf-8")
+
+
+@pytest.mark.usefixtures("front")
+def test_an_interruption_before_the_requests_have_started_is_no_warning() -> None:
+    async def interrupted() -> None:
+        async with open_account(Path("sim.db"), variable="NAGA_PROVISIONING_KEY") as account:
+            reading = asyncio.create_task(read_account(declaration(), None, account))
+            await asyncio.sleep(0)
+            reading.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await reading
+
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        asyncio.run(interrupted())
+        gc.collect()
+    assert [str(each.message) for each in found if "never awaited" in str(each.message)] == []
 
 
 def test_what_is_ignored_for_its_name_is_not_listed_twice(front: Front) -> None:

@@ -130,10 +130,12 @@ defaults: {rotate_every: 90d, is_enabled: false, expires_at: 2027-01-01T00:00:00
 environments:
   # the first
   production:
-    deliver: [{to: local, as: KEY}]
+    deliver: [{to: local, as: "NAGA_{KEY}"}]
     keys:
       # somebody's
       api: {credit_limit: 5, id: 1} # theirs
+      web: {credit_limit: 5, id: 2, renamed_from: [ci/1]}
+      1: {credit_limit: 5, renamed_from: [ci/api, ci/tests~next]}
       # the end of production
   ci: {keys: {on: {credit_limit: null}}, deliver: []}
 """

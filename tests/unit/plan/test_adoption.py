@@ -11,7 +11,7 @@ from reconciler.plan.options import matcher
 from support.builders import declaration, declared, live, snapshot
 
 if TYPE_CHECKING:
-    from reconciler.model import LiveKey
+    from reconciler.model import DeclaredKey, LiveKey
 
 
 def adopted(*keys: LiveKey | str, there: Any = None, into: str = "imported", **options: Any) -> Adoption:
@@ -128,6 +128,24 @@ def test_what_a_declared_environment_owns_and_no_file_can_declare_is_said_to_be_
 def test_an_owned_key_whose_id_another_address_has_is_left_alone() -> None:
     there = declaration([declared("ci/a", id=2)])
     assert reasons(adopted("ci/a", "ci/b", there=there)) == {2: "ci/a has its id"}
+
+
+@pytest.mark.parametrize(
+    "claimant",
+    [declared("ci/a", id=3), declared("dev/x", id=3)],
+    ids=["whose name another has", "that is free to be it"],
+)
+def test_a_name_that_a_claimed_key_has_too_is_not_declared_twice(claimant: DeclaredKey) -> None:
+    there = declaration([claimant, declared("ci/z")])
+    assert addresses(adopted("ci/a", "ci/b", "ci/b", there=there))[2] == "ci/b-2 renamed"
+
+
+def test_an_environment_that_would_take_a_key_from_another_is_not_declared() -> None:
+    there = declaration([declared("ci/a", id=2)])
+    found = adopted("dev/a", "dev/b~next", "odd", there=there, into="dev")
+    why = "its environment would own key 2 (dev/b~next) too, and that one is ci/a by its id or renamed_from"
+    assert addresses(found) == {}
+    assert reasons(found) == {1: why, 3: why}
 
 
 def test_an_environment_that_would_own_what_is_ignored_is_left_alone() -> None:
