@@ -145,6 +145,12 @@ class Lock:
             if not found:
                 raise
             return found[0]
+        except asyncio.CancelledError:  # whoever does not wait for the answer leaves no lock behind either
+            with contextlib.suppress(AccountError):
+                for key in (await self.account.list_keys()).keys:
+                    if key.name == new.name:
+                        await _delete(self.account, key)
+            raise
         with created.secret:
             self.mask(created.secret)
         return created.key

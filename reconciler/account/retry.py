@@ -95,7 +95,9 @@ class Attempts:
             self._deadline = started + self._policy.patience
         if isinstance(outcome, Answer) and outcome.status == HTTPStatus.TOO_MANY_REQUESTS:
             self._rate_limits += 1
-            return None if self._rate_limits >= self._policy.rate_limit_attempts else self._in_time(0.0, self._deadline)
+            pause = min(asked, self._policy.longest_retry_after)
+            hopeless = self._rate_limits >= self._policy.rate_limit_attempts
+            return None if hopeless or self._in_time(pause, self._deadline) is None else 0.0
         if not self._may_repeat(outcome):
             return None
         self._failures += 1

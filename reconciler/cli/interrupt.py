@@ -28,6 +28,7 @@ def run(work: Coroutine[Any, Any, T]) -> T:
         assert task is not None  # noqa: S101  # this is a coroutine of a running loop
         with signals_call(task.cancel):
             results.append(await work)
+            await asyncio.sleep(0)  # a signal that came after the last wait of all takes effect here
 
     try:
         asyncio.run(supervised())

@@ -59,8 +59,8 @@ def command(
         note(f"note: there is no {file}, so names are read as environment/key and no key counts as declared")
     among = () if declaration is None else environments
     answers = interrupt.run(find(key, declaration, simulator, among))
-    finds, _ = readings_or_raise(answers)
-    detail = the_one(key, finds)
+    finds, incomplete = readings_or_raise(answers)
+    detail = the_one(key, finds, incomplete=incomplete)
     show(detail_json(detail) if output_format == "json" else detail_text(detail, color=use_color(), width=width()))
     return 0
 
@@ -111,12 +111,18 @@ def details_of(found: Iterable[InventoryKey], inventory: KeysReading) -> tuple[K
     return tuple(detail_of(each, inventory.keys, plan) for each in found)
 
 
-def the_one(text: str, finds: Sequence[Find]) -> KeyDetail:
-    """Give the key that is meant; raises UsageError for none and for several, which are named by their ids."""
+def the_one(text: str, finds: Sequence[Find], *, incomplete: bool) -> KeyDetail:
+    """Give the key that is meant; raises UsageError for none and for several, which are named by their ids.
+
+    Where the finds are `incomplete`, there may be one in an account that is left out, and AccountError says so.
+    """
     from reconciler.cli.request import refuse_unknown
-    from reconciler.errors import UsageError
+    from reconciler.errors import AccountError, UsageError
 
     details = [detail for each in finds for detail in each.details]
+    if not details and incomplete:
+        msg = f"there is no key {text} in the accounts that were read; it may be in one that is left out"
+        raise AccountError(msg)
     if not details:
         names = {name for each in finds for name in each.names}
         refuse_unknown(f"there is no key {text}, neither an address nor an id nor a live name", text, names)

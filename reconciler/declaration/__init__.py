@@ -93,6 +93,12 @@ def _load(sources: Sequence[SourceFile], report: Report) -> Declaration | None:
 
 def _files(path: Path) -> list[Path]:
     files = [file for file in path.glob("*.yaml") if not file.name.startswith(".") and not file.is_dir()]
+    for file in path.glob("*.yml"):
+        if not file.name.startswith("."):
+            msg = (
+                f"{file} would not be read, only every *.yaml of a folder is; name it {file.with_suffix('.yaml').name}"
+            )
+            raise UsageError(msg)
     for file in files:
         if not file.is_file():
             msg = f"{file} is no regular file, and every *.yaml of a folder is read; remove it"

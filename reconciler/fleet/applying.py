@@ -16,7 +16,7 @@ from reconciler.errors import AccountError, ReconcilerError, StalePlan
 from reconciler.fleet.agreement import Agreement
 from reconciler.fleet.order import refuse_stale
 from reconciler.fleet.planning import plan_account
-from reconciler.fleet.reading import AT_A_TIME, in_a_line
+from reconciler.fleet.reading import AT_A_TIME, CONNECTIONS, in_a_line
 from reconciler.fleet.stopping import Stopping
 from reconciler.plan.actions import Delete
 from reconciler.plan.digest import digest
@@ -34,9 +34,6 @@ if TYPE_CHECKING:
     from reconciler.model import LiveKey, Snapshot
     from reconciler.plan.actions import Plan
     from reconciler.plan.outcome import ApplyResult, Outcome
-
-CONNECTIONS: Final = 512
-"""How many requests may be under way in all accounts together."""
 
 LOCK_LOST: Final = (
     "the lock on the account could not be renewed and another apply may have started, so this one stopped; apply again"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from reconciler.errors import UsageError
@@ -18,32 +19,49 @@ if TYPE_CHECKING:
 URL_VARIABLE: Final = "NAGA_BASE_URL"
 
 
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long an account that others wait for is asked, in seconds.
+
+    `failing` bounds when one that fails is tried again: that leaves time for all attempts at one that is refused or
+    answers 503, and for one attempt at one that never answers. `limited` is the same for one that answers 429: time to
+    follow a Retry-After of a minute once. `answer` is for the whole of an answer, a little more than for its beginning.
+    """
+
+    failing: float = 20.0
+    limited: float = 90.0
+    answer: float = 35.0
+
+
 def open_account(
     simulator: Path | None,
     *,
     parallelism: int = 1,
     variable: str = KEY_VARIABLE,
     credentials: Mapping[str, str] | None = None,
-    downtime: float | None = None,
+    patience: Patience | None = None,
     label: str = "",
 ) -> Account:
     """Connect to the account whose provisioning key a variable holds, or to its simulator at a path.
 
     With `credentials`, they are what the variables hold, in place of the environment. With a simulator, accounts of
-    other variables than the usual one are kept beside the path. After so many seconds of `downtime`, an account that
-    fails is not tried again; what is logged begins with `label`. Raises UsageError when the variable is not set or
-    holds what cannot be a key.
+    other variables than the usual one are kept beside the path. With `patience`, it is asked for no longer than that;
+    what is logged begins with `label`. Raises UsageError when the variable is not set, or holds what cannot be
+    a key.
     """
-    from reconciler.account.client import DEFAULT_BASE_URL, RetryPolicy, connect
+    from reconciler.account.client import DEFAULT_BASE_URL, RetryPolicy, Timeouts, connect
 
-    retry = RetryPolicy() if downtime is None else RetryPolicy(downtime=downtime)
+    retry, timeouts = RetryPolicy(), Timeouts()
+    if patience is not None:
+        retry = RetryPolicy(downtime=patience.failing, patience=patience.limited)
+        timeouts = Timeouts(whole=patience.answer)
     if simulator is not None:
         from reconciler.simulator import open_transport
 
         # Never the real key: nothing but this process is asked.
         key = Secret("simulator-provisioning-key")
         transport = open_transport(simulated_at(simulator, variable))
-        return connect(key, parallelism=parallelism, transport=transport, retry=retry, label=label)
+        return connect(key, parallelism=parallelism, transport=transport, retry=retry, timeouts=timeouts, label=label)
     value = _held(variable, credentials)
     if not value:
         where = f"create a provisioning key on the dashboard and export it (export {variable}=…)"
@@ -51,7 +69,13 @@ def open_account(
         raise UsageError(msg)
     base_url = os.environ.get(URL_VARIABLE) or DEFAULT_BASE_URL
     return connect(
-        Secret(value), base_url=base_url, parallelism=parallelism, retry=retry, variable=variable, label=label
+        Secret(value),
+        base_url=base_url,
+        parallelism=parallelism,
+        retry=retry,
+        timeouts=timeouts,
+        variable=variable,
+        label=label,
     )
 
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from reconciler.errors import AccountError, ReconcilerError
-from reconciler.fleet.connect import open_account
+from reconciler.fleet.connect import Patience, open_account, refuse_same_credential
 from reconciler.fleet.planning import plan_account, with_moves
 from reconciler.plan.facts import Facts, windows
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
     from datetime import timedelta
     from pathlib import Path
 
@@ -25,11 +26,14 @@ if TYPE_CHECKING:
 AT_A_TIME: Final = 32
 """How many accounts are open at once: each has its own connections."""
 
-DOWNTIME: Final = 20.0
-"""For how many seconds one of several accounts is tried again where it fails: it is not to hold up the others.
+CONNECTIONS: Final = 512
+"""How many requests may be under way in all accounts together."""
 
-That leaves time for all attempts at one that is refused or answers 503, and for one attempt at one that never answers.
-"""
+LATE: Final = 5.0
+"""After how many seconds one that is still being read makes room for another: many that are down must not queue."""
+
+AMONG_SEVERAL: Final = Patience()
+"""How long one of several accounts is asked: it is not to hold up the others."""
 
 T = TypeVar("T")
 
@@ -66,22 +70,26 @@ async def read_all(
     `read` gets the variable and the open account, which takes `parallelism` requests at a time. Where an account has
     no credential (UsageError) or does not answer (AccountError), that error is its answer, and the others go on. One of
     several is given up sooner than one that stands alone.
-    `credentials` are what the variables hold, in place of the environment.
+    `credentials` are what the variables hold, in place of the environment. Raises UsageError when two hold the same.
     """
     slots = asyncio.Semaphore(AT_A_TIME)
+    room = asyncio.Semaphore(max(AT_A_TIME, CONNECTIONS // parallelism))
     names = list(variables)
     several = len(names) > 1
+    if several and simulator is None:
+        refuse_same_credential(names, credentials)
 
     async def one(variable: str) -> T | ReconcilerError:
         try:
             async with (
-                slots,
+                room,
+                _turn(slots),
                 open_account(
                     simulator,
                     parallelism=parallelism,
                     variable=variable,
                     credentials=credentials,
-                    downtime=DOWNTIME if several else None,
+                    patience=AMONG_SEVERAL if several else None,
                     label=f"{variable}: " if several else "",
                 ) as account,
             ):
@@ -92,22 +100,28 @@ async def read_all(
     return dict(zip(names, await asyncio.gather(*map(one, names)), strict=True))
 
 
+@asynccontextmanager
+async def _turn(slots: asyncio.Semaphore) -> AsyncIterator[None]:
+    """Take a slot, and give it back at the end or when it is late, whichever comes first."""
+    with ExitStack() as held:
+        await slots.acquire()
+        held.callback(slots.release)
+        late = asyncio.get_running_loop().call_later(LATE, held.close)
+        held.callback(late.cancel)
+        yield
+
+
 async def read_plan(request: Request, *, sweeps: bool = False) -> Readings:
     """Connect, read each account once and plan; an account that cannot be read is a finding beside the others.
 
     With `sweeps`, what dead runs have left of their locks goes where there is nothing else to do. Raises what keeps
     the only account, or all of them, from being read.
     """
-    variables = request.variables()
-    if len(variables) > 1 and request.simulator is None:
-        from reconciler.fleet.connect import refuse_same_credential
-
-        refuse_same_credential(variables, request.credentials)
 
     async def read(variable: str, account: Account) -> Reading:
         return await _read_one(request, variable, account, sweeps=sweeps)
 
-    answers = await read_all(variables, read, request.simulator, credentials=request.credentials)
+    answers = await read_all(request.variables(), read, request.simulator, credentials=request.credentials)
     accounts = {variable: answer for variable, answer in answers.items() if isinstance(answer, Reading)}
     unread = {variable: answer for variable, answer in answers.items() if isinstance(answer, ReconcilerError)}
     if not accounts:

@@ -20,7 +20,7 @@ class Stopping:
 
     ========================  =====================================================================
     a signal comes while it   ...
-    waits for the lock        it is cancelled
+    waits for the lock        it is cancelled, two seconds are left to take its lock away
     carries the plan out      nothing new starts, what is under way gets its grace
     is stopping like that     what is under way is cut off, further signals change nothing
     takes the lock away       two seconds are left, further signals change nothing
@@ -33,7 +33,7 @@ class Stopping:
         self.signalled = False
         self.lock_lost = False
         self._cancel_all = task.cancel
-        self._react: Callable[[], object] = self._cancel_all
+        self._react: Callable[[], object] = self._give_up
         self._say = say
 
     def signal(self) -> None:
@@ -83,6 +83,10 @@ class Stopping:
         """Take the lock away; quickly, if the run was told to stop."""
         if self.signalled:
             self._hurry()
+
+    def _give_up(self) -> None:
+        self._cancel_all()
+        asyncio.get_running_loop().call_later(LEAVING_SECONDS, self._cancel_all)
 
     def _hurry(self) -> None:
         self.signalled = True

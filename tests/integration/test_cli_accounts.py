@@ -17,11 +17,12 @@ from jsonschema import Draft202012Validator
 
 from reconciler import schema_files
 from reconciler.account import lock
-from reconciler.account.client import Timeouts, connect
+from reconciler.account.client import Account
 from reconciler.cli.apply_output import Output
 from reconciler.cli.progress import Progress
 from reconciler.destinations.dotenv import Dotenv
-from reconciler.fleet import reading
+from reconciler.fleet import reading, stopping
+from reconciler.fleet.connect import Patience
 from reconciler.simulator.state import Usage
 from support.several import A, Accounts, B, C, at_a_service, bearer_of, beside_each_other
 
@@ -223,23 +224,37 @@ def test_what_can_be_applied_is_applied_beside_an_account_that_cannot_be_read(
 @pytest.mark.parametrize(
     ("fault", "why"),
     [
-        ("GET /v1/account/keys status=503 retry-after=60", "503 server_error: a simulated fault"),
-        ("* * latency=3s", "no answer within 2 s"),
+        ("GET /v1/account/keys status=503 retry-after=60", "503 server_error"),
+        ("GET /v1/account/keys status=429 retry-after=60", "429 rate_limit_exceeded"),
+        ("* * latency=3s", "no complete answer within 2 s"),
     ],
 )
 def test_an_account_that_is_down_is_given_up_and_the_others_are_applied(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str, why: str
 ) -> None:
     """It is asked once: with a wait of its own choice, or as long as any answer may take, it would hold up all."""
-    defaults = {**(connect.__kwdefaults__ or {}), "timeouts": Timeouts(read=2.0)}
-    monkeypatch.setattr(connect, "__kwdefaults__", defaults)
-    monkeypatch.setattr(reading, "DOWNTIME", 1.0)
+    monkeypatch.setattr(reading, "AMONG_SEVERAL", Patience(failing=1.0, limited=1.0, answer=2.0))
     with at_a_service(tmp_path, monkeypatch, NAGA_B=fault) as accounts:
         ended = accounts.declare_both("{x: {}}", "{x: {}}")("apply", "--auto-approve", "--format", "json")
         assert (ended.code, accounts.names_of(A)) == (5, ["a/x"])
     (unread,) = findings(ended.document, "account-unread")
     assert unread["message"].startswith("the account (b) is not planned: GET /v1/account/keys: ")
-    assert unread["message"].endswith(why)
+    assert why in unread["message"]
+
+
+@pytest.mark.usefixtures("local")
+def test_accounts_that_do_not_answer_do_not_keep_the_others_from_their_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "AT_A_TIME", 1)
+    monkeypatch.setattr(reading, "LATE", 0.001)
+    last = asyncio.Event()
+
+    async def read(variable: str, _: Account) -> str:
+        if variable == C:
+            last.set()
+        await asyncio.wait_for(last.wait(), 5)
+        return variable
+
+    assert asyncio.run(reading.read_all((A, B, C), read, Path("sim.db"))) == {A: A, B: B, C: C}
 
 
 def test_who_waits_for_one_of_several_accounts_is_told_for_which(
@@ -260,11 +275,15 @@ def test_nothing_done_beside_an_account_that_cannot_be_read_is_an_error(
     assert "NAGA_B is not set" in ended.out
 
 
-def test_two_variables_with_one_key_are_refused(served: Accounts, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "words", ["plan", "apply", "list", "show a/x", "balance", "activity", "check", "report --out r.html", "metrics"]
+)
+def test_two_variables_with_one_key_are_refused(served: Accounts, monkeypatch: pytest.MonkeyPatch, words: str) -> None:
+    """Each environment would take the other's keys for unmanaged, and the credits of the account would count twice."""
     monkeypatch.setenv(B, bearer_of(A))
-    ended = served.declare_both("{}", "{}")("plan")
-    assert ended.code == 1
-    assert ended.err.startswith("error: NAGA_A and NAGA_B hold the same provisioning key;")
+    ended = served.declare_both("{}", "{}")(*words.split())
+    assert (ended.code, ended.out) == (1, "")
+    assert "error: NAGA_A and NAGA_B hold the same provisioning key;" in ended.err
 
 
 def test_one_account_under_two_keys_is_refused(local: Accounts) -> None:
@@ -538,6 +557,45 @@ def test_a_signal_while_all_wait_for_their_locks_changes_nothing(
         ended = accounts("apply", "--auto-approve", "--format", "json", *words)
         assert (ended.code, ended.document["interrupted"]) == (130, True)
     assert accounts.names_of(A) == accounts.names_of(B) == ["reconciler~lock.rival"]
+
+
+def test_a_signal_does_not_wait_for_an_account_that_hangs_while_its_lock_is_taken_away(
+    local: Accounts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[int] = []
+    post = lock.Lock._post
+
+    async def interrupted(self: lock.Lock) -> Any:
+        posted = await post(self)
+        signal.raise_signal(signal.SIGINT)
+        return posted
+
+    async def hang(_: Account, key_id: int) -> bool:
+        await asyncio.sleep(3)
+        waited.append(key_id)
+        return True
+
+    monkeypatch.setattr(lock.Lock, "_post", interrupted)
+    monkeypatch.setattr(Account, "delete_key", hang)
+    monkeypatch.setattr(stopping, "LEAVING_SECONDS", 0.01)
+    ended = local.declare_both("{x: {}}", "{x: {}}")("apply", "--auto-approve", "--format", "json")
+    assert (ended.code, ended.document["interrupted"], waited) == (130, True, [])
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_the_plans_are_put_together_is_not_lost(
+    local: Accounts, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    merge = reading._merged
+
+    def interrupted(*parts: Any) -> Any:
+        signal.raise_signal(number)
+        return merge(*parts)
+
+    monkeypatch.setattr(reading, "_merged", interrupted)
+    ended = local.declare_both("{x: {}}", "{x: {}}")("apply", "--auto-approve")
+    assert (ended.code, ended.out, ended.err) == (130, "", "Interrupted.\n")
+    assert local.names_of(A) == local.names_of(B) == []
 
 
 def test_a_bug_in_one_account_does_not_hide_what_was_done_in_the_other(

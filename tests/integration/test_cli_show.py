@@ -172,6 +172,18 @@ def test_a_declared_key_that_is_not_live_anywhere_is_named_missing_among_several
     assert "missing in the account of NAGA_PROVISIONING_KEY" in ended.err
 
 
+def test_a_key_is_not_said_to_be_missing_where_its_account_could_not_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with on_a_socket(tmp_path, monkeypatch) as front:
+        front.write(FILE + "  eu: {provisioning_key_env: NAGA_EU, keys: {}}\n")
+        ended = front("show", "eu/a")
+    assert ended.code == 1
+    assert "the account of NAGA_EU is left out: NAGA_EU is not set" in ended.err
+    assert "error: there is no key eu/a in the accounts that were read; it may be in one that is left out" in ended.err
+    assert "did you mean" not in ended.err
+
+
 def test_what_was_read_a_moment_ago_is_read_again_by_its_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with on_a_socket(tmp_path, monkeypatch, "GET /v1/account/keys/* status=404") as front:
         front.write(FILE)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from reconciler.account.client import Account
-    from reconciler.model import Snapshot
+    from reconciler.model import CreatedKey, NewKey, Snapshot
     from reconciler.secret import Secret
 
 PATIENCE = timedelta(minutes=5)
@@ -75,6 +75,35 @@ def test_the_lock_is_a_key_that_opens_nothing_costs_nothing_and_is_gone_afterwar
     hold(world, look)
     assert world.names() == []
     assert [secret.wiped for secret in world.masked] == [True]
+
+
+def test_who_is_interrupted_before_the_answer_leaves_no_lock_behind(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.state.create_key("ci/a")
+
+    async def run() -> None:
+        async with world.account() as account:
+            posted = asyncio.Event()
+            create = account.create_key
+
+            async def unheard(new: NewKey) -> CreatedKey:
+                (await create(new)).secret.wipe()
+                posted.set()
+                await asyncio.Event().wait()
+                raise AssertionError
+
+            monkeypatch.setattr(account, "create_key", unheard)
+            lock = Lock(account, world.nonce, world.masked.append, PATIENCE, world.timing)
+            task = asyncio.create_task(lock.hold(lambda: None).__aenter__())
+            await posted.wait()
+            assert world.names() == ["ci/a", "reconciler~lock.0000000000000000"]
+            task.cancel()
+            await asyncio.wait([task])
+            assert task.cancelled()
+
+    asyncio.run(run())
+    assert world.names() == ["ci/a"]
 
 
 def test_who_sees_the_lock_of_another_waits_without_one_of_its_own(world: World) -> None:

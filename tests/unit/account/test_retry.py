@@ -72,6 +72,14 @@ def test_no_attempt_starts_when_patience_is_at_its_end() -> None:
     assert attempts.delay(Answer(500), time.seconds, 0.0) is None
 
 
+def test_no_attempt_is_waited_for_that_would_start_after_the_end_of_patience() -> None:
+    time = FakeTime(chance=1.0)
+    attempts = Attempts(replace(POLICY, patience=90.0), time.timing, repeatable=True)
+    assert attempts.delay(Answer(429), time.seconds, 60.0) == 0.0
+    time.seconds += 60.0
+    assert attempts.delay(Answer(429), time.seconds, 60.0) is None
+
+
 def test_no_attempt_starts_later_than_the_downtime_after_the_first_failure() -> None:
     time = FakeTime(chance=1.0)
     attempts = Attempts(replace(POLICY, downtime=20.0), time.timing, repeatable=True)

@@ -35,6 +35,16 @@ def test_a_folder_is_all_its_yaml_files(tmp_path: Path) -> None:
     assert declaration.source.file == str(tmp_path / "a.yaml")
 
 
+def test_a_file_of_a_folder_that_is_named_yml_is_not_passed_over(tmp_path: Path) -> None:
+    """Its keys would be taken for keys that left the file, and be deleted."""
+    (tmp_path / "a.yaml").write_text("version: 1\nenvironments: {}\n")
+    (tmp_path / ".b.yml").write_text("no: [")
+    assert load(tmp_path).environments == {}
+    (tmp_path / "b.yml").write_text("version: 1\nenvironments: {}\n")
+    with pytest.raises(UsageError, match=r"b\.yml would not be read, .* folder is; name it b\.yaml$"):
+        load(tmp_path)
+
+
 def test_a_folder_without_files_is_no_empty_declaration(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"holds no \*\.yaml file"):
         load(tmp_path)
