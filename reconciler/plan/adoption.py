@@ -95,7 +95,6 @@ def adopt(
         taken: the environments that are declared for other accounts.
     """
     matching = match(declaration, snapshot)
-    owned = {key.id: address for address, key in matching.undeclared}
     rest = sorted([*matching.foreign, *(key for _, key in matching.undeclared)], key=_order)
     claims = {key.id: key.address for key in declaration.keys if key.id is not None}
     is_ignored = matcher(declaration.ignore)
@@ -105,33 +104,19 @@ def adopt(
     blocked = _blocked(declaration, snapshot.keys)
     unfit = {key.id: reason for key in mine if (reason := _unfit(key) or (keep_names and blocked.get(key.name)))}
     obstacles = {**_claimed(matching, places), **_obstacles(rest, {key.id for key in mine}, unfit, places)}
-    kept: dict[int, Adopted] = {}
-    left_out = {key.id: LeftOut(key, f"{claims[key.id]} has its id") for key in rest if key.id in claims}
-    for key in mine:
-        address = owned.get(key.id) or places.find(key.name)
-        if address is None:
-            continue
-        if reason := unfit.get(key.id) or obstacles.get(address.environment):
-            removed = "; its environment is declared, so a plan removes it" if key.id in owned else ""
-            left_out[key.id] = LeftOut(key, reason + removed)
-        elif key.name not in blocked:
-            kept[key.id] = Adopted(address, key, owned=key.id in owned)
-    others = [key for key in mine if key.id not in kept and key.id not in left_out]
-    renamed: list[Adopted] = []
+    registrar = _Registrar({key.id: address for address, key in matching.undeclared}, places, blocked, unfit, obstacles)
+    fates: dict[int, Adopted | LeftOut] = {
+        key.id: LeftOut(key, f"{claims[key.id]} has its id") for key in rest if key.id in claims
+    }
+    fates |= {key.id: fate for key in mine if (fate := registrar.under_its_name(key))}
     if not keep_names:
-        homes = _Homes(declaration, snapshot, places, [key.address for key in kept.values()])
-        for key in others:
-            address = owned.get(key.id) or places.find(key.name) or Address(into, key.name)
-            if reason := obstacles.get(address.environment) or _undeclarable(key):
-                left_out[key.id] = LeftOut(key, reason)
-            else:
-                home = homes.propose(address, key.id)
-                renamed.append(Adopted(home, key, renamed=True, owned=key.id in owned))
-    ignored = [key for key in mine if keep_names and key.id not in kept and key.id not in owned and key.name]
+        homes = _Homes(declaration, snapshot, places, [key.address for key in _adopted(fates)])
+        fates |= {key.id: registrar.under_a_new_name(key, into, homes) for key in mine if key.id not in fates}
+    known = {*registrar.owned, *(key.live.id for key in _adopted(fates))}
     return Adoption(
-        keys=tuple(sorted([*kept.values(), *renamed], key=lambda key: key.address)),
-        ignored=tuple(ignored),
-        left_out=tuple(sorted(left_out.values(), key=lambda left: _order(left.live))),
+        keys=tuple(sorted(_adopted(fates), key=lambda key: key.address)),
+        ignored=tuple(key for key in mine if keep_names and key.id not in known and key.name),
+        left_out=tuple(fate for key in rest if isinstance(fate := fates.get(key.id), LeftOut)),
         engine=tuple(sorted(_engines(matching, snapshot), key=_order)),
     )
 
@@ -170,6 +155,46 @@ class _Places:
         parsed = self._chosen.parse(name)
         address = parsed.address if parsed and parsed.role is Role.SETTLED else self.find(name)
         return address.environment if address else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Registrar:
+    """Declares keys, or says why not: `owned` has addresses by key, `unfit` and `obstacles` the reasons.
+
+    `unfit` are keys that can't be declared under their own names, `obstacles` environments that can't be declared, and
+    `blocked` names that no declared key can have.
+    """
+
+    owned: Mapping[int, Address]
+    places: _Places
+    blocked: Mapping[str, str]
+    unfit: Mapping[int, str]
+    obstacles: Mapping[str, str]
+
+    def under_its_name(self, key: LiveKey) -> Adopted | LeftOut | None:
+        """Declare a key as what its name says; None where that says nothing, or another has it too."""
+        address = self._address(key)
+        if address is None:
+            return None
+        owned = key.id in self.owned
+        if reason := self.unfit.get(key.id) or self.obstacles.get(address.environment):
+            removed = "; its environment is declared, so a plan removes it" if owned else ""
+            return LeftOut(key, reason + removed)
+        return None if key.name in self.blocked else Adopted(address, key, owned=owned)
+
+    def under_a_new_name(self, key: LiveKey, into: str, homes: _Homes) -> Adopted | LeftOut:
+        """Declare a key beside what its name says, or else as one of the environment that was chosen."""
+        address = self._address(key) or Address(into, key.name)
+        if reason := self.obstacles.get(address.environment) or _undeclarable(key):
+            return LeftOut(key, reason)
+        return Adopted(homes.propose(address, key.id), key, renamed=True, owned=key.id in self.owned)
+
+    def _address(self, key: LiveKey) -> Address | None:
+        return self.owned.get(key.id) or self.places.find(key.name)
+
+
+def _adopted(fates: Mapping[int, Adopted | LeftOut]) -> list[Adopted]:
+    return [fate for fate in fates.values() if isinstance(fate, Adopted)]
 
 
 def _obstacles(
