@@ -6,6 +6,7 @@ import shlex
 from typing import TYPE_CHECKING
 
 from reconciler.declaration import STANDARD_INPUT
+from reconciler.plan.actions import Delete, DeleteReason
 from reconciler.plan.phrases import plural
 from reconciler.render.escape import terminal, terminal_name
 
@@ -38,7 +39,7 @@ def report(
         yield from _added(file, changed, adoption, is_written=is_written)
     else:
         yield f"Nothing to add: {terminal(str(file))} declares, owns or ignores every key that it can."
-    yield from _not_declared(adoption)
+    yield from _not_declared(adoption, plan)
     if further:
         yield ""
         yield (
@@ -70,8 +71,12 @@ def _added(file: Path, changed: Sequence[SourceFile], adoption: Adoption, *, is_
             yield f"  {terminal_name(key.live.name)} (id {key.live.id}) → {key.address}"
 
 
-def _not_declared(adoption: Adoption) -> Iterator[str]:
-    reasons = {left.live.id: left.reason for left in adoption.left_out}
+def _not_declared(adoption: Adoption, plan: Plan) -> Iterator[str]:
+    notes = {left.live.id: [left.reason] for left in adoption.left_out}
+    for action in plan.actions:
+        if isinstance(action, Delete) and action.reason is DeleteReason.UNMANAGED:
+            notes.setdefault(action.live.id, []).append("unmanaged is delete, so a plan deletes it")
+    reasons = {key_id: "; ".join(parts) for key_id, parts in notes.items()}
     ignored = {key.id for key in adoption.ignored}
     left_out = [left.live for left in adoption.left_out if left.live.id not in ignored]
     yield from _listed("Not declared, and left alone from now on by ignore:", adoption.ignored, reasons)
@@ -79,7 +84,7 @@ def _not_declared(adoption: Adoption) -> Iterator[str]:
     yield from _listed(
         "Not declared: reconciler itself gave them their names, and goes on with those of declared environments:",
         adoption.engine,
-        {},
+        reasons,
     )
 
 

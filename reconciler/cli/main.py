@@ -63,14 +63,30 @@ class _LazyGroup(click.Group):
             self.add_command(command, cmd_name)
         return self.commands[cmd_name]
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        typed = [*args]  # click takes them away
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            from reconciler.cli import mistyped
+
+            raise mistyped.before_the_command(self, ctx, error, typed) from None
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except click.UsageError as error:
+            from reconciler.cli import mistyped
+
+            raise mistyped.after_the_command(self, ctx, error) from None
+
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args[0] not in COMMANDS and not ctx.resilient_parsing:  # that is a shell asking for completions
-            import difflib
+            from reconciler.cli import mistyped
 
-            near = difflib.get_close_matches(args[0], COMMANDS, n=1)
-            ctx.fail(f"No such command '{args[0]}'." + (f" Did you mean '{near[0]}'?" if near else ""))
+            ctx.fail(mistyped.unknown_command(args[0], [*COMMANDS]))
         return super().resolve_command(ctx, args)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:

@@ -53,12 +53,13 @@ def _secrets(project: Project, repository: str | None) -> Iterator[str]:
     where = f" --repo {repository}" if repository else ""
     home = f"repos/{repository}" if repository else "repos/{owner}/{repo}"
     yield ""
-    yield "2. Give each GitHub Environment the provisioning key (gh asks for it), and the one that its plans run in:"
+    yield "2. Give each GitHub Environment the provisioning key, as exported above, and the one that its plans run in:"
     for variable, environments in project.key_variables.items():
         yield f"     for name in {' '.join(f'{name} {name}-{_PLAN}' for name in environments)}; do"
         yield f'       gh api --silent "{home}/environments/$name" ||'
         yield f'         gh api --silent --method PUT "{home}/environments/$name"'
-        yield f'       gh secret set {variable}{where} --env "$name"'
+        # printf is of the shell itself, so that the key is in no list of processes.
+        yield f'       printf %s "${{{variable}:?}}" | gh secret set {variable}{where} --env "$name"'
         yield "     done"
     if "github-actions" in project.destination_types:
         yield "   and, for those that apply, the GitHub App that may write their secrets:"

@@ -12,9 +12,12 @@ from reconciler.errors import UsageError
 
 
 def check_output(file: Path, *, example: str) -> None:
-    """Refuse to write over a declaration; raises UsageError."""
+    """Refuse to write over a declaration or into a folder without a name; raises UsageError."""
     if file.suffix in {".yaml", ".yml"}:
         msg = f"--out {file} looks like a declaration, which is not overwritten; give it another name, like {example}"
+        raise UsageError(msg)
+    if file.is_dir():
+        msg = f"--out {file} is a folder; name a file in it, like {file / example}"
         raise UsageError(msg)
 
 

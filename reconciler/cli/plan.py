@@ -78,6 +78,10 @@ def command(
     from reconciler.cli.request import annotated, make_request
 
     with reported(asked, Wishes(output_format == "github", out, offline, comment, issue)) as report:
+        if out:
+            from reconciler.cli.output_file import check_output
+
+            check_output(out, example="plan.json")
         if offline:
             _check_offline(asked, out, asks=preflight or check_destinations)
         with annotated(output_format):
@@ -184,11 +188,6 @@ def save(plan: Plan, file: Path) -> None:
     import os
     import stat
 
-    from reconciler.errors import UsageError
-
-    if file.suffix in {".yaml", ".yml"}:
-        msg = f"--out {file} looks like a declaration, which is not overwritten; give it another name, like plan.json"
-        raise UsageError(msg)
     descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
         if stat.S_ISREG(os.fstat(descriptor).st_mode):  # not a device, which is everybody's

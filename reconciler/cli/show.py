@@ -76,10 +76,14 @@ class Find:
 async def find(
     text: str, declaration: Declaration | None, simulator: Path | None, environments: Sequence[str]
 ) -> dict[str, Find | ReconcilerError]:
-    """Look for a key in all accounts at the same time; one that is the only match is read once more by its id."""
+    """Look for a key in the account of its address, and where it is not live there, in all others at the same time.
+
+    One that is the only match in its account is read once more by its id.
+    """
     from reconciler.cli.accounts import accounts_of, read_all
     from reconciler.cli.insight_reading import AT_A_TIME, read_insight
     from reconciler.cli.keys_reading import keys_reading, wanted_windows, warn_of_unread
+    from reconciler.fleet.connect import refuse_same_credential
     from reconciler.insight.detail import matching
     from reconciler.plan.accounts import part_of
 
@@ -97,7 +101,27 @@ async def find(
         warn_of_unread(inventory.facts)
         return Find(details_of(found, inventory), _names(inventory.keys))
 
-    return await read_all(accounts_of(declaration, environments), look, simulator, parallelism=AT_A_TIME)
+    everywhere = accounts_of(declaration, environments)
+    if simulator is None:
+        refuse_same_credential(everywhere)
+    home = [variable for variable in everywhere if variable == _account_of(text, declaration)]
+    answers = await read_all(home, look, simulator, parallelism=AT_A_TIME)
+    if not any(map(_settles, answers.values())):
+        others = [variable for variable in everywhere if variable not in answers]
+        answers |= await read_all(others, look, simulator, parallelism=AT_A_TIME)
+    return {variable: answers[variable] for variable in everywhere if variable in answers}
+
+
+def _account_of(text: str, declaration: Declaration | None) -> str | None:
+    """Name the account that an address is of; None for what is no address of a declared environment."""
+    environment, slash, _ = text.partition("/")
+    found = declaration.environments.get(environment) if declaration is not None and slash else None
+    return None if found is None else found.provisioning_key_env
+
+
+def _settles(answer: Find | ReconcilerError) -> bool:
+    """Tell whether the account of an address leaves nothing to ask the others for."""
+    return not isinstance(answer, Find) or any(each.key.live is not None for each in answer.details)
 
 
 def details_of(found: Iterable[InventoryKey], inventory: KeysReading) -> tuple[KeyDetail, ...]:

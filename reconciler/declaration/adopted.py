@@ -47,7 +47,7 @@ def key_texts(adopted: Sequence[Adopted], inherited: Inherited, used: Used, now:
     texts: dict[str, list[KeyText]] = {}
     for key in adopted:
         environment, name = key.address
-        text = KeyText(name, _fields(key, inherited(environment), now), _comment(key, used))
+        text = KeyText(name, _fields(key, inherited(environment), now), _comment(key, used, now))
         texts.setdefault(environment, []).append(text)
     return texts
 
@@ -72,14 +72,14 @@ def _fields(key: Adopted, inherited: Mapping[str, Any], now: datetime) -> dict[s
     return fields
 
 
-def _comment(key: Adopted, used: Used) -> str:
+def _comment(key: Adopted, used: Used, now: datetime) -> str:
     """Say what the service knows of a key besides what is declared."""
     live = key.live
     parts = [f'was "{shown(live.name)}"' if key.renamed else f"id {live.id}"]
     parts.append(f"created {format_instant(live.created_at).partition('T')[0]}")
     usage = used(live.id)
     if usage is not None:
-        parts.append(phrases.used(usage) if usage else f"not used in {phrases.plural(usage.days, 'day')}")
+        parts.append(phrases.used_lately(live, usage, now))
     return ", ".join(parts)
 
 

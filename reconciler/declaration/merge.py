@@ -48,8 +48,17 @@ def _merged(nodes: Sequence[Fields], shape: Mapping[str, _Shape], path: tuple[st
                 parts[name].append(value)
             elif path or name != _IN_EVERY_FILE:
                 first = location(result.key_marks[name])
-                report.error(node.key_marks[name], f"{label((*path, name))} stands twice, first at {first}; keep one")
+                report.error(node.key_marks[name], f"{_named((*path, name))} stands twice, first at {first}; keep one")
     for name, found in parts.items():
         if len(found) > 1:
             result[name] = _merged(found, shape[name if name in shape else _ANY], (*path, name), report)
     return result
+
+
+def _named(path: tuple[str, ...]) -> str:
+    """Name what stands at a path, and whose it is where many have such a thing."""
+    match path:
+        case ("environments", _, group, *_) if group != "keys":
+            return f"{label(path)} of {label(path[:2])}"
+        case _:
+            return label(path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from contextlib import aclosing, asynccontextmanager, nullcontext
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
@@ -17,6 +17,7 @@ from reconciler.fleet.agreement import Agreement
 from reconciler.fleet.order import refuse_stale
 from reconciler.fleet.planning import plan_account
 from reconciler.fleet.reading import AT_A_TIME, CONNECTIONS, in_a_line
+from reconciler.fleet.slots import Slot
 from reconciler.fleet.stopping import Stopping
 from reconciler.plan.actions import Delete
 from reconciler.plan.digest import digest
@@ -165,11 +166,13 @@ class _Leg:
     task: asyncio.Task[None] = field(init=False)
     stopping: Stopping = field(init=False)
     _plan: Plan = field(init=False)
+    _slot: Slot = field(init=False)
     _reported: list[Outcome] = field(init=False, default_factory=list)
 
     def start(self, group: asyncio.TaskGroup) -> None:
         """Begin, at once with all others, so that a signal finds them all."""
         self._plan = self.shown.plan
+        self._slot = Slot(self.crew.slots)
         self.task = group.create_task(self._run())
         self.stopping = Stopping(self.task, self.crew.say)
 
@@ -194,12 +197,14 @@ class _Leg:
             self.crew.settle()
 
     async def _whole(self) -> None:
-        if self.crew.order.expected is not None:
-            await self.crew.agreement.turn(self.variable)
+        try:
+            if self.crew.order.expected is not None:
+                await self.crew.agreement.turn(self.variable)
+            else:
+                await self._slot.take()
             await self._connected()
-        else:
-            async with self.crew.slots:
-                await self._connected()
+        finally:
+            self._slot.give_back()
 
     async def _connected(self) -> None:
         """Lock the account, plan it again, and carry that out."""
@@ -210,8 +215,8 @@ class _Leg:
             async with self._locked(run) as snapshot:
                 plan = plan_account(order.request, self.variable, snapshot, self.shown.facts)
                 await self._agree(plan)
-                async with crew.slots if order.expected is not None else nullcontext():
-                    self.result = await self._apply(plan, run)
+                await self._slot.take()
+                self.result = await self._apply(plan, run)
                 self.settled = True
                 crew.settle()
                 self.stopping.leave()
@@ -292,6 +297,7 @@ class _Leg:
             since = format_instant(rival.created_at)
             whose = f"key {rival.id} ({rival.name}) has locked the account since {since}"
             which = f" on {self.variable}" if self.crew.several else ""
+            self._slot.give_back()  # many that are locked must not hold up those that are not
             self.crew.say(f"Waiting up to {format_duration(patience)} for another apply{which}: {whose}.")
 
         async with Lock(run.account, run.nonce, run.mask, patience, waiting=waiting).hold(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from reconciler.errors import AccountError, ReconcilerError
 from reconciler.fleet.connect import Patience, open_account, refuse_same_credential
 from reconciler.fleet.planning import plan_account, with_moves
+from reconciler.fleet.slots import Slot
 from reconciler.plan.facts import Facts, windows
 
 if TYPE_CHECKING:
@@ -103,12 +104,14 @@ async def read_all(
 @asynccontextmanager
 async def _turn(slots: asyncio.Semaphore) -> AsyncIterator[None]:
     """Take a slot, and give it back at the end or when it is late, whichever comes first."""
-    with ExitStack() as held:
-        await slots.acquire()
-        held.callback(slots.release)
-        late = asyncio.get_running_loop().call_later(LATE, held.close)
-        held.callback(late.cancel)
+    slot = Slot(slots)
+    await slot.take()
+    late = asyncio.get_running_loop().call_later(LATE, slot.give_back)
+    try:
         yield
+    finally:
+        late.cancel()
+        slot.give_back()
 
 
 async def read_plan(request: Request, *, sweeps: bool = False) -> Readings:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from reconciler.insight.attribution import Attribution, Standing, tells_of_keys
 from reconciler.model import LONGEST_DAYS, Activity, Usage
+from reconciler.plan.facts import is_whole_life
 from reconciler.plan.lineage import lease_end
 from reconciler.plan.names import Role, parse_inherited
 
@@ -202,7 +203,8 @@ class _Clerk:
         activity = self.activities.get(LONGEST_DAYS)
         if activity is None or not live.credit_limit:
             return None
-        return Share(activity.of(live.id).cost, live.credit_limit, at_least=not self._is_young(live))
+        young = is_whole_life(live.created_at, self.now)
+        return Share(activity.of(live.id).cost, live.credit_limit, at_least=not young)
 
     def _last_use(self, live: LiveKey) -> LastUse:
         for days, seen in zip(WINDOWS, LastUse, strict=False):
@@ -211,11 +213,7 @@ class _Clerk:
                 return seen
         if LONGEST_DAYS not in self.activities:
             return LastUse.UNKNOWN
-        return LastUse.NEVER if self._is_young(live) else LastUse.NOT_LATELY
-
-    def _is_young(self, live: LiveKey) -> bool:
-        """Tell whether the longest window holds the whole life of a key: it counts days, and today is one of them."""
-        return (self.now.date() - live.created_at.date()).days < LONGEST_DAYS
+        return LastUse.NEVER if is_whole_life(live.created_at, self.now) else LastUse.NOT_LATELY
 
 
 def rotation_due(declared: DeclaredKey | None, live: LiveKey, now: datetime) -> datetime | None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from reconciler.model import LONGEST_DAYS
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from decimal import Decimal
 
     from reconciler.model import Activity, Declaration, Usage
@@ -45,6 +46,11 @@ def window(period: timedelta) -> int:
     A period of 24 hours reaches into two days of the calendar, so one day more than it has; 30 at most.
     """
     return min(-(-period // timedelta(days=1)) + 1, LONGEST_DAYS)
+
+
+def is_whole_life(created_at: datetime, now: datetime, days: int = LONGEST_DAYS) -> bool:
+    """Tell whether the last days of activity hold the whole life of a key: today is one of them."""
+    return (now.date() - created_at.date()).days < days
 
 
 def windows(declaration: Declaration, base: Declaration | None = None) -> tuple[int, ...]:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from reconciler.plan.facts import is_whole_life
 from reconciler.units import format_money
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from datetime import datetime
     from decimal import Decimal
 
-    from reconciler.model import Usage
+    from reconciler.model import LiveKey, Usage
 
 _NAMED: Final = 5
 
@@ -35,6 +37,14 @@ def plural(count: int, noun: str) -> str:
 def used(usage: Usage, value: Callable[[str], str] = str) -> str:
     """Say how much a key was used: `892 requests, $28.34 in 30 days`; `value` sets off the amount."""
     return f"{plural(usage.requests, 'request')}, {value(dollars(usage.cost))} in {plural(usage.days, 'day')}"
+
+
+def used_lately(live: LiveKey, usage: Usage, now: datetime, value: Callable[[str], str] = str) -> str:
+    """Say how much a live key was used: as `used` does, or `not used in 30 days`, of a younger one `never used`."""
+    if usage:
+        return used(usage, value)
+    young = is_whole_life(live.created_at, now, usage.days)
+    return "never used" if young else f"not used in {plural(usage.days, 'day')}"
 
 
 def listed(names: Sequence[str]) -> str:

@@ -12,12 +12,11 @@ from reconciler.render import words
 from reconciler.render.escape import terminal, terminal_name, workflow_data, workflow_property
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator
 
     from reconciler.diagnostic import Diagnostic, Location
     from reconciler.insight.alerts import Verdict
-    from reconciler.model import Usage
-    from reconciler.plan.actions import Action, Plan, UsageKey
+    from reconciler.plan.actions import Action, Plan
 
 # GitHub shows this many annotations of a kind for a step, and drops the rest without a word.
 _MOST: Final = 10
@@ -45,7 +44,7 @@ def render_plan(plan: Plan) -> str:
     ranked = sorted((*plan.findings, *plan.actions), key=_rank)
     lines = _annotated(
         [(_severity(item), item) for item in ranked],
-        lambda item: _of_finding(item) if isinstance(item, Finding) else _of_change(item, plan.usage),
+        lambda item: _of_finding(item) if isinstance(item, Finding) else _of_change(item, plan),
     )
     return "".join(f"{line}\n" for line in (*lines, _summary(plan)))
 
@@ -122,9 +121,9 @@ def _of_finding(finding: Finding) -> _Annotation:
     return _Annotation(f"{terminal(finding.rule)}: {about}", (terminal(finding.message),), finding.source)
 
 
-def _of_change(action: Action, usage: Mapping[UsageKey, Usage]) -> _Annotation:
+def _of_change(action: Action, plan: Plan) -> _Annotation:
     title = f"{words.word(action.kind)} {terminal_name(words.full_name(action))}"
-    used = words.used(action, usage, _SHOW)
+    used = words.used(action, plan, _SHOW)
     return _Annotation(title, (*words.details(action, _SHOW), *([used] if used else [])), words.source(action))
 
 

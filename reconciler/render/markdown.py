@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from reconciler.diagnostic import Location
-    from reconciler.model import Usage
-    from reconciler.plan.actions import Action, Plan, UsageKey
+    from reconciler.plan.actions import Action, Plan
     from reconciler.plan.outcome import ApplyResult, Outcome
 
 # GitHub takes comments of up to 65,536 characters; this leaves room for what a workflow puts around one.
@@ -51,7 +50,7 @@ def render_plan(plan: Plan, *, digest: str, limit: int = LIMIT) -> str:
     """
     items = (*sorted(plan.findings, key=lambda finding: [*Severity].index(finding.severity)), *plan.actions)
     taken = len(_plan_page(plan, digest, items, {})) + _PLAN_TABLES
-    kept = _fitting(items, _plan_rank, lambda item: _plan_rows(item, plan.usage), limit - taken)
+    kept = _fitting(items, _plan_rank, lambda item: _plan_rows(item, plan), limit - taken)
     return _within(limit, _plan_page(plan, digest, items, kept))
 
 
@@ -199,13 +198,13 @@ def _plan_rank(item: Finding | Action) -> int:
     return 3 if isinstance(item, Retire) else 4
 
 
-def _plan_rows(item: Finding | Action, usage: Mapping[UsageKey, Usage]) -> _Rows:
+def _plan_rows(item: Finding | Action, plan: Plan) -> _Rows:
     if isinstance(item, Finding):
         about = markdown(item.account or "account") if item.address is None else markdown_name(str(item.address))
         rule = ", ".join(part for part in (markdown_name(item.rule), _place(item.source)) if part)
         return _Rows(_row(_SEVERITIES[item.severity], about, markdown(item.message), rule))
     name = markdown_name(words.full_name(item))
-    used = [words.used(item, usage, _SHOW)] if usage else []
+    used = [words.used(item, plan, _SHOW)] if plan.usage else []
     return _Rows(
         _row(_change_cell(item), name, _cell(words.essentials(item, _SHOW)), *used),
         _row(name, _cell(words.particulars(item, _SHOW)), _place(words.source(item))),

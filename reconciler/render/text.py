@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from reconciler.diagnostic import Location
-    from reconciler.model import LiveKey, Usage
-    from reconciler.plan.actions import Action, Finding, Plan, UsageKey
+    from reconciler.model import LiveKey
+    from reconciler.plan.actions import Action, Finding, Plan
     from reconciler.plan.outcome import ApplyResult, Outcome
 
 _DELETIONS_NAMED: Final = 5
@@ -86,14 +86,14 @@ def _changes(plan: Plan, pen: Pen) -> dict[str, list[Entry]]:
     for action in plan.actions:
         group = "not managed" if action.address is None else terminal_name(action.address.environment)
         group += f" ({terminal(action.account)})" if action.account else ""
-        groups.setdefault(pen(Ink.BOLD, group), []).append(_change_entry(action, plan.usage))
+        groups.setdefault(pen(Ink.BOLD, group), []).append(_change_entry(action, plan))
     return groups
 
 
-def _change_entry(action: Action, usage: Mapping[UsageKey, Usage]) -> Entry:
+def _change_entry(action: Action, plan: Plan) -> Entry:
     mark, word, ink = _look(action)
     name = terminal_name(words.subject(action))
-    lines = (*words.details(action, _SHOW), words.used(action, usage, _SHOW))
+    lines = (*words.details(action, _SHOW), words.used(action, plan, _SHOW))
     return Entry(mark, word, name, ink, lines, _place(words.source(action)), loud=isinstance(action, Delete))
 
 

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
     from reconciler.diagnostic import Location
-    from reconciler.model import Delivery, KeyState, LiveKey, Usage
-    from reconciler.plan.actions import Action, Credit, Plan, UsageKey
+    from reconciler.model import Delivery, KeyState, LiveKey
+    from reconciler.plan.actions import Action, Credit, Plan
     from reconciler.plan.outcome import ApplyResult
 
 # The signs people know from other tools: + comes, ~ changes, - goes, ± is replaced, → moves.
@@ -146,12 +146,12 @@ def particulars(action: Action, show: Show) -> tuple[str, ...]:
             assert_never(action)
 
 
-def used(action: Action, usage: Mapping[UsageKey, Usage], show: Show) -> str:
+def used(action: Action, plan: Plan, show: Show) -> str:
     """Say what the live key of an action was used for lately: `892 requests, $28.34 in 30 days`; empty if not known."""
-    known = None if isinstance(action, Create) else usage.get(usage_key(action.live.id, action.account))
-    if known is None:
+    if isinstance(action, Create):
         return ""
-    return phrases.used(known, show.value) if known else f"not used in {plural(known.days, 'day')}"
+    known = plan.usage.get(usage_key(action.live.id, action.account))
+    return "" if known is None else phrases.used_lately(action.live, known, plan.created_at, show.value)
 
 
 def place(location: Location, show: Callable[[str], str]) -> str:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 SIMULATOR = "sim.db"
 TWO = "{a: {credit_limit: 1}, b: {credit_limit: 1}}"
-EXAMPLE = Path(__file__).parents[2] / "docs/examples/python/raise_limits.py"
+EXAMPLE = Path(__file__).parents[2] / "docs/examples/python/nightly_apply.py"
 
 
 @pytest.fixture

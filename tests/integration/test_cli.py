@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import runpy
 import subprocess
+import sys
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -15,7 +17,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from reconciler import __version__, schema_files
-from reconciler.cli import demo, main
+from reconciler.cli import demo, main, mistyped
 from support.command import COMMAND, Front, call, environment, on_a_file, on_a_socket
 
 if TYPE_CHECKING:
@@ -67,6 +69,26 @@ def test_the_help_names_the_exit_codes_that_are_special(name: str, codes: str) -
     assert all(f" {code} " in shown for code in codes)
 
 
+@pytest.mark.parametrize("word", mistyped.HABITS)
+def test_what_is_typed_from_habit_is_no_command_and_names_one(word: str) -> None:
+    assert word not in main.COMMANDS
+    assert f"Did you mean '{mistyped.HABITS[word]}'?" in call(word).err
+    assert mistyped.HABITS[word] in main.COMMANDS
+
+
+def test_it_is_a_module_that_python_runs_under_the_same_name() -> None:
+    words = [sys.executable, "-m", "reconciler"]
+    shown = subprocess.run([*words, "plan", "--help"], env=environment(), capture_output=True, text=True, check=True)
+    assert shown.stdout.startswith("Usage: reconciler plan [OPTIONS]\n")
+    failed = subprocess.run([*words, "quux"], env=environment(), capture_output=True, text=True, check=False)
+    assert (failed.returncode, failed.stdout) == (1, "")
+    assert failed.stderr == call("quux").err
+
+
+def test_importing_what_python_runs_does_nothing() -> None:
+    assert runpy.run_module("reconciler.__main__")["main"] is main.main
+
+
 def test_without_a_command_it_shows_its_help_and_fails() -> None:
     shown = call()
     assert (shown.code, shown.out) == (1, "")
@@ -78,6 +100,28 @@ def test_without_a_command_it_shows_its_help_and_fails() -> None:
     [
         (["pln"], "error: No such command 'pln'. Did you mean 'plan'? (reconciler --help tells more)"),
         (["quux"], "error: No such command 'quux'. (reconciler --help tells more)"),
+        (["status"], "error: No such command 'status'. Did you mean 'plan'? (reconciler --help tells more)"),
+        (["login"], "error: No such command 'login'. There is nothing to log in to: NAGA_PROVISIONING_KEY holds"),
+        (
+            ["--simulator", "x", "plan"],
+            "error: --simulator belongs after the command: reconciler plan --simulator (reconciler plan --help tells",
+        ),
+        (["--simulator=plan", "apply"], "error: --simulator belongs after the command: reconciler apply --simulator ("),
+        (["-v", "-e", "plan", "list"], "error: -e belongs after the command: reconciler list -e ("),
+        (["--offline", "plan"], "error: --offline belongs after the command: reconciler plan --offline ("),
+        (
+            ["--simulator", "x"],
+            "error: --simulator belongs after the command, as in reconciler import --simulator (reconciler --help",
+        ),
+        (["--simulator", "x", "fmt"], "error: No such option '--simulator'. (reconciler fmt --help tells more)"),
+        (["--smulator", "x", "plan"], "error: No such option '--smulator'. (reconciler --help tells more)"),
+        (["--verbos", "plan"], "error: No such option '--verbos'. (Did you mean one of: '--verbose',"),
+        (["plan", "-v"], "error: -v belongs before the command: reconciler -v plan (reconciler --help tells more)"),
+        (["plan", "-e"], "error: Option '-e' requires an argument. (reconciler plan --help tells more)"),
+        (
+            ["plan", "--offline=yes"],
+            "error: Option '--offline' does not take a value. (reconciler plan --help tells more)",
+        ),
         (["plan", "--formt", "json"], "error: No such option '--formt'."),
         (["plan", "--format", "xml"], "error: Invalid value for '--format': 'xml' is not one of"),
         (["plan", "x\x1by"], "error: Got unexpected extra argument (x\\x1by)"),

@@ -21,7 +21,7 @@ from reconciler.account.client import Account
 from reconciler.cli.apply_output import Output
 from reconciler.cli.progress import Progress
 from reconciler.destinations.dotenv import Dotenv
-from reconciler.fleet import reading, stopping
+from reconciler.fleet import applying, reading, stopping
 from reconciler.fleet.connect import Patience
 from reconciler.simulator.state import Usage
 from support.several import A, Accounts, B, C, at_a_service, bearer_of, beside_each_other
@@ -350,6 +350,20 @@ def test_an_account_that_is_locked_does_not_hold_up_the_others(accounts: Account
     assert ended.document["note"].startswith("NAGA_A: another apply is running: key 1 (reconciler~lock.rival)")
     assert "error: NAGA_A: another apply is running" in ended.err
     assert (accounts.names_of(A), accounts.names_of(B)) == (["reconciler~lock.rival"], ["b/x"])
+
+
+@pytest.mark.usefixtures("brisk")
+def test_accounts_that_are_locked_do_not_keep_the_others_from_their_turn(
+    accounts: Accounts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lock of the first goes when the second is done, for which there is no room while the first has it."""
+    hold(accounts, A)
+    monkeypatch.setattr(applying, "AT_A_TIME", 1)
+    after_each_outcome(monkeypatch, lambda: accounts.states[A].delete_key(1))
+    ended = accounts.declare_both("{x: {}}", "{x: {}}")("apply", "--auto-approve", "--lock-timeout", "10s")
+    assert ended.code == 0
+    assert "Waiting up to 10s for another apply on NAGA_A: key 1" in ended.err
+    assert (accounts.names_of(A), accounts.names_of(B)) == (["a/x"], ["b/x"])
 
 
 def test_where_every_account_is_locked_nothing_is_done(accounts: Accounts) -> None:

@@ -56,7 +56,7 @@ def test_an_account_is_declared_as_it_is_and_planning_that_proposes_the_renames(
     assert "      api: {credit_limit: 5}  # id 1, created " in text
     assert "      tests: {credit_limit: 5, is_enabled: false}  # id 3, created " in text
     assert '      legacy-key: {credit_limit: 5, id: 2}  # was "Legacy key", created ' in text
-    assert text.count(", not used in 30 days\n") == 3
+    assert text.count(", never used\n") == 3
     assert front("plan").out.endswith("Plan: 1 to rename; 2 unchanged.\nLimits: $15 (unchanged); balance: $100\n")
     assert front("apply", "--auto-approve").code == 0
     assert front.names() == ["ci/tests", "imported/legacy-key", "production/api"]
@@ -207,6 +207,24 @@ def test_what_no_file_can_declare_is_left_alone_and_said(front: Front) -> None:
         "Not declared:\n"
         "  odd (id 2): no file can declare the limit of key 2 (odd): at most 6 decimals, from 0 to under 10^12\n"
     ) in done.out
+
+
+def test_what_no_file_can_declare_and_a_plan_deletes_as_unmanaged_is_said(front: Front) -> None:
+    create(front.state, "ci/tests", "odd", "gone/a~next", "ci/b~next", "mine")
+    front.state.update_key(2, credit_limit=Decimal("0.0000001"))
+    front.write("version: 1\nunmanaged: delete\nignore: [mine]\nenvironments: {ci: {keys: {b: {credit_limit: 5}}}}\n")
+    done = front("import")
+    assert (
+        "from 0 to under 10^12; unmanaged is delete, so a plan deletes it\n"
+        "\n"
+        "Not declared: reconciler itself gave them their names, and goes on with those of declared environments:\n"
+        "  ci/b~next (id 4)\n"
+        "  gone/a~next (id 3): unmanaged is delete, so a plan deletes it\n"
+    ) in done.out
+    plan = front("plan", "--format", "json").document
+    doomed = [change["key_id"] for change in plan["changes"] if change["action"] == "delete"]
+    assert doomed == [3, 2]
+    assert done.out.count("a plan deletes it") == len(doomed)
 
 
 def test_what_the_engine_has_named_is_said(front: Front) -> None:

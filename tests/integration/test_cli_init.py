@@ -237,6 +237,14 @@ def test_a_file_that_cannot_be_written_is_named(monkeypatch: pytest.MonkeyPatch)
 # --- the next steps ---------------------------------------------------------------------------------------------------
 
 
+GH = """\
+#!/bin/sh
+case "$*" in "secret set"*) held=" < $(cat)" ;; esac
+printf '%s\\n' "$*$held" >> asked
+[ "$*" != "api --silent repos/acme/api/environments/ci" ]
+"""
+
+
 def typed(out: str) -> list[str]:
     """Give the lines that the next steps tell to type."""
     return [line.strip() for line in out.splitlines() if line.startswith("     ")]
@@ -258,17 +266,22 @@ def test_every_environment_gets_its_key_and_only_those_that_apply_the_app(tmp_pa
     """Typed with a `gh` that writes down what it was asked; `production` exists already."""
     (tmp_path / "bin").mkdir()
     gh = tmp_path / "bin" / "gh"
-    gh.write_text('#!/bin/sh\necho "$*" >> asked\n[ "$*" != "api --silent repos/acme/api/environments/ci" ]\n', "utf-8")
+    gh.write_text(GH, "utf-8")
     gh.chmod(gh.stat().st_mode | stat.S_IXUSR)
     (tmp_path / "app.private-key.pem").write_text("a key", "utf-8")
     lines = typed(said())
     script = "\n".join(lines[lines.index("reconciler import --file keys.yaml") + 2 :]).partition("git switch")[0]
     path = f"PATH={shlex.quote(str(gh.parent))}:$PATH"
-    subprocess.run(["bash", "-c", f"{path}\n{script}"], check=True)  # noqa: S607  # the shell that is in the PATH
+    keys = "export NAGA_PROVISIONING_KEY='ng-a %s\\n'"
+    subprocess.run(["bash", "-c", f"{path}\n{keys}\n{script}"], check=True)  # noqa: S607  # the shell that is in the PATH
     asked = Path("asked").read_text("utf-8").splitlines()
     both = [name for each in ENVIRONMENTS for name in (each, f"{each}-plan")]
-    assert re.findall(r"NAGA_PROVISIONING_KEY --repo acme/api --env (\S+)", "\n".join(asked)) == both
-    assert re.findall(r"APP_PRIVATE_KEY --repo acme/api --env (\S+)", "\n".join(asked)) == [*ENVIRONMENTS]
+    assert [line for line in asked if "PROVISIONING" in line] == [
+        f"secret set NAGA_PROVISIONING_KEY --repo acme/api --env {name} < ng-a %s\\n" for name in both
+    ]
+    assert [line for line in asked if "APP_PRIVATE" in line] == [
+        f"secret set RECONCILER_APP_PRIVATE_KEY --repo acme/api --env {name} < a key" for name in ENVIRONMENTS
+    ]
     assert [line for line in asked if "PUT" in line] == ["api --silent --method PUT repos/acme/api/environments/ci"]
 
 
@@ -295,8 +308,20 @@ def test_a_file_that_was_there_is_planned_and_no_account_is_imported() -> None:
 
 def test_an_environment_gets_the_key_of_its_own_account_and_no_other() -> None:
     Path("keys.yaml").write_text(KEYS, "utf-8")
-    loops = re.findall(r"for name in (.*?); do\n.*\n.*\n +gh secret set (\w+) ", said())
-    assert loops == [("live live-plan", "NAGA_PROVISIONING_KEY"), ("qa qa-plan", "NAGA_QA")]
+    key = r'printf %s "\$\{(\w+):\?\}" \| gh secret set (\w+) '
+    loops = re.findall(rf"for name in (.*?); do\n.*\n.*\n +{key}", said())
+    assert loops == [
+        ("live live-plan", "NAGA_PROVISIONING_KEY", "NAGA_PROVISIONING_KEY"),
+        ("qa qa-plan", "NAGA_QA", "NAGA_QA"),
+    ]
+
+
+def test_a_key_that_is_not_exported_is_named(tmp_path: Path) -> None:
+    (line,) = {line for line in typed(said()) if line.startswith("printf")}
+    before = f"PATH={shlex.quote(str(tmp_path))}; unset NAGA_PROVISIONING_KEY"
+    words = ["bash", "-c", f"{before}\n{line}"]
+    ended = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert "NAGA_PROVISIONING_KEY: parameter null or not set" in ended.stderr
 
 
 @pytest.mark.parametrize("name", ["infra", "in fra"])

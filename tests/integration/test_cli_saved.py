@@ -15,7 +15,7 @@ from jsonschema import Draft202012Validator
 from reconciler import schema_files
 from reconciler.account import lock
 from reconciler.fleet import applying
-from support.command import Front, on_a_file, on_a_socket
+from support.command import Front, call, on_a_file, on_a_socket
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -88,6 +88,15 @@ def test_a_device_keeps_its_permissions(front: Front) -> None:
 def test_what_cannot_be_written_is_named(front: Front) -> None:
     ended = front.declare(THREE)("plan", "--out", "nowhere/plan.json")
     assert (ended.code, ended.err) == (1, "error: nowhere/plan.json: No such file or directory\n")
+
+
+def test_a_folder_is_refused_before_the_account_is_asked(front: Front, monkeypatch: pytest.MonkeyPatch) -> None:
+    front.declare(THREE)
+    Path("plans").mkdir()
+    monkeypatch.delenv("NAGA_PROVISIONING_KEY", raising=False)
+    ended = call("plan", "--out", "plans")
+    assert (ended.code, ended.out) == (1, "")
+    assert ended.err == "error: --out plans is a folder; name a file in it, like plans/plan.json\n"
 
 
 # --- applying it ------------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ import pytest
 
 from reconciler.simulator import State
 from support.command import Front, on_a_file, on_a_socket
+from support.several import A, B, at_a_service
 from support.spending import spend
 
 if TYPE_CHECKING:
@@ -172,15 +173,32 @@ def test_a_declared_key_that_is_not_live_anywhere_is_named_missing_among_several
     assert "missing in the account of NAGA_PROVISIONING_KEY" in ended.err
 
 
+def test_an_address_is_looked_for_in_its_own_account_and_elsewhere_only_if_it_is_not_live_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with at_a_service(tmp_path, monkeypatch) as accounts:
+        accounts.declare_both("{x: {}}", "{x: {}}")
+        accounts.states[A].create_key("a/x", Decimal(1))
+        monkeypatch.delenv(B)
+        ended = accounts("show", "a/x")
+        assert (ended.code, ended.err) == (0, "")
+        assert facts(ended.out)["Account"].strip() == A
+        for name in ("1", "a/y", "c/x"):
+            assert f"error: the account of {B} is left out: {B} is not set" in accounts("show", name).err
+        refused = accounts("show", "b/x")
+    assert (refused.code, refused.out) == (1, "")
+    assert refused.err.startswith(f"error: {B} is not set")
+
+
 def test_a_key_is_not_said_to_be_missing_where_its_account_could_not_be_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with on_a_socket(tmp_path, monkeypatch) as front:
         front.write(FILE + "  eu: {provisioning_key_env: NAGA_EU, keys: {}}\n")
-        ended = front("show", "eu/a")
+        ended = front("show", "mine")
     assert ended.code == 1
     assert "the account of NAGA_EU is left out: NAGA_EU is not set" in ended.err
-    assert "error: there is no key eu/a in the accounts that were read; it may be in one that is left out" in ended.err
+    assert "error: there is no key mine in the accounts that were read; it may be in one that is left out" in ended.err
     assert "did you mean" not in ended.err
 
 

@@ -146,6 +146,7 @@ def full_plan() -> Plan:
             7: Usage(30, Decimal("28.34"), 892),
             12: Usage(30, Decimal("3150.000125"), 1_204_311),
             33: Usage(30, Decimal("0.5"), 1),
+            34: Usage(30, Decimal(0), 0),
         },
     )
 

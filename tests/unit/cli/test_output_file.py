@@ -23,6 +23,12 @@ def test_any_other_name_will_do(name: str) -> None:
     check_output(Path(name), example="report.html")
 
 
+def test_a_folder_is_no_file_and_one_in_it_is_proposed(tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as refused:
+        check_output(tmp_path, example="report.html")
+    assert str(refused.value) == f"--out {tmp_path} is a folder; name a file in it, like {tmp_path}/report.html"
+
+
 def test_a_file_is_replaced_as_a_whole_and_nothing_is_left_beside_it(tmp_path: Path) -> None:
     file = tmp_path / "report.html"
     file.write_text("old", "utf-8")

@@ -263,6 +263,22 @@ def test_what_stands_in_two_files_names_both_places() -> None:
     ) == ["1.yaml:2:27 key 'a/x' stands twice, first at 0.yaml:2:27; keep one"]
 
 
+@pytest.mark.parametrize(
+    ("field", "name", "column"),
+    [
+        ("deliver: []", "deliver", 20),
+        ("protected: true", "protected", 20),
+        ("defaults: {team: t}", "team", 31),
+        ("guardrails: {max_deletions: 1}", "max_deletions", 33),
+    ],
+)
+def test_what_stands_in_two_files_names_the_environment_that_it_is_of(field: str, name: str, column: int) -> None:
+    file = f"version: 1\nenvironments: {{a: {{{field}}}}}\n"
+    assert errors(file, file, "version: 1\nenvironments: {a: {keys: {}}}\n") == [
+        f"1.yaml:2:{column} {name} of environment 'a' stands twice, first at 0.yaml:2:{column}; keep one"
+    ]
+
+
 def test_an_error_in_one_file_does_not_hide_those_of_another() -> None:
     found = errors(
         "version: 1\nenvironments: {a: {keys: {x: {credit_limit: 0x1}}}}\n",

@@ -10,7 +10,7 @@ import pytest
 from reconciler.model import Usage
 from reconciler.plan.actions import ActionKind, Create, Credit, Delete, DeleteReason, Field
 from reconciler.render import words
-from support.builders import address, declared, live
+from support.builders import NOW, address, declared, live
 from support.plans import NEW_YEAR, at, finish, full_plan, plan, rename, restore, retire, rotate, update
 
 if TYPE_CHECKING:
@@ -189,14 +189,15 @@ def test_what_changes_and_what_else_there_is_to_know_make_up_the_details(action:
         (Usage(30, Decimal("28.34"), 892), "892 requests, [$28.34] in 30 days"),
         (Usage(1, Decimal(0), 1), "1 request, [$0] in 1 day"),
         (Usage(7, Decimal(0), 0), "not used in 7 days"),
+        (Usage(30, Decimal(0), 0), "never used"),
     ],
 )
 def test_the_use_of_a_key_is_told_where_it_is_known(usage: Usage, text: str) -> None:
-    gone = Delete(None, live(7, "b"), DeleteReason.UNMANAGED, None)
+    gone = Delete(None, live(7, "b", created_at=NOW - timedelta(days=9)), DeleteReason.UNMANAGED, None)
 
-    assert words.used(gone, {7: usage}, MARKED) == text
-    assert words.used(gone, {8: usage}, MARKED) == ""
-    assert words.used(Create(declared("ci/a")), {7: usage}, MARKED) == ""
+    assert words.used(gone, plan(gone, usage={7: usage}), MARKED) == text
+    assert words.used(gone, plan(gone, usage={8: usage}), MARKED) == ""
+    assert words.used(Create(declared("ci/a")), plan(usage={7: usage}), MARKED) == ""
 
 
 def test_values_are_set_off_as_a_format_wants_it() -> None:
