@@ -54,7 +54,7 @@ def load(path: str | Path = "keys.yaml") -> Declaration:
     """Read a declaration, offline.
 
     Args:
-        path: A file, or a folder of `*.yaml`.
+        path: A file, a folder of `*.yaml`, or `-` for standard input.
 
     Returns:
         What is declared, whole and valid.

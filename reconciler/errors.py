@@ -24,7 +24,8 @@ Every message is one line, names what it is about and, where there is something 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from copyreg import __newobj__  # type: ignore[attr-defined]  # documented with pickle, and missing in the stubs
+from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,6 +37,10 @@ class ReconcilerError(Exception):
     """The root of everything this program raises on purpose."""
 
     exit_code: ClassVar[int] = 1
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Arrive in another process as it is: made anew from its message, it would lack what is kept beside that."""
+        return __newobj__, (type(self), *self.args), vars(self)
 
 
 class UsageError(ReconcilerError):

@@ -56,7 +56,7 @@ class Repository:
         output = self.folder.parent / "output"
         output.write_text("")
         given = {"BEFORE": before, "GITHUB_EVENT_NAME": event, "ACCOUNT": account, "SECRETS": secrets}
-        variables = environment(GITHUB_OUTPUT=str(output), **given)
+        variables = environment(GITHUB_OUTPUT=str(output), RUNNER_TEMP=str(output.parent), **given)
         words = ["bash", "-e", "-c", script()]
         return subprocess.run(words, cwd=self.folder, check=False, capture_output=True, text=True, env=variables)
 
@@ -141,6 +141,17 @@ def test_the_base_is_the_commit_before_the_change(repository: Repository) -> Non
     change_one(repository)
     repository.commit()
     assert repository.found("HEAD^1", event="pull_request")["base"] == repository.before
+
+
+@pytest.mark.parametrize("link", [False, True], ids=["a folder", "a link to nothing"])
+def test_what_else_the_repository_holds_hides_no_account(repository: Repository, *, link: bool) -> None:
+    if link:
+        (repository.folder / "files").symlink_to("/dev/null")
+    else:
+        repository.write("files/list", "of something else")
+    change_one(repository)
+    repository.commit()
+    assert repository.names(repository.before) == ["beta"]
 
 
 @pytest.mark.parametrize(

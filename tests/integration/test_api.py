@@ -23,7 +23,15 @@ from jsonschema import Draft202012Validator
 
 import reconciler
 from reconciler import Address, Options, api, apply, digest, load, plan, schema_files, to_dict
-from reconciler.errors import AccountError, DeclarationError, GuardrailRefused, StalePlan, UsageError
+from reconciler.errors import (
+    AccountError,
+    DeclarationError,
+    DestinationError,
+    GuardrailRefused,
+    RefusedByService,
+    StalePlan,
+    UsageError,
+)
 from reconciler.plan.outcome import Status
 from support.command import Front, environment, on_a_file
 from support.several import A, B, at_a_service, bearer_of, beside_each_other
@@ -116,6 +124,20 @@ def test_another_process_can_be_told_to_plan(front: Front) -> None:
     function, argument = sent((package, load()))
     actions = sent(function(argument, simulator=SIMULATOR).actions)
     assert [str(action.address) for action in actions] == ["ci/a", "ci/b"]
+
+
+def test_another_process_can_tell_what_went_wrong(front: Front) -> None:
+    """Else a pool of processes breaks, or waits for ever, as soon as one of them is refused."""
+    front.declare("{a: {}}")
+    with pytest.raises(DeclarationError) as invalid:
+        load()
+    refused = RefusedByService("402 insufficient_quota", status=402)
+    refused.add_note("of the account of NAGA_A")
+    errors = (invalid.value, refused, DestinationError("no answer", uncertain=True), StalePlan("it has moved"))
+    assert [(type(error), error.args, vars(error)) for error in sent(errors)] == [
+        (type(error), error.args, vars(error)) for error in errors
+    ]
+    assert (str(sent(refused)), sent(refused).status) == ("402 insufficient_quota", 402)
 
 
 def test_a_name_that_does_not_exist_is_an_attribute_error() -> None:
@@ -346,5 +368,9 @@ def test_the_example_of_the_documentation_runs(
     front.declare("{a: {credit_limit: 1}}")
     assert run() == 3
     assert "not at night: this would delete ci/b" in capsys.readouterr().err
+    front.state.create_key("somebody's own", Decimal(1))
+    front.write("version: 1\nunmanaged: delete\nenvironments: {}\n")
+    assert run() == 3
+    assert "this would delete ci/a, ci/b, somebody's own\n" in capsys.readouterr().err
     Path("keys.yaml").unlink()
     assert run() == 1

@@ -11,6 +11,7 @@ import sys
 
 from reconciler import apply, load, plan, to_dict
 from reconciler.errors import ReconcilerError
+from reconciler.plan.actions import Delete
 
 
 def main(simulator: str | None) -> int:
@@ -21,7 +22,7 @@ def main(simulator: str | None) -> int:
         print(f"{finding.severity}: {finding.message}", file=sys.stderr)
     if proposed.errors:
         return 3
-    if doomed := [str(action.address) for action in proposed.actions if action.kind == "delete"]:
+    if doomed := [action.live.name for action in proposed.actions if isinstance(action, Delete)]:
         print(f"not at night: this would delete {', '.join(doomed)}", file=sys.stderr)
         return 3
     # Just what was looked at above, or nothing.
