@@ -49,7 +49,9 @@ def _compared(old: Sequence[str], new: Sequence[str]) -> Iterator[str]:
             if hunk:
                 yield f"@@ -{int(hunk[1]) + old_first}{hunk[2] or ''} +{int(hunk[3]) + new_first}{hunk[4] or ''} @@\n"
             else:
-                yield terminal(line.rstrip("\r\n")) + "\n"
+                yield terminal(line.removesuffix("\n")) + "\n"
+                if not line.endswith(("\n", "\r")):
+                    yield "\\ No newline at end of file\n"
 
 
 def _cuts(old: Sequence[str], new: Sequence[str]) -> Iterator[tuple[int, int]]:

@@ -83,8 +83,10 @@ def command(file: Path, into: str, simulator: Path | None, *, keep_names: bool, 
         show(changed[0].content.decode())
     else:
         _write(place, changed)
-    plan = plan_account(Request(_load(place, changed)), variable, snapshot, facts)
-    words = report(file, changed, adoption, simulator, plan, is_written=not dry_run)
+    request = Request(_load(place, changed))
+    plan = plan_account(request, variable, snapshot, facts)
+    account = variable if request.several else None
+    words = report(file, changed, adoption, simulator, plan, is_written=not dry_run, account=account)
     show("\n".join(words) + "\n", err=dry_run or to_standard_output)
 
 

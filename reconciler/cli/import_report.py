@@ -28,30 +28,37 @@ def report(
     plan: Plan,
     *,
     is_written: bool,
+    account: str | None = None,
 ) -> Iterator[str]:
     """Say what was added, a line each; ends with the commands to go on with. `plan` is that of the result.
 
-    What went to standard output counts as written too.
+    What went to standard output counts as written too. `account` names the one that was read where there are several.
     """
     renames = {key.address for key in adoption.renames}
-    further = sum(action.address not in renames for action in plan.actions)
+    others = [action for action in plan.actions if action.address not in renames]
+    further, deletions = len(others), sum(isinstance(action, Delete) for action in others)
     if changed:
         yield from _added(file, changed, adoption, is_written=is_written)
     else:
         yield f"Nothing to add: {terminal(str(file))} declares, owns or ignores every key that it can."
+    if account is not None:
+        yield ""
+        yield f"Only the account of {account} was read; --into with an environment of another account reads that one."
     yield from _not_declared(adoption, plan)
     if further:
+        deleted = f", and deletes {plural(deletions, 'key')}" if deletions else ""
         yield ""
         yield (
             f"A plan proposes {plural(further, 'change')} more, to keys that the file has or owns already or that "
-            "reconciler named: look at it before you apply."
+            f"reconciler named{deleted}: look at it before you apply."
         )
     if plan.errors:
         yield ""
         yield "Nothing can be applied yet:"
         yield from map(_reason, plan.errors)
     if is_written:
-        yield from _next_steps(file, simulator, renames=len(renames), further=further, is_refused=bool(plan.errors))
+        is_refused = bool(plan.errors)
+        yield from _next_steps(file, simulator, account, renames=len(renames), further=further, is_refused=is_refused)
 
 
 def _added(file: Path, changed: Sequence[SourceFile], adoption: Adoption, *, is_written: bool) -> Iterator[str]:
@@ -104,15 +111,19 @@ def _listed(title: str, keys: Iterable[LiveKey], reasons: Mapping[int, str]) -> 
         yield from lines
 
 
-def _next_steps(file: Path, simulator: Path | None, *, renames: int, further: int, is_refused: bool) -> Iterator[str]:
+def _next_steps(
+    file: Path, simulator: Path | None, account: str | None, *, renames: int, further: int, is_refused: bool
+) -> Iterator[str]:
     place = "keys.yaml" if file == STANDARD_INPUT else str(file)
     options = "" if place == "keys.yaml" else f" -f {shlex.quote(place)}"
     if simulator is not None:
         options += f" --simulator {shlex.quote(str(simulator))}"
     yield ""
     yield "Next:"
+    others = "" if account is None else "; what the other accounts need comes on top"
     proposed = [*(["these renames"] if renames else []), *([plural(further, "change")] if further else [])]
     proposal = "says what to resolve first" if is_refused else f"proposes {' and '.join(proposed) or 'no change'}"
-    yield terminal(f"  reconciler plan{options}     # {proposal}")
+    yield terminal(f"  reconciler plan{options}     # {proposal}{others}")
     if renames and not is_refused:
-        yield terminal(f"  reconciler apply{options}    # {'makes all of these' if further else 'renames them'}")
+        done = "makes all of these" if further else "renames them"
+        yield terminal(f"  reconciler apply{options}    # {done}{others}")

@@ -92,9 +92,10 @@ def _load(sources: Sequence[SourceFile], report: Report) -> Declaration | None:
 
 
 def _files(path: Path) -> list[Path]:
-    files = [file for file in path.glob("*.yaml") if not file.name.startswith(".") and not file.is_dir()]
-    for file in path.glob("*.yml"):
-        if not file.name.startswith("."):
+    seen = [file for file in path.glob("*") if not file.name.startswith(".")]
+    files = [file for file in seen if file.suffix == ".yaml" and not file.is_dir()]
+    for file in seen:
+        if file.suffix != ".yaml" and file.suffix.lower() in {".yaml", ".yml"}:
             msg = (
                 f"{file} would not be read, only every *.yaml of a folder is; name it {file.with_suffix('.yaml').name}"
             )

@@ -138,13 +138,19 @@ async def read_plan(request: Request, *, sweeps: bool = False) -> Readings:
 async def read_account(declaration: Declaration, base: Declaration | None, account: Account) -> tuple[Snapshot, Facts]:
     """Read keys, balance and activity at the same time; without the keys there is no plan, the rest is reported."""
     days = windows(declaration, base)
-    snapshot, balance, activities = await asyncio.gather(
-        account.list_keys(),
+    rest = asyncio.gather(
         _tried("the balance", account.balance),
         asyncio.gather(
             *(_tried(f"the activity of {number} days", partial(account.activity, number)) for number in days)
         ),
     )
+    try:
+        snapshot = await account.list_keys()
+        balance, activities = await rest
+    finally:
+        # Without the keys, nobody waits for the rest, and no request may outlive the account that it is made to.
+        rest.cancel()
+        await asyncio.gather(rest, return_exceptions=True)
     unread = [answer for answer in (balance, *activities) if isinstance(answer, str)]
     return snapshot, Facts(
         balance=None if isinstance(balance, str) else balance,

@@ -23,6 +23,7 @@ from collections import Counter
 from dataclasses import dataclass
 from itertools import chain, count
 from typing import TYPE_CHECKING, Final
+from unicodedata import combining, normalize
 
 from reconciler.model import Address
 from reconciler.plan.match import match
@@ -288,7 +289,9 @@ class _Homes:
 
 def _proposals(name: str, key_id: int, room: int) -> Iterator[str]:
     """Give names without end: the words of the name, then with the id, then with a number as well."""
-    words = _NOT_IN_NAMES.sub("-", name.lower()).strip("-")[:room].strip("-")
+    letters = normalize("NFKD", name).casefold()
+    bare = "".join(letter for letter in letters if not combining(letter))  # é is an e
+    words = _NOT_IN_NAMES.sub("-", bare).strip("-")[:room].strip("-")
     endings = chain((f"-{key_id}",), (f"-{key_id}-{number}" for number in count(2)))
     numbered = (f"{(words or 'key')[: room - len(ending)]}{ending}" for ending in endings)
     return chain([words] if words else [], numbered)

@@ -16,10 +16,10 @@ from reconciler.plan.strictness import kept, rules, tightest
 from reconciler.units import format_duration
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from datetime import datetime
 
-    from reconciler.model import Declaration, DeclaredKey, Delivery, Guardrails, Setting, Target
+    from reconciler.model import Address, Declaration, DeclaredKey, Delivery, Guardrails, Setting, Target
     from reconciler.plan.actions import Delete, Plan, Retire
     from reconciler.plan.draft import Bench, Draft
     from reconciler.plan.options import Options
@@ -102,8 +102,21 @@ def left_behind(
             message = f"environment {name} is no longer declared, nor is its account; {whose}"
             yield Finding("environment-dropped", Severity.WARNING, message, source=before.source)
         else:
-            message = f"environment {name} has moved to the account of {now.provisioning_key_env}; {whose}"
+            new = now.provisioning_key_env
+            message = f"environment {name} has moved to the account of {new}; {whose}"
+            if new in parts and (count := _not_brought(declaration, name, parts[new], covers)):
+                message += (
+                    f"; destinations may hold the secrets of {old} for {plural(count, 'key')} that {new} has already"
+                )
+                message += ": --rotate brings new ones"
             yield Finding("account-changed", Severity.WARNING, message, source=now.source)
+
+
+def _not_brought(declaration: Declaration, environment: str, plan: Plan, covers: Callable[[Address], bool]) -> int:
+    """Count the keys of an environment that have destinations, and whose secrets this plan does not bring there."""
+    brought = {each.address for each in plan.actions if isinstance(each, Create | Rotate | Finish)}
+    mine = (key for key in declaration.keys if key.address.environment == environment and key.deliver)
+    return sum(covers(key.address) and key.address not in brought for key in mine)
 
 
 def _dropped(draft: Draft, base: Declaration) -> Iterator[Finding]:

@@ -691,6 +691,23 @@ def move_b_to_account_a(local: Accounts, *, unmanaged: str = "report", of_base: 
     local.write(text.replace(b, "b: {provisioning_key_env: NAGA_A"))
 
 
+def test_keys_that_an_environment_finds_when_it_moves_back_are_said_to_need_a_rotation(local: Accounts) -> None:
+    """The destinations hold the secrets of the keys that it has left, and nothing delivers the others by itself."""
+    move_b_to_account_a(local)
+    there, back = Path("keys.yaml").read_text(), Path("old.yaml").read_text()
+    assert local("apply", "--auto-approve").code == 0
+    Path("old.yaml").write_text(there)
+    local.write(back.replace("y: {}", "y: {}, z: {}, q: {deliver: []}"))
+    (moved,) = findings(local("plan", "--base", "old.yaml", "--format", "json").document, "account-changed")
+    assert moved["message"] == (
+        "environment b has moved to the account of NAGA_B; 2 live keys of it stay behind, unmanaged, in the account of "
+        "NAGA_A; destinations may hold the secrets of NAGA_A for 2 keys that NAGA_B has already: --rotate brings "
+        "new ones"
+    )
+    rotated = local("plan", "--base", "old.yaml", "--rotate", "b/x", "--rotate", "b/y", "--format", "json").document
+    assert "--rotate" not in findings(rotated, "account-changed")[0]["message"]
+
+
 def shown_changes(document: dict[str, Any]) -> list[tuple[str, str, str | None]]:
     return [(each["account"], each["action"], each["address"]) for each in document["changes"]]
 

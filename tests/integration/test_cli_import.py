@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import warnings
 from datetime import timedelta
 from decimal import Decimal
@@ -17,7 +18,8 @@ from reconciler.fleet.connect import open_account
 from reconciler.fleet.reading import read_account
 from reconciler.simulator import State
 from support.builders import declaration
-from support.command import on_a_file, on_a_socket
+from support.command import on_a_file, on_a_socket, started
+from support.simulation import PROVISIONING
 from support.writing import without_places
 
 if TYPE_CHECKING:
@@ -233,6 +235,14 @@ def test_what_the_engine_has_named_is_said(front: Front) -> None:
     assert "\n  ci/tests~next (id 1)\n" in front("import", "--into", "ci").out
 
 
+def test_that_a_plan_deletes_what_looks_like_the_engines_is_said(front: Front) -> None:
+    create(front.state, "ci/api", "ci/tests~next")
+    said = front("import").out
+    assert "\nA plan proposes 1 change more, to keys that " in said
+    assert " or that reconciler named, and deletes 1 key: look at it before you apply.\n" in said
+    assert "Plan: 1 to delete; 1 unchanged." in front("plan").out
+
+
 def test_a_dry_run_writes_nothing(front: Front) -> None:
     create(front.state, "ci/tests")
     done = front("import", "--dry-run")
@@ -378,6 +388,26 @@ def test_the_account_is_the_one_of_the_file(front: Front) -> None:
     assert staging.provisioning_key_env == "NAGA_OTHER"
 
 
+def test_of_several_accounts_the_one_that_was_read_is_named_and_nothing_is_promised_for_the_others(
+    front: Front,
+) -> None:
+    front.write("version: 1\nenvironments:\n  ci: {provisioning_key_env: NAGA_OTHER, keys: {}}\n  dev: {keys: {}}\n")
+    create(front.state, "dev/undeclared")
+    with State("sim.naga_other.db") as state:
+        create(state, "x")
+    done = front("import", "--into", "ci")
+    read = "Only the account of NAGA_OTHER was read; --into with an environment of another account reads that one.\n"
+    assert done.out.startswith("Added 1 key in 1 environment: keys.yaml\n\nThe next apply renames 1 key; ")
+    assert f"\n\n{read}" in done.out
+    assert "# proposes these renames; what the other accounts need comes on top\n" in done.out
+    assert "# renames them; what the other accounts need comes on top\n" in done.out
+    assert "1 to rename, 1 to delete" in front("plan").out
+    again = front("import", "--into", "ci").out
+    assert again.startswith(f"Nothing to add: keys.yaml declares, owns or ignores every key that it can.\n\n{read}")
+    assert "# proposes 1 change; what the other accounts need comes on top\n" in again
+    assert "Only the account" not in front("import", "-f", "new.yaml").out
+
+
 def test_spend_that_cannot_be_read_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with on_a_socket(tmp_path, monkeypatch, "GET /v1/account/activity status=403") as front:
         create(front.state, "ci/tests")
@@ -402,6 +432,19 @@ def test_an_interruption_before_the_requests_have_started_is_no_warning() -> Non
         asyncio.run(interrupted())
         gc.collect()
     assert [str(each.message) for each in found if "never awaited" in str(each.message)] == []
+
+
+def test_where_the_keys_cannot_be_read_nothing_else_is_said_than_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with (
+        on_a_socket(tmp_path, monkeypatch, "GET /v1/account/keys status=401"),
+        started("import", NAGA_BASE_URL=os.environ["NAGA_BASE_URL"], NAGA_PROVISIONING_KEY=PROVISIONING) as process,
+    ):
+        _, err = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert err.startswith("error: GET /v1/account/keys: 401")
+    assert err.count("\n") == 1
 
 
 def test_what_is_ignored_for_its_name_is_not_listed_twice(front: Front) -> None:

@@ -48,6 +48,11 @@ def test_a_diff_leads_from_the_one_to_the_other(old: str, new: str, filler: int)
     assert patched(before, compared(before, after)) == after
 
 
+def test_lines_that_differ_in_their_ends_only_do_not_look_alike() -> None:
+    assert compared("a: 1\r\nb\r\n", "a: 1\nb\n") == "--- a\n+++ a\n@@ -1,2 +1,2 @@\n-a: 1\\r\n-b\\r\n+a: 1\n+b\n"
+    assert compared("a", "a\n") == "--- a\n+++ a\n@@ -1 +1 @@\n-a\n\\ No newline at end of file\n+a\n"
+
+
 def test_equal_files_have_no_diff() -> None:
     assert not compared("a\n" * 1000, "a\n" * 1000)
 

@@ -45,6 +45,14 @@ def test_a_file_of_a_folder_that_is_named_yml_is_not_passed_over(tmp_path: Path)
         load(tmp_path)
 
 
+@pytest.mark.parametrize("name", ["b.YAML", "b.Yaml", "b.YML"])
+def test_a_file_of_a_folder_whose_name_ends_in_capitals_is_not_passed_over(name: str, tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("version: 1\nenvironments: {}\n")
+    (tmp_path / name).write_text(ONE)
+    with pytest.raises(UsageError, match=rf"{name} would not be read, .* folder is; name it b\.yaml$"):
+        load(tmp_path)
+
+
 def test_a_folder_without_files_is_no_empty_declaration(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"holds no \*\.yaml file"):
         load(tmp_path)

@@ -40,6 +40,9 @@ def reasons(adoption: Adoption) -> dict[int, str]:
         ("x" * 255, f"imported/{'x' * 63} renamed"),
         ("production/Api", "imported/production-api renamed"),
         ("--x..y__z--", "imported/x-y-z renamed"),
+        ("Müllers Schlüssel", "imported/mullers-schlussel renamed"),
+        ("Straße №5", "imported/strasse-no5 renamed"),
+        ("İstanbul cafe\u0301", "imported/istanbul-cafe renamed"),
     ],
 )
 def test_a_name_leads_to_an_address(name: str, address: str) -> None:
