@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import signal
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 NAME: Final = "reconciler"
 COMPLETION: Final = "_RECONCILER_COMPLETE"
+COLLECT_AFTER: Final = 100_000
+"""How many objects have to be added before the cyclic collector looks through them: most runs end before."""
 
 # Each command lives in a module of its own that is imported only when the command is used.
 COMMANDS: Final = {
@@ -160,6 +163,7 @@ def _deaf() -> Iterator[None]:
 
 def main() -> None:
     """Enter here from the command line."""
+    gc.set_threshold(COLLECT_AFTER)
     from reconciler.cli.console import prepare_streams
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -169,6 +173,7 @@ def main() -> None:
 
         sys.exit(shells.answer(os.environ[COMPLETION]))
     code = run()
+    gc.freeze()  # nor is there any use in looking for garbage on the way out
     # All has been said and done; the second signal of a cancelled workflow must not change how it ends.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     sys.exit(code)

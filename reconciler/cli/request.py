@@ -117,14 +117,16 @@ def annotated(output_format: str) -> Iterator[None]:
 def make_request(asked: Asked) -> Request:
     """Load what was asked for; raises DeclarationError, and UsageError for a name that is not declared."""
     from reconciler.declaration import load
+    from reconciler.declaration.collector import collector_paused
     from reconciler.fleet.request import Request
     from reconciler.plan.options import Options
 
     if asked.no_overlap and not asked.rotate:
         msg = "--no-overlap is for the keys that --rotate names; add --rotate environment/key"
         raise UsageError(msg)
-    declaration = load(asked.file)
-    gc.freeze()  # what was read stays to the end, so the collector need not walk it again and again
+    with collector_paused():
+        declaration = load(asked.file)
+        gc.freeze()  # what was read stays to the end, so the collector need not walk it, neither now nor later
     base = None if asked.base is None else _load_base(asked.base, asked.file)
     environments = {*declaration.environments, *(base.environments if base else ())}
     for name in asked.environment:

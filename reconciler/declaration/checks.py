@@ -8,17 +8,19 @@ from reconciler.declaration.destinations import file_of, place
 from reconciler.declaration.nodes import Fields, Items
 from reconciler.declaration.templates import ambiguities
 from reconciler.declaration.wording import shown
-from reconciler.model import DeclaredKey
+from reconciler.model import DeclaredKey, Delivery
 from reconciler.plan.names import LONGEST_LIVE_NAME, LONGEST_SUFFIX
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from reconciler.declaration.nodes import Report
-    from reconciler.model import Delivery, Environment
+    from reconciler.model import Environment
 
 Resolved = tuple[DeclaredKey, Fields]
 """A key, and the mapping of the file that it comes from."""
+
+_Takers = list[tuple[DeclaredKey, Delivery]]
 
 
 def check_environments(naming: str, environments: Fields, report: Report) -> None:
@@ -51,6 +53,8 @@ def check_keys(keys: Sequence[Resolved], environments: Mapping[str, Environment]
     """Report two keys that claim one live key, or one name in one destination."""
     claims: dict[tuple[str, str, int | str], list[Resolved]] = {}
     for key, node in keys:
+        if key.id is None and not key.renamed_from:
+            continue
         account = environments[key.address.environment].provisioning_key_env
         if key.id is not None:
             claims.setdefault((account, "id", key.id), []).append((key, node))
@@ -65,21 +69,25 @@ def check_keys(keys: Sequence[Resolved], environments: Mapping[str, Environment]
 
 
 def _check_deliveries(keys: Sequence[Resolved], report: Report) -> None:
-    taken: dict[object, list[tuple[DeclaredKey, Delivery]]] = {}
-    places: dict[int, object] = {}  # by id(): keys share targets, and hashing one takes longer than all the rest
+    files: dict[str, _Takers] = {}
+    places: dict[object, dict[str, _Takers]] = {}
+    names: dict[int, dict[str, _Takers]] = {}  # by id(): keys share targets, and hashing one takes longer than the rest
     for key, _ in keys:
         for delivery in key.deliver:
             target = delivery.target
-            if id(target) not in places:
-                places[id(target)] = place(target)
-            claim = file_of(delivery) or (places[id(target)], delivery.name)
-            taken.setdefault(claim, []).append((key, delivery))
-    for takers in taken.values():
-        if len(takers) > 1:
-            _report_collision(takers, report)
+            if id(target) not in names:
+                names[id(target)] = places.setdefault(place(target), {})
+            if file := file_of(delivery):
+                files.setdefault(file, []).append((key, delivery))
+            else:
+                names[id(target)].setdefault(delivery.name, []).append((key, delivery))
+    for taken in (files, *places.values()):
+        for takers in taken.values():
+            if len(takers) > 1:
+                _report_collision(takers, report)
 
 
-def _report_collision(takers: Sequence[tuple[DeclaredKey, Delivery]], report: Report) -> None:
+def _report_collision(takers: _Takers, report: Report) -> None:
     (first, _), *others = sorted(takers, key=lambda taker: (taker[0].source, taker[1].source))
     for key, delivery in others:
         name, to = shown(delivery.name), delivery.target.destination

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
     from pathlib import Path
 
+    from reconciler.declaration.kinds import Kind
     from reconciler.declaration.nodes import Mark, Report, Value
     from reconciler.diagnostic import Location
     from reconciler.model import Setting
@@ -32,6 +33,7 @@ class Destination:
 
     name: str
     type: str
+    kind: Kind
     settings: tuple[tuple[str, _Pattern], ...]
     folder: Path
     is_per_key: bool
@@ -56,7 +58,7 @@ class Destination:
         if not isinstance(pattern, Template):
             return pattern
         text = pattern.fill(values)
-        return str(self.folder / text) if name in kind_of(self.type).paths else text
+        return str(self.folder / text) if name in self.kind.paths else text
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,7 @@ class Drop:
     def delivery(self, values: Mapping[str, str]) -> Delivery:
         """Fill the templates in; raises ValueError, in words that follow `as`, for a name that can't be."""
         name = self.name.fill(values)
-        kind = kind_of(self.destination.type)
+        kind = self.destination.kind
         if not kind.names.fullmatch(name):
             msg = f"must come out as {kind.words}, not '{shown(name)}'"
             raise ValueError(msg)
@@ -127,7 +129,7 @@ def _read_destination(name: str, node: Fields, folder: Path, report: Report) -> 
         fields.update(field for template in templates if isinstance(template, Template) for field in template.fields)
     if node.broken:
         return None
-    return Destination(name, str(node["type"]), tuple(settings), folder, not fields.isdisjoint(_PER_KEY))
+    return Destination(name, str(node["type"]), kind, tuple(settings), folder, not fields.isdisjoint(_PER_KEY))
 
 
 def _pattern(value: Value, kept: Collection[str]) -> _Pattern:

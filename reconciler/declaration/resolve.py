@@ -126,15 +126,17 @@ def _read_keys(name: str, environment: Fields, outer: KeyFields, context: _Conte
     reported = any("credit_limit" in node.broken for node in origins) or any(
         "defaults" in node.broken for node in (environment, context.root)
     )
+    nodes = cast("Mapping[str, Fields]", keys)
     for key in sorted(keys):
-        node = cast("Fields", keys[key])
+        node = nodes[key]
         fields: KeyFields = {**inherited, **context.fields(node)}
         address = Address(name, key)
         source = location(keys.key_marks[key])
         if not ("credit_limit" in fields or "credit_limit" in node.broken or reported):
             words = "and no defaults have one; write a number of USD, or null for no limit"
             context.report.error_at(source, f"credit_limit is missing in key '{address}', {words}")
-        _check_overlap(fields, (node, *origins), context.report)
+        if "rotation_overlap" in fields:
+            _check_overlap(fields, (node, *origins), context.report)
         yield _declared(address, source, fields, context), node
 
 

@@ -71,6 +71,7 @@ def _follow_renames(seekers: Iterable[DeclaredKey], declaration: Declaration, ma
 
 def _match_by_name(declaration: Declaration, snapshot: Snapshot) -> Matching:
     matching = Matching()
+    live = matching.live
     naming = Naming(declaration.naming, declaration.environments)
     declared = {key.name: key for key in declaration.keys}
     namesakes: dict[str, list[LiveKey]] = {}
@@ -78,13 +79,11 @@ def _match_by_name(declaration: Declaration, snapshot: Snapshot) -> Matching:
         wanted = declared.get(key.name)
         if wanted is None:
             _place_undeclared(key, naming, matching)
-        elif wanted.address in matching.live:
-            namesakes.setdefault(key.name, [matching.live[wanted.address]]).append(key)
-        else:
-            matching.live[wanted.address] = key
+        elif live.setdefault(wanted.address, key) is not key:
+            namesakes.setdefault(key.name, [live[wanted.address]]).append(key)
     for name, keys in namesakes.items():
         wanted = declared[name]
-        del matching.live[wanted.address]
+        del live[wanted.address]
         matching.findings.append(duplicates(wanted, keys, f"live keys are called {name}"))
         matching.unclear.add(wanted.address)
     return matching

@@ -53,7 +53,7 @@ from reconciler.plan.removals import removals
 from reconciler.plan.review import review
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
     from reconciler.model import Address, Declaration, DeclaredKey, LiveKey, Snapshot, Usage
@@ -77,14 +77,14 @@ def make_plan(
     unknown: list[Finding] = []
     if facts.base is not None and facts.offline:
         declaration, unknown = in_terms_of(facts.base, declaration)
-    now, covers = snapshot.now, options.selector()
+    now = snapshot.now
     matching = match(declaration, snapshot)
     lineages = trace(matching.engine, now)
     matching.findings.extend(_rival_successors(declaration, lineages, matching))
     converging = [
         _converge(key, matching, lineages.get(key.address, _NO_LINEAGE), options, now)
-        for key in declaration.keys
-        if key.address not in matching.unclear and covers(key.address)
+        for key in _chosen(declaration, options)
+        if key.address not in matching.unclear
     ]
     changes = [change for change in converging if change]
     going = removals(declaration, matching, lineages, {change.address: change for change in changes}, now)
@@ -94,7 +94,7 @@ def make_plan(
         actions=tuple(sorted([*changes, *deletions], key=order_of)),
         live=matching.live,
         foreign=tuple(matching.foreign),
-        credit=_credit(declaration, matching, covers, facts.balance),
+        credit=_credit(declaration, matching, options, facts.balance),
         options=options,
         facts=facts,
         now=now,
@@ -107,7 +107,7 @@ def make_plan(
         actions=draft.actions,
         findings=in_order(findings),
         credit=draft.credit,
-        unchanged=converging.count(None),
+        unchanged=len(converging) - len(changes),
         unmanaged=tuple(_unmanaged(declaration, matching)),
         usage=_usage(draft),
         options=options,
@@ -119,40 +119,45 @@ def with_findings(plan: Plan, more: Iterable[Finding]) -> Plan:
     return replace(plan, findings=in_order((*plan.findings, *more)))
 
 
+def _chosen(declaration: Declaration, options: Options) -> Sequence[DeclaredKey]:
+    """Give the declared keys that the run is about."""
+    if not options.selective:
+        return declaration.keys
+    covers = options.selector()
+    return [key for key in declaration.keys if covers(key.address)]
+
+
 def _rival_successors(
     declaration: Declaration, lineages: Mapping[Address, Lineage], matching: Matching
 ) -> Iterable[Finding]:
     """Find rotations with two keys that wait to take over: nobody knows whose secret the destinations hold."""
-    for wanted in declaration.keys:
-        upcoming = lineages.get(wanted.address, _NO_LINEAGE).upcoming
-        if len(upcoming) > 1:
-            matching.unclear.add(wanted.address)
-            yield duplicates(wanted, upcoming, "live keys wait to take over")
+    rivals = {address: lineage.upcoming for address, lineage in lineages.items() if len(lineage.upcoming) > 1}
+    for wanted in [key for key in declaration.keys if key.address in rivals] if rivals else ():
+        matching.unclear.add(wanted.address)
+        yield duplicates(wanted, rivals[wanted.address], "live keys wait to take over")
 
 
 def _converge(
     wanted: DeclaredKey, matching: Matching, lineage: Lineage, options: Options, now: datetime
 ) -> Change | None:
     live = matching.live.get(wanted.address)
-    overlap = _overlap(wanted, options)
     if lineage.upcoming:
         successor = lineage.upcoming[0]
         old = live or lineage.restorable(wanted.id)
-        return Finish(wanted, successor, old, wanted.state, changed_fields(successor, wanted), overlap)
+        fields = changed_fields(successor, wanted)
+        return Finish(wanted, successor, old, wanted.state, fields, _overlap(wanted, options))
     if live is None:
-        return _revive(wanted, lineage, options, overlap, now)
+        return _revive(wanted, lineage, options, now)
     fields = changed_fields(live, wanted)
     reason = _rotation(wanted, live, lineage, options, now)
     if reason:
-        return Rotate(wanted, live, fields, overlap, reason)
+        return Rotate(wanted, live, fields, _overlap(wanted, options), reason)
     if Field.NAME in fields:
         return Rename(wanted, live, wanted.state, fields)
     return Update(wanted, live, wanted.state, fields) if fields else None
 
 
-def _revive(
-    wanted: DeclaredKey, lineage: Lineage, options: Options, overlap: timedelta | None, now: datetime
-) -> Restore | Rotate | Create:
+def _revive(wanted: DeclaredKey, lineage: Lineage, options: Options, now: datetime) -> Restore | Rotate | Create:
     """Bring a retired key back, unless its secret is not what the destinations hold or should hold."""
     retired = lineage.restorable(wanted.id)
     if retired is None:
@@ -161,7 +166,7 @@ def _revive(
     # One that is due comes back first, so that who still has its secret can go on for the overlap.
     reason = _rotation(wanted, retired, lineage, replace(options, due=False), now)
     if reason:
-        return Rotate(wanted, retired, fields, overlap, reason)
+        return Rotate(wanted, retired, fields, _overlap(wanted, options), reason)
     return Restore(wanted, retired, wanted.state, fields)
 
 
@@ -178,7 +183,7 @@ def _rotation(
 ) -> RotateReason | None:
     """Say why a key has to be rotated now, if it has to."""
     expired = wanted.expires_at is not None and wanted.expires_at <= now
-    if wanted.deliver and not expired and lineage.interrupted_rotation(live):
+    if lineage.pending and wanted.deliver and not expired and lineage.interrupted_rotation(live):
         return RotateReason.INTERRUPTED
     if wanted.address in options.rotate:
         return RotateReason.REQUESTED
@@ -249,19 +254,19 @@ def _unmanaged_error(declaration: Declaration, key: LiveKey) -> Finding:
     return Finding("unmanaged", Severity.ERROR, message, source=declaration.source)
 
 
-def _credit(
-    declaration: Declaration, matching: Matching, covers: Callable[[Address], bool], balance: Decimal | None
-) -> Credit:
+def _credit(declaration: Declaration, matching: Matching, options: Options, balance: Decimal | None) -> Credit:
+    covers = options.selector()
     before = [(address, key.credit_limit) for address, key in (*matching.live.items(), *matching.undeclared)]
     # What the run is not about stays as it is.
-    after = [limit for address, limit in before if not covers(address)]
-    after += [key.credit_limit for key in declaration.keys if covers(key.address)]
-    limits = [limit for _, limit in before]
+    staying = [limit for address, limit in before if not covers(address)] if options.selective else []
+    after = [*staying, *(key.credit_limit for key in _chosen(declaration, options))]
+    limits_before = [limit for _, limit in before if limit is not None]
+    limits_after = [limit for limit in after if limit is not None]
     return Credit(
-        limits_before=sum((limit for limit in limits if limit is not None), Decimal(0)),
-        limits_after=sum((limit for limit in after if limit is not None), Decimal(0)),
-        unlimited_before=limits.count(None),
-        unlimited_after=after.count(None),
+        limits_before=sum(limits_before, Decimal(0)),
+        limits_after=sum(limits_after, Decimal(0)),
+        unlimited_before=len(before) - len(limits_before),
+        unlimited_after=len(after) - len(limits_after),
         balance=balance,
     )
 

@@ -33,6 +33,8 @@ def removals(
     now: datetime,
 ) -> Iterable[Retire | Delete]:
     """Give what goes, whatever the run is about; `changes` is what happens to the declared addresses."""
+    if not (matching.undeclared or lineages):
+        return
     naming = Naming(declaration.naming, declaration.environments)
     declared = {key.address for key in declaration.keys}
     undeclared: dict[Address, list[LiveKey]] = {}

@@ -90,6 +90,34 @@ def test_validating_a_valid_file_touches_neither_the_network_nor_the_slow_valida
     assert imported & HEAVY == {"jsonschema_rs", "yaml"}
 
 
+COUNT_COLLECTIONS = """
+import atexit, gc, sys
+
+from reconciler.cli.main import main
+
+def collections():
+    return sum(generation["collections"] for generation in gc.get_stats())
+
+gc.collect()
+begun = collections()
+atexit.register(lambda: print(collections() - begun, gc.get_freeze_count() > 0, file=sys.stderr))
+sys.argv[1:] = ["validate", "-f", sys.argv[1]]
+main()
+"""
+
+
+def test_a_run_does_not_look_for_garbage_that_its_end_takes_away_anyway() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", COUNT_COLLECTIONS, EXAMPLE],
+        capture_output=True,
+        check=True,
+        env={"PATH": os.defpath},
+        text=True,
+        timeout=30,
+    )
+    assert done.stderr.splitlines()[-1] == "0 True"
+
+
 def test_planning_on_the_service_imports_no_server() -> None:
     with empty_account() as url:
         imported = imported_by("plan", "-f", str(EXAMPLE), NAGA_BASE_URL=url, NAGA_PROVISIONING_KEY="ng-provisioning")
