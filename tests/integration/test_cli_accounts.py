@@ -226,14 +226,14 @@ def test_what_can_be_applied_is_applied_beside_an_account_that_cannot_be_read(
     [
         ("GET /v1/account/keys status=503 retry-after=60", "503 server_error"),
         ("GET /v1/account/keys status=429 retry-after=60", "429 rate_limit_exceeded"),
-        ("* * latency=3s", "no complete answer within 2 s"),
+        ("* * latency=6s", "no complete answer within 5 s"),
     ],
 )
 def test_an_account_that_is_down_is_given_up_and_the_others_are_applied(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str, why: str
 ) -> None:
     """It is asked once: with a wait of its own choice, or as long as any answer may take, it would hold up all."""
-    monkeypatch.setattr(reading, "AMONG_SEVERAL", Patience(failing=1.0, limited=1.0, answer=2.0))
+    monkeypatch.setattr(reading, "AMONG_SEVERAL", Patience(failing=1.0, limited=1.0, answer=5.0))
     with at_a_service(tmp_path, monkeypatch, NAGA_B=fault) as accounts:
         ended = accounts.declare_both("{x: {}}", "{x: {}}")("apply", "--auto-approve", "--format", "json")
         assert (ended.code, accounts.names_of(A)) == (5, ["a/x"])
