@@ -139,10 +139,17 @@ class Echoing(BaseHTTPRequestHandler):
         """Keep the tests' output quiet."""
 
 
+class Unmoved(HTTPServer):
+    """Says nothing of those who do not wait for their answer, as who has been refused once does not."""
+
+    def handle_error(self, *_: object) -> None:
+        """Go on."""
+
+
 def test_a_service_that_repeats_the_credential_is_not_quoted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     Path("keys.yaml").write_text("{version: 1, environments: {ci: {keys: {}}}}")
-    with HTTPServer(("127.0.0.1", 0), Echoing) as server:
+    with Unmoved(("127.0.0.1", 0), Echoing) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:
