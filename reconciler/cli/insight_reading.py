@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
 from reconciler.cli.accounts import read_all
 from reconciler.cli.wiring import check_clock
-from reconciler.errors import AccountError
+from reconciler.fleet.reading import tried
 from reconciler.insight.attribution import identified
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sized
+    from collections.abc import Collection, Iterable, Mapping, Sized
     from datetime import datetime
     from decimal import Decimal
     from pathlib import Path
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from reconciler.account.client import Account
     from reconciler.errors import ReconcilerError
     from reconciler.model import Declaration, Snapshot, Statistics
-
-T = TypeVar("T")
 
 AT_A_TIME: Final = 8
 """How many requests to one account run at a time."""
@@ -55,8 +53,8 @@ async def read_insight(
     """
     *windows, longest = sorted(days)
     snapshot, amount, most = await asyncio.gather(
-        _tried("the keys", account.list_keys),
-        _tried("the balance", account.balance) if balance else _nothing(),
+        tried("the keys", account.list_keys),
+        tried("the balance", account.balance) if balance else _nothing(),
         _statistics(account, longest),
     )
     known = [] if isinstance(most, str) else windows
@@ -101,15 +99,8 @@ def declaration_if_any(context: click.Context, file: Path) -> Declaration | None
     return load(file)
 
 
-async def _tried(what: str, read: Callable[[], Awaitable[T]]) -> T | str:
-    try:
-        return await read()
-    except AccountError as error:
-        return f"{what} could not be read: {error}"
-
-
 async def _statistics(account: Account, days: int) -> Statistics | str:
-    return await _tried(f"the activity of {days} days", partial(account.statistics, days))
+    return await tried(f"the activity of {days} days", partial(account.statistics, days))
 
 
 async def _nothing() -> None:

@@ -12,18 +12,15 @@ from reconciler.account.lock import Lock
 from reconciler.apply.apply import apply_plan
 from reconciler.apply.run import Run
 from reconciler.destinations.registry import Registry
-from reconciler.errors import AccountError, ReconcilerError, StalePlan
+from reconciler.errors import ReconcilerError, StalePlan
 from reconciler.fleet.agreement import Agreement
 from reconciler.fleet.order import refuse_stale
-from reconciler.fleet.planning import plan_account
+from reconciler.fleet.planning import plan_account, spare_other_accounts
 from reconciler.fleet.reading import AT_A_TIME, CONNECTIONS, in_a_line
 from reconciler.fleet.slots import Slot
 from reconciler.fleet.stopping import Stopping
-from reconciler.plan.actions import Delete
 from reconciler.plan.digest import digest
-from reconciler.plan.names import Naming
 from reconciler.plan.outcome import cut_short, untouched
-from reconciler.plan.phrases import listed
 from reconciler.units import format_duration, format_instant
 
 if TYPE_CHECKING:
@@ -233,25 +230,8 @@ class _Leg:
                 "the account changed after the plan was shown, so nothing was changed; `reconciler apply` shows it anew"
             )
             raise StalePlan(msg)
-        self._spare_other_accounts(plan)
+        spare_other_accounts(order.request, self.variable, self.shown.plan, plan)
         crew.listener.replanned(self.variable, plan)
-
-    def _spare_other_accounts(self, plan: Plan) -> None:
-        """Refuse to delete as unmanaged what came meanwhile and looks like a key of another account of the file.
-
-        Two variables may open one account that had no keys to tell that by: this run itself has issued them then.
-        """
-        request = self.crew.order.request
-        elsewhere = request.declaration.environments.keys() - request.part(self.variable).environments.keys()
-        naming = Naming(request.declaration.naming, elsewhere)
-        known = {action.live for action in self.shown.plan.actions if isinstance(action, Delete)}
-        strays = [each.live for each in plan.actions if isinstance(each, Delete) and each.live not in known]
-        if taken := [key.name for key in strays if naming.parse(key.name)]:
-            msg = (
-                f"keys of environments that name another variable have come to this account ({listed(taken)}), so it "
-                "was left as it is; if both variables open the same account, let the environments name the same one"
-            )
-            raise AccountError(msg)
 
     async def _apply(self, plan: Plan, run: Run) -> ApplyResult:
         order = self.crew.order

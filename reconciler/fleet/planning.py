@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from reconciler.errors import AccountError
+from reconciler.plan.actions import Delete
+from reconciler.plan.names import Naming
+from reconciler.plan.phrases import listed
 from reconciler.plan.planner import make_plan
 
 if TYPE_CHECKING:
@@ -35,3 +39,21 @@ def with_moves(request: Request, plan: Plan) -> Plan:
 
     parts = plan.parts or dict.fromkeys(request.variables(), plan)
     return with_findings(plan, left_behind(request.declaration, request.base, parts, request.options))
+
+
+def spare_other_accounts(request: Request, variable: str, shown: Plan, plan: Plan) -> None:
+    """Refuse to delete as unmanaged what came after a plan was shown and looks like another account's key.
+
+    Two variables may open one account that had no keys to tell that by: the run itself has issued them then. Raises
+    AccountError.
+    """
+    elsewhere = request.declaration.environments.keys() - request.part(variable).environments.keys()
+    naming = Naming(request.declaration.naming, elsewhere)
+    known = {action.live for action in shown.actions if isinstance(action, Delete)}
+    strays = [each.live for each in plan.actions if isinstance(each, Delete) and each.live not in known]
+    if taken := [key.name for key in strays if naming.parse(key.name)]:
+        msg = (
+            f"keys of environments that name another variable have come to this account ({listed(taken)}), so it "
+            "was left as it is; if both variables open the same account, let the environments name the same one"
+        )
+        raise AccountError(msg)

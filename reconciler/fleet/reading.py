@@ -139,9 +139,9 @@ async def read_account(declaration: Declaration, base: Declaration | None, accou
     """Read keys, balance and activity at the same time; without the keys there is no plan, the rest is reported."""
     days = windows(declaration, base)
     rest = asyncio.gather(
-        _tried("the balance", account.balance),
+        tried("the balance", account.balance),
         asyncio.gather(
-            *(_tried(f"the activity of {number} days", partial(account.activity, number)) for number in days)
+            *(tried(f"the activity of {number} days", partial(account.activity, number)) for number in days)
         ),
     )
     try:
@@ -192,7 +192,8 @@ def in_a_line(error: Exception) -> str:
     return " ".join(str(error).split()) if isinstance(error, ReconcilerError) else f"unexpected {type(error).__name__}"
 
 
-async def _tried(what: str, read: Callable[[], Awaitable[T]]) -> T | str:
+async def tried(what: str, read: Callable[[], Awaitable[T]]) -> T | str:
+    """Give what is read, or say in a line why it could not be."""
     # Called in here, so that a run that ends before this starts leaves nothing behind that was never awaited.
     try:
         return await read()

@@ -70,7 +70,7 @@ class LeftOut:
 
 @dataclass(frozen=True, slots=True)
 class Adoption:
-    """What declares the keys of an account that nobody manages, each in the order of its address or its name."""
+    """What becomes of the keys that are not declared yet, each in the order of its address or its name."""
 
     keys: tuple[Adopted, ...] = ()
     ignored: tuple[LiveKey, ...] = ()
