@@ -19,6 +19,7 @@ from reconciler.plan.actions import (
 from reconciler.plan.phrases import show_limit
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from decimal import Decimal
 
     from reconciler.diagnostic import Location
@@ -33,6 +34,15 @@ _DECIDED: Final = frozenset(
 def removes(action: Action) -> bool:
     """Tell whether somebody decided that the key goes; what is cleaned up when its time is over has gone before."""
     return isinstance(action, Retire | Delete) and action.reason in _DECIDED
+
+
+def cuts_off(action: Action, now: datetime) -> bool:
+    """True when a key that may have users is deleted, False where they have been without it for a while."""
+    if not isinstance(action, Delete):
+        return False
+    live = action.live
+    works = live.is_enabled and (live.expires_at is None or live.expires_at > now)
+    return works or removes(action)
 
 
 def held(action: Action) -> LiveKey | None:

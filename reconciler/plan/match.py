@@ -1,6 +1,7 @@
 """Which live key is which: by name, by `id`, by `renamed_from`.
 
-Reconciler never guesses: what is unclear is a finding, and no key that it concerns is touched.
+Reconciler never guesses: what is unclear is a finding, and no key that it concerns is touched. An `id` is a way to find
+a key, not a claim about it: where the address has a key without it, an `id` of a key that is gone is only a note.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from reconciler.plan.names import Naming, ParsedName, Role, is_lock, parse_inher
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from datetime import datetime
 
     from reconciler.model import Address, Declaration, DeclaredKey, LiveKey, Snapshot
 
@@ -104,6 +106,7 @@ def _match_by_history(seekers: Iterable[DeclaredKey], snapshot: Snapshot, matchi
     """Match by `id` and `renamed_from`; give the ids of all keys that they point at."""
     by_id = {key.id: key for key in snapshot.keys}
     engine = {key.id: parsed for parsed, key in matching.engine}
+    returning = {parsed.address for parsed in engine.values() if _may_return(parsed, snapshot.now)}
     taken = {key.id for key in matching.live.values()}
     found: dict[Address, LiveKey] = {}
     claimed: set[int] = set()
@@ -114,6 +117,11 @@ def _match_by_history(seekers: Iterable[DeclaredKey], snapshot: Snapshot, matchi
         problem = _wrong_id(wanted, match_by_name, by_id, engine, taken)
         candidates = [] if problem or match_by_name else _candidates(wanted, snapshot, by_id, engine, taken)
         claimed.update(key.id for key in candidates)
+        if wanted.id is not None and wanted.id not in by_id:
+            is_found = bool(match_by_name or candidates or wanted.address in returning)
+            matching.findings.append(_stale_id(wanted) if is_found else _no_such_id(wanted))
+            if not is_found:
+                matching.unclear.add(wanted.address)
         if len(candidates) > 1:
             problem = duplicates(wanted, candidates, "live keys have names that renamed_from lists")
         if problem:
@@ -147,12 +155,12 @@ def _wrong_id(
     engine: dict[int, ParsedName],
     taken: set[int],
 ) -> Finding | None:
-    """Check that `id` belongs to the match, to another key of the address, or to a key that is free to adopt."""
+    """Check that `id`, if any key has it, belongs to the address, or to a key that is free to be adopted."""
     if wanted.id is None or (match_by_name and match_by_name.id == wanted.id):
         return None
     live = by_id.get(wanted.id)
     if live is None:
-        return _finding("wrong-id", wanted, f"id {wanted.id} belongs to no key of the account; correct it or remove it")
+        return None
     parsed = engine.get(live.id)
     if parsed and parsed.address == wanted.address and parsed.role is not Role.PENDING:
         return None
@@ -176,10 +184,27 @@ def _candidates(
     taken: set[int],
 ) -> list[LiveKey]:
     """The live keys that `id`, else `renamed_from`, point at and that nobody else has by name."""
-    if wanted.id is not None:
+    if wanted.id in by_id:
         return [] if wanted.id in engine else [by_id[wanted.id]]
     earlier = set(wanted.renamed_from)
     return [key for key in snapshot.keys if key.name in earlier and key.id not in taken and key.id not in engine]
+
+
+def _may_return(parsed: ParsedName, now: datetime) -> bool:
+    """True for a key that an address gets back without its `id`: a rotation's successor, a retired key in its grace."""
+    return parsed.role is Role.NEXT or (parsed.role is Role.GONE and parsed.until is not None and parsed.until > now)
+
+
+def _stale_id(wanted: DeclaredKey) -> Finding:
+    message = f"{_id_of(wanted)} belongs to no key any more: another key has taken its place; delete the line `id`"
+    return Finding("stale-id", Severity.NOTE, message, wanted.address, wanted.source)
+
+
+def _no_such_id(wanted: DeclaredKey) -> Finding:
+    message = (
+        f"{_id_of(wanted)} belongs to no key of the account; correct it, or delete the line to have a new key created"
+    )
+    return _finding("wrong-id", wanted, message)
 
 
 def duplicates(wanted: DeclaredKey, keys: list[LiveKey], what: str) -> Finding:

@@ -9,6 +9,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from reconciler.diagnostic import Severity
+from reconciler.plan import effects
 from reconciler.plan.actions import Delete, Finding, Retire
 from reconciler.plan.outcome import Status
 from reconciler.render import words
@@ -176,7 +177,7 @@ def _plan_summary(plan: Plan) -> Iterator[str]:
 
 
 def _deletions(plan: Plan) -> str:
-    count = sum(isinstance(action, Delete) for action in plan.actions)
+    count = sum(effects.cuts_off(action, plan.created_at) for action in plan.actions)
     return f"⚠️ **{words.deletion(count)}.**" if count else ""
 
 

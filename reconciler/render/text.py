@@ -6,6 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Final, assert_never
 
 from reconciler.diagnostic import Severity
+from reconciler.plan import effects
 from reconciler.plan.actions import ActionKind, Create, Delete, Finish, Rename, Restore, Retire, Rotate, Update
 from reconciler.plan.outcome import Status
 from reconciler.render import words
@@ -152,7 +153,7 @@ def _plan_summary(plan: Plan, pen: Pen, width: int | None) -> Iterator[str]:
         yield f"{pen(Ink.BOLD, words.headline(plan))}{'; ' if rest else ''}{rest}."
     else:
         yield f"{pen(Ink.GREEN, 'No changes.')} {words.matching(plan)}"
-    yield from _deletions(plan.actions, pen, width)
+    yield from _deletions(plan, pen, width)
     if plan.errors:
         yield pen(Ink.ALARM, words.refusal(plan))
 
@@ -164,8 +165,8 @@ def _pending(actions: Iterable[Action], pen: Pen) -> str:
     )
 
 
-def _deletions(actions: tuple[Action, ...], pen: Pen, width: int | None) -> Iterator[str]:
-    doomed = [action for action in actions if isinstance(action, Delete)]
+def _deletions(plan: Plan, pen: Pen, width: int | None) -> Iterator[str]:
+    doomed = [action for action in plan.actions if effects.cuts_off(action, plan.created_at)]
     if not doomed:
         return
     names = [terminal_name(words.full_name(action)) for action in doomed[:_DELETIONS_NAMED]]

@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 
 LATER = NOW + timedelta(days=30)
 EARLIER = NOW - timedelta(days=30)
+DAILY = timedelta(days=1)
+YESTERDAY = NOW - DAILY
+OLD, OVER = "~old.20270102T030405Z", "~old.20261122T120000Z"
+GONE, FORGOTTEN = "~gone.20270102T030405Z", "~gone.20261122T120000Z"
 
 
 def told(plan: Plan) -> list[str]:
@@ -254,7 +258,7 @@ def test_a_key_is_found_by_name_then_id_then_earlier_names(
             [declared("ci/a", id=7)],
             [],
             ["error wrong-id ci/a"],
-            "id 7 belongs to no key of the account; correct it or remove it",
+            "id 7 belongs to no key of the account; correct it, or delete the line to have a new key created",
             id="an id that is no key's",
         ),
         pytest.param(
@@ -305,6 +309,45 @@ def test_what_is_unclear_is_an_error_and_touches_none_of_the_keys_concerned(
     assert [line for line in told(plan) if line.split()[1] in concerned] == []
 
 
+@pytest.mark.parametrize(
+    ("wanted", "account", "expected"),
+    [
+        pytest.param(declared("ci/a", id=7), [live(8, "ci/a")], [], id="rotated, and its overlap long over"),
+        pytest.param(
+            declared("ci/a", id=7),
+            [live(8, "ci/a" + GONE, is_enabled=False)],
+            ["restore ci/a #8 name,is_enabled"],
+            id="rotated, removed, and back by a revert",
+        ),
+        pytest.param(
+            declared("ci/a", id=7), [live(8, "ci/a~next")], ["finish ci/a #8 name"], id="in the middle of a rotation"
+        ),
+        pytest.param(
+            declared("ci/a", id=7, renamed_from=("x",)), [live(8, "x")], ["rename ci/a #8 name"], id="renamed beside"
+        ),
+    ],
+)
+def test_an_id_of_a_key_that_is_gone_is_a_note_where_the_address_has_another(
+    wanted: DeclaredKey, account: list[LiveKey], expected: list[str]
+) -> None:
+    plan = make_plan(declaration([wanted]), snapshot(*account))
+    assert told(plan) == expected
+    assert "note stale-id ci/a" in findings(plan)
+    assert plan.errors == ()
+
+
+def test_a_retired_key_whose_grace_is_over_does_not_stand_in_for_an_id() -> None:
+    plan = make_plan(declaration([declared("ci/a", id=7)]), snapshot(live(8, "ci/a" + FORGOTTEN, is_enabled=False)))
+    assert told(plan) == ["delete ci/a #8"]
+    assert findings(plan) == ["error wrong-id ci/a"]
+
+
+def test_an_id_of_the_rotated_out_key_needs_no_note_while_that_one_works() -> None:
+    plan = make_plan(declaration([declared("ci/a", id=7)]), snapshot(live(8, "ci/a"), live(7, "ci/a" + OLD)))
+    assert told(plan) == []
+    assert findings(plan) == []
+
+
 def test_keys_that_an_unclear_declaration_points_at_are_not_deleted_meanwhile() -> None:
     plan = make_plan(
         declaration([declared("ci/a", renamed_from=("ci/x", "ci/y"))]), snapshot(live(7, "ci/x"), live(8, "ci/y"))
@@ -314,11 +357,6 @@ def test_keys_that_an_unclear_declaration_points_at_are_not_deleted_meanwhile() 
 
 
 # --- rotation ---------------------------------------------------------------------------------------------------------
-
-DAILY = timedelta(days=1)
-YESTERDAY = NOW - DAILY
-OLD, OVER = "~old.20270102T030405Z", "~old.20261122T120000Z"
-GONE, FORGOTTEN = "~gone.20270102T030405Z", "~gone.20261122T120000Z"
 
 
 def rotated(text: str, credit_limit: str = "5", **fields: Any) -> DeclaredKey:

@@ -3,7 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 from decimal import Decimal
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -13,7 +13,7 @@ from reconciler.plan.actions import Create, Credit, Delete, DeleteReason, Field,
 from reconciler.plan.outcome import ApplyResult, Outcome, Status
 from reconciler.render.markdown import render_plan as render_markdown
 from reconciler.render.text import render_plan, render_result
-from support.builders import address, declared, live
+from support.builders import NOW, address, declared, live
 from support.plans import at, full_plan, plan, rename, update
 
 if TYPE_CHECKING:
@@ -164,6 +164,25 @@ def test_deletions_are_said_twice_and_in_red() -> None:
     assert "  \x1b[1;31m- DELETE\x1b[0m  \x1b[1;31mk7\x1b[0m  \x1b[1;31mno longer declared\x1b[0m" in text
     assert "\x1b[1;31m1 to delete\x1b[0m" in text
     assert "\x1b[1;31mDeletes 1 key for good, its users lose access at once: ci/k7.\x1b[0m\n" in text
+
+
+def _aftermath(reason: DeleteReason, **state: Any) -> Delete:
+    return Delete(address("ci/k"), live(7, "ci/k~old.20261122T120000Z", **state), reason, at(1))
+
+
+@pytest.mark.parametrize(
+    ("action", "is_said"),
+    [
+        (_aftermath(DeleteReason.OVERLAP_OVER, expires_at=NOW), False),
+        (_aftermath(DeleteReason.LEASE_EXPIRED, expires_at=NOW), False),
+        (_aftermath(DeleteReason.GRACE_OVER, is_enabled=False), False),
+        (_aftermath(DeleteReason.OVERLAP_OVER), True),  # somebody took its expiry away
+        (_aftermath(DeleteReason.REMOVED, is_enabled=False), True),
+    ],
+)
+def test_nobody_is_said_to_lose_what_stopped_to_work_before(action: Delete, *, is_said: bool) -> None:
+    assert ("access at once" in render_plan(plan(action), color=False)) is is_said
+    assert ("access at once" in render_markdown(plan(action), digest="sha256:0")) is is_said
 
 
 def test_many_deletions_are_named_as_far_as_a_line_goes() -> None:
