@@ -206,25 +206,56 @@ EXEC: Final = "exec"
 """The type of destination that runs a command of the file."""
 
 
+class Place(NamedTuple):
+    """Where a secret goes in truth: equal places are one, whatever the file calls them and links lead to.
+
+    `settings` are the Target's `resolved`. `file` is the real path of what is written, where that is a file.
+    """
+
+    type: str
+    settings: tuple[tuple[str, Setting], ...]
+    name: str
+    file: str | None
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """One concrete place that takes secrets: a destination of the file with its templates filled in.
 
     Equal targets are the same place, so many keys can share one.
+
+    `resolved` are the settings as they are in truth, the same on every machine: paths are real ones, behind all links,
+    and relative to `root` inside of it; beside a file that the destination reads stands the SHA-256 of its content, as
+    `NAME sha256`, empty for one that can't be read. `root` is the real path of the repository that the declaration is
+    in, of its own folder where it is in none, and empty where no setting is a path.
     """
 
     destination: str
     type: str
     settings: tuple[tuple[str, Setting], ...]
+    resolved: tuple[tuple[str, Setting], ...] = field(default=(), compare=False)
+    root: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """Where a key's secret goes, and the name it has there."""
+    """Where a key's secret goes, and the name it has there.
+
+    `file` is the real path, behind all links, of the file that the secret is written to; None where that is no file.
+    """
 
     target: Target
     name: str
     source: Location
+    file: str | None = field(default=None, compare=False)
+
+    @property
+    def place(self) -> Place:
+        """Where the secret goes in truth; what a plan's digest has to cover."""
+        root, file = self.target.root.rstrip("/"), self.file
+        if root and file is not None:
+            file = file.removeprefix(f"{root}/")
+        return Place(self.target.type, self.target.resolved or self.target.settings, self.name, file)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from reconciler.declaration.destinations import file_of, place
 from reconciler.declaration.nodes import Fields, Items
+from reconciler.declaration.places import check_collisions
 from reconciler.declaration.templates import ambiguities
 from reconciler.declaration.wording import shown
-from reconciler.model import DeclaredKey, Delivery
+from reconciler.model import DeclaredKey
 from reconciler.plan.names import LONGEST_LIVE_NAME, LONGEST_SUFFIX
 
 if TYPE_CHECKING:
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 Resolved = tuple[DeclaredKey, Fields]
 """A key, and the mapping of the file that it comes from."""
-
-_Takers = list[tuple[DeclaredKey, Delivery]]
 
 
 def check_environments(naming: str, environments: Fields, report: Report) -> None:
@@ -65,34 +63,4 @@ def check_keys(keys: Sequence[Resolved], environments: Mapping[str, Environment]
         for _, node in others:
             words = f"{field} {shown(str(claimed))} is claimed by {first.address} too, at {first.source}"
             report.error(node.value_marks[field], f"{words}; a live key belongs to one place only")
-    _check_deliveries(keys, report)
-
-
-def _check_deliveries(keys: Sequence[Resolved], report: Report) -> None:
-    files: dict[str, _Takers] = {}
-    places: dict[object, dict[str, _Takers]] = {}
-    names: dict[int, dict[str, _Takers]] = {}  # by id(): keys share targets, and hashing one takes longer than the rest
-    for key, _ in keys:
-        for delivery in key.deliver:
-            target = delivery.target
-            if id(target) not in names:
-                names[id(target)] = places.setdefault(place(target), {})
-            if file := file_of(delivery):
-                files.setdefault(file, []).append((key, delivery))
-            else:
-                names[id(target)].setdefault(delivery.name, []).append((key, delivery))
-    for taken in (files, *places.values()):
-        for takers in taken.values():
-            if len(takers) > 1:
-                _report_collision(takers, report)
-
-
-def _report_collision(takers: _Takers, report: Report) -> None:
-    (first, _), *others = sorted(takers, key=lambda taker: (taker[0].source, taker[1].source))
-    for key, delivery in others:
-        name, to = shown(delivery.name), delivery.target.destination
-        if key is first:
-            report.error_at(delivery.source, f"deliver puts {key.address} twice as {name} into '{to}'; keep one")
-        else:
-            words = f"deliver puts {key.address} as {name} into '{to}', where {first.address} ({first.source}) goes too"
-            report.error_at(key.source, f"{words}; use {{KEY}} and {{ENVIRONMENT}} in as or in the destination")
+    check_collisions((key for key, _ in keys), report)

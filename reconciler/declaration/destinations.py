@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os.path
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, cast
 
 from reconciler.declaration.kinds import kind_of
 from reconciler.declaration.nodes import Fields, Items, location
+from reconciler.declaration.places import Ground, file_written, resolved
 from reconciler.declaration.templates import Template, parse_template
 from reconciler.declaration.wording import shown, suggestion
 from reconciler.model import Delivery, Target
@@ -35,7 +35,7 @@ class Destination:
     type: str
     kind: Kind
     settings: tuple[tuple[str, _Pattern], ...]
-    folder: Path
+    ground: Ground
     is_per_key: bool
     _targets: dict[str, Target] = field(default_factory=dict)
 
@@ -50,7 +50,8 @@ class Destination:
 
     def _filled(self, values: Mapping[str, str]) -> Target:
         settings = tuple((name, self._setting(name, pattern, values)) for name, pattern in self.settings)
-        return Target(self.name, self.type, settings)
+        root = self.ground.root if self.kind.paths else ""
+        return Target(self.name, self.type, settings, resolved(self.type, dict(settings), self.ground), root)
 
     def _setting(self, name: str, pattern: _Pattern, values: Mapping[str, str]) -> Setting:
         if isinstance(pattern, tuple):
@@ -58,7 +59,7 @@ class Destination:
         if not isinstance(pattern, Template):
             return pattern
         text = pattern.fill(values)
-        return str(self.folder / text) if name in self.kind.paths else text
+        return self.ground.joined(text) if name in self.kind.paths else text
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,42 +78,21 @@ class Drop:
         if not kind.names.fullmatch(name):
             msg = f"must come out as {kind.words}, not '{shown(name)}'"
             raise ValueError(msg)
-        return Delivery(self.destination.target(values), name, self.source)
-
-
-def file_of(delivery: Delivery) -> str | None:
-    """Give the file that a secret is alone in, None where a place holds many of them."""
-    if delivery.target.type != "age":
-        return None
-    return _absolute(str(dict(delivery.target.settings)["path"]).replace(f"{{{_NAME}}}", delivery.name))
-
-
-def place(target: Target) -> tuple[object, ...]:
-    """Give what two targets have in common that are one place, whatever the file calls them."""
-    kind = kind_of(target.type)
-
-    def same(name: str, value: Setting) -> Setting:
-        if name in kind.paths:
-            return _absolute(str(value))
-        return value.lower() if kind.caseless and isinstance(value, str) else value
-
-    return (target.type, *((name, same(name, value)) for name, value in target.settings if name not in kind.manner))
-
-
-def _absolute(path: str) -> str:
-    return os.path.abspath(path)  # noqa: PTH100  # resolve() would ask the file system, and validating is offline
+        target = self.destination.target(values)
+        return Delivery(target, name, self.source, file_written(target, name, self.destination.ground))
 
 
 def read_destinations(group: Fields, folders: Mapping[str, Path], report: Report) -> dict[str, Destination | None]:
     """Read all destinations; None stands for one with errors, which others may still name."""
     found: dict[str, Destination | None] = dict.fromkeys(group.broken)
+    grounds = {file: Ground(folder) for file, folder in folders.items()}
     for name in group:
         node = cast("Fields", group[name])
-        found[name] = _read_destination(name, node, folders[group.key_marks[name].name], report)
+        found[name] = _read_destination(name, node, grounds[group.key_marks[name].name], report)
     return found
 
 
-def _read_destination(name: str, node: Fields, folder: Path, report: Report) -> Destination | None:
+def _read_destination(name: str, node: Fields, ground: Ground, report: Report) -> Destination | None:
     settings: list[tuple[str, _Pattern]] = []
     fields: set[str] = set()
     kind = kind_of(str(node.get("type")))
@@ -129,7 +109,7 @@ def _read_destination(name: str, node: Fields, folder: Path, report: Report) -> 
         fields.update(field for template in templates if isinstance(template, Template) for field in template.fields)
     if node.broken:
         return None
-    return Destination(name, str(node["type"]), kind, tuple(settings), folder, not fields.isdisjoint(_PER_KEY))
+    return Destination(name, str(node["type"]), kind, tuple(settings), ground, not fields.isdisjoint(_PER_KEY))
 
 
 def _pattern(value: Value, kept: Collection[str]) -> _Pattern:
