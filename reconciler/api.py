@@ -152,7 +152,12 @@ def apply(  # noqa: PLR0913  # by keyword, each with a default
         raise UsageError(msg)
     _check(options, declaration, base)
     request = Request(
-        declaration, base, options if reviewed is None else reviewed.options, _path(simulator), credentials
+        declaration,
+        base,
+        options if reviewed is None else reviewed.options,
+        _path(simulator),
+        credentials,
+        reviewed=reviewed is not None,
     )
     expected = None if reviewed is None else digest(reviewed)
     order = Order(request, parallelism, lock_timeout, auto_approve=True, allow_exec=allow_exec, expected=expected)

@@ -102,7 +102,7 @@ def command(
         saved = None if plan_file is None else _read_plan_file(plan_file, asked, expect_digest)
         request = make_request(asked)
         order = Order(
-            request if saved is None else replace(request, options=saved.options),
+            request if saved is None else replace(request, options=saved.options, reviewed=True),
             parallelism,
             None if no_lock else lock_timeout,
             auto_approve,

@@ -36,8 +36,6 @@ class Asked:
     base: str | None
 
 
-_FEW: Final = 8  # names that a line has room for
-
 _OPTIONS: Final = (
     file_option,
     simulator_option,
@@ -144,19 +142,7 @@ def make_request(asked: Asked) -> Request:
         if not covers(address):
             msg = f"--rotate {address} is left out by -e or --only; name it there as well"
             raise UsageError(msg)
-    _warn_of_empty_globs(asked.only, (declaration, base))
     return Request(declaration, base, options, asked.simulator)
-
-
-def _warn_of_empty_globs(only: Iterable[str], files: Iterable[Declaration | None]) -> None:
-    """Say which globs mean no declared key: only a live one that is not declared could be meant, or it is misspelt."""
-    from reconciler.cli.console import note
-    from reconciler.plan.options import matcher
-
-    addresses = [str(key.address) for file in files if file for key in file.keys] if only else []
-    for glob in only:
-        if not any(map(matcher([glob]), addresses)):
-            note(f"warning: --only {glob} matches no declared key")
 
 
 def _load_base(old: str, file: Path) -> Declaration:
@@ -191,11 +177,6 @@ def _declared(texts: Iterable[str], declaration: Declaration) -> frozenset[Addre
 
 def refuse_unknown(message: str, name: str, known: Collection[str]) -> NoReturn:
     """Raise UsageError for a name that nothing has, with one that may have been meant, else with those there are."""
-    from difflib import get_close_matches
+    from reconciler.plan.phrases import near
 
-    near = get_close_matches(name, known, n=1) or sorted(each for each in known if each.startswith(name))
-    if near:
-        message += f"; did you mean {near[0]}?"
-    elif 0 < len(known) <= _FEW:
-        message += f"; known here: {', '.join(sorted(known))}"
-    raise UsageError(message)
+    raise UsageError(message + near(name, known))

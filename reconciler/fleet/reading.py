@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from reconciler.errors import AccountError, ReconcilerError
 from reconciler.fleet.connect import Patience, open_account, refuse_same_credential
-from reconciler.fleet.planning import plan_account, with_moves
+from reconciler.fleet.planning import plan_account, refuse_empty_globs, with_moves
 from reconciler.fleet.slots import Slot
 from reconciler.plan.facts import Facts, windows
 
@@ -118,7 +118,7 @@ async def read_plan(request: Request, *, sweeps: bool = False) -> Readings:
     """Connect, read each account once and plan; an account that cannot be read is a finding beside the others.
 
     With `sweeps`, what dead runs have left of their locks goes where there is nothing else to do. Raises what keeps
-    the only account, or all of them, from being read.
+    the only account, or all of them, from being read, and UsageError for an option that matches nothing.
     """
 
     async def read(variable: str, account: Account) -> Reading:
@@ -129,6 +129,8 @@ async def read_plan(request: Request, *, sweeps: bool = False) -> Readings:
     unread = {variable: answer for variable, answer in answers.items() if isinstance(answer, ReconcilerError)}
     if not accounts:
         raise _none_read(unread)
+    if not unread:  # what is not known may be what was meant
+        refuse_empty_globs(request, [reading.snapshot for reading in accounts.values()])
     if not request.several:
         (reading,) = accounts.values()
         return Readings(with_moves(request, reading.plan), accounts, unread)

@@ -22,7 +22,8 @@ class Request:
     """What to plan: the declaration, the one before the change if it is known, and wishes beyond the file.
 
     With `simulator`, accounts are simulated and kept there. `credentials` are what the variables with provisioning keys
-    hold, in place of the environment.
+    hold, in place of the environment. `reviewed` options are those of a plan that was reviewed: what they matched then
+    may be gone by now, which makes the plan stale and not the options wrong.
     """
 
     declaration: Declaration
@@ -30,6 +31,7 @@ class Request:
     options: Options = AS_THE_FILE_SAYS
     simulator: Path | None = None
     credentials: Mapping[str, str] | None = field(default=None, repr=False)
+    reviewed: bool = False
 
     def open(self, variable: str, parallelism: int) -> Account:
         """Connect to one account; raises UsageError when there is no credential for it."""

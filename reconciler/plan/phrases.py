@@ -8,13 +8,14 @@ from reconciler.plan.facts import is_whole_life
 from reconciler.units import format_money
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
     from datetime import datetime
     from decimal import Decimal
 
     from reconciler.model import LiveKey, Usage
 
 _NAMED: Final = 5
+_FEW: Final = 8  # names that a line has room for
 
 
 def dollars(amount: Decimal) -> str:
@@ -45,6 +46,16 @@ def used_lately(live: LiveKey, usage: Usage, now: datetime, value: Callable[[str
         return used(usage, value)
     young = is_whole_life(live.created_at, now, usage.days)
     return "never used" if young else f"not used in {plural(usage.days, 'day')}"
+
+
+def near(name: str, known: Collection[str]) -> str:
+    """Say which of the known names may have been meant, or which there are if they are few; empty for neither."""
+    from difflib import get_close_matches  # only where something is wrong
+
+    found = get_close_matches(name, known, n=1) or sorted(each for each in known if each.startswith(name))
+    if found:
+        return f"; did you mean {found[0]}?"
+    return f"; known here: {', '.join(sorted(known))}" if 0 < len(known) <= _FEW else ""
 
 
 def listed(names: Sequence[str]) -> str:

@@ -75,7 +75,7 @@ def limited(name: str, limit: str) -> Callable[[State], object]:
         (limited("production/api", "0"), "{api: {credit_limit: 500}}", (), (set(), set())),
         (
             lambda _: None,
-            "{}",
+            "{api: {credit_limit: 500}}",
             ("--allow", "ci/*", "--allow", "production/api"),
             ({"--allow production/api: only guardrails of ci are lifted here"}, set()),
         ),

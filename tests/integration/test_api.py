@@ -190,6 +190,13 @@ def test_an_option_that_cannot_be_meant_is_refused(front: Front, options: Option
     assert front.names() == []
 
 
+@pytest.mark.parametrize("options", [Options(only=("ci/x",)), Options(allow=("ci/x",))])
+def test_a_glob_that_matches_nothing_is_an_error(front: Front, options: Options) -> None:
+    front.declare("{a: {credit_limit: 1}}")
+    with pytest.raises(UsageError, match="ci/x matches no key"):
+        plan(load(), options=options, simulator=SIMULATOR)
+
+
 def test_an_environment_that_only_the_base_has_can_be_selected(front: Front) -> None:
     Path("old.yaml").write_text("{version: 1, environments: {gone: {keys: {a: {credit_limit: 1}}}}}")
     front.declare(TWO)

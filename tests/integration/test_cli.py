@@ -76,6 +76,41 @@ def test_what_is_typed_from_habit_is_no_command_and_names_one(word: str) -> None
     assert mistyped.HABITS[word] in main.COMMANDS
 
 
+@pytest.mark.parametrize("word", mistyped.TASKS)
+def test_what_is_no_command_is_told_what_does_it(word: str) -> None:
+    assert word not in main.COMMANDS
+    said = call(word)
+    assert (said.code, said.out) == (1, "")
+    assert mistyped.TASKS[word] in said.err
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["apply", "--yes"], "--auto-approve"),
+        (["apply", "-y"], "--auto-approve"),
+        (["apply", "--force"], "--allow ADDRESS"),
+        (["apply", "--dry-run"], "reconciler plan"),
+        (["plan", "--dry-run"], "leave it out"),
+        (["plan", "--json"], "--format json"),
+        (["--json", "list"], "--format json"),
+        (["list", "--output", "json"], "--format"),
+    ],
+    ids=" ".join,
+)
+def test_options_of_other_tools_are_told_what_does_that_here(words: list[str], hint: str) -> None:
+    said = call(*words)
+    assert (said.code, said.out) == (1, "")
+    assert hint in said.err
+
+
+@pytest.mark.parametrize("words", [["plan", "--yes"], ["fmt", "--json"], ["--yes"]], ids=" ".join)
+def test_where_nothing_does_that_no_option_is_proposed(words: list[str]) -> None:
+    said = call(*words)
+    assert (said.code, said.out) == (1, "")
+    assert "Did you mean --" not in said.err
+
+
 def test_it_is_a_module_that_python_runs_under_the_same_name() -> None:
     words = [sys.executable, "-m", "reconciler"]
     shown = subprocess.run([*words, "plan", "--help"], env=environment(), capture_output=True, text=True, check=True)

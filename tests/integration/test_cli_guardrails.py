@@ -192,8 +192,62 @@ def test_deletions_are_selected_too(front: Front) -> None:
     front.write("{version: 1, environments: {ci: {keys: {}}, production: {keys: {}}}}")
     ended = front("apply", "--auto-approve", "--only", "ci/x")
     assert ended.code == 0
-    assert "warning: --only ci/x matches no declared key\n" in ended.err
     assert front.names() == ["ci/y", "production/x"]
+
+
+@pytest.mark.parametrize("command", [("plan", "--detailed-exitcode"), ("apply", "--auto-approve")])
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--only", "prodction"], "--only prodction matches no key that is declared or live; did you mean production/"),
+        (["--only", "production"], "did you mean production/"),
+        (["--only", "ci/*", "--only", "prodction/*"], "--only prodction/* matches no key"),
+        (["-e", "ci", "--only", "production/*"], "--only production/* matches no key"),
+        (["--only", "stranger"], "--only stranger matches no key"),
+        (["--allow", "ci/aa"], "--allow ci/aa matches no key that is declared or live; did you mean ci/a?"),
+        (["--allow", "strangers"], "did you mean stranger?"),
+    ],
+    ids=str,
+)
+def test_an_option_that_matches_nothing_is_an_error(
+    front: Front, command: tuple[str, ...], words: list[str], said: str
+) -> None:
+    front.state.create_key("stranger")
+    front.write(TWO_ENVIRONMENTS.format(unmanaged="report"))
+    ended = front(*command, *words)
+    assert (ended.code, ended.out) == (1, "")
+    assert said in ended.err
+    assert front.names() == ["stranger"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--only", "ci/gone"],
+        ["--only", "empty/*"],
+        ["-e", "empty", "--only", "*"],
+        ["--allow", "ci/gone"],
+        ["--allow", "stranger"],
+        ["--allow", "empty/*"],
+        ["-e", "ci", "--allow", "production/a"],
+    ],
+    ids=str,
+)
+def test_what_is_live_or_reaches_a_whole_environment_is_something(front: Front, words: list[str]) -> None:
+    for name in ("ci/gone", "stranger"):
+        front.state.create_key(name)
+    front.write(TWO_ENVIRONMENTS.format(unmanaged="report") + "  empty: {keys: {}}\n")
+    ended = front("plan", *words)
+    assert ended.out
+    assert "matches no key" not in ended.err
+
+
+@pytest.mark.parametrize("words", [("--only", "ci/x"), ("--allow", "ci/x")])
+def test_a_plan_without_the_account_knows_what_matches_nothing_too(front: Front, words: tuple[str, ...]) -> None:
+    front.write(TWO_ENVIRONMENTS.format(unmanaged="report"))
+    ended = front("plan", "--base", "keys.yaml", "--offline", *words)
+    assert (ended.code, ended.out) == (1, "")
+    assert "matches no key" in ended.err
 
 
 @pytest.mark.parametrize(

@@ -230,6 +230,8 @@ def test_a_saved_plan_is_allowed_what_it_was_planned_with(front: Front) -> None:
     assert front("plan", "--out", "plan.json", "--allow", "ci/a").code == 0
     assert front("apply", "plan.json", "--auto-approve").code == 0
     assert front.names() == []
+    # What it allowed is gone by now: the plan is stale, and its options were right.
+    assert front("apply", "plan.json", "--auto-approve").code == 4
 
 
 @pytest.mark.parametrize(
