@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import os
+from typing import TYPE_CHECKING, Final
 
 from reconciler.errors import UsageError
 from reconciler.simulator.faults import Faults
-from reconciler.simulator.grammar import parse_fault
+from reconciler.simulator.grammar import parse_fault, parse_faults
 from reconciler.simulator.state import State
 
 if TYPE_CHECKING:
@@ -14,7 +15,9 @@ if TYPE_CHECKING:
 
     import httpx
 
-__all__ = ["Faults", "State", "open_transport", "parse_fault", "require_extra", "transport"]
+FAULTS_VARIABLE: Final = "RECONCILER_SIMULATOR_FAULTS"
+
+__all__ = ["FAULTS_VARIABLE", "Faults", "State", "open_transport", "parse_fault", "require_extra", "transport"]
 
 
 def transport(
@@ -35,15 +38,19 @@ def transport(
 def open_transport(path: Path) -> httpx.AsyncBaseTransport:
     """Open the account kept at `path`, or start one there, behind a transport that closes it when it is closed itself.
 
+    The faults that RECONCILER_SIMULATOR_FAULTS names are in force.
+
     Raises:
-        UsageError: the path cannot hold an account, or the extra that the service needs is not installed.
+        UsageError: the path cannot hold an account, the variable holds something else than faults, or the extra that
+            the service needs is not installed.
     """
     require_extra()
     from reconciler.simulator.app import create_app
     from reconciler.simulator.inprocess import SimulatorTransport
 
+    faults = Faults(parse_faults(os.environ.get(FAULTS_VARIABLE, "")))
     state = State(path)
-    return SimulatorTransport(create_app(state), state.close)
+    return SimulatorTransport(create_app(state, faults=faults), state.close)
 
 
 def require_extra() -> None:

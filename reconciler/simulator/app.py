@@ -18,14 +18,18 @@ from starlette.routing import Route
 from reconciler.simulator import answers, control, fields
 from reconciler.simulator.faults import Faults
 from reconciler.simulator.front import Counting, DateHeader, FaultInjection, http_date
+from reconciler.simulator.quirks import AS_DOCUMENTED
 from reconciler.simulator.refusal import Refusal, bad_request, error_body, no_such_key, unauthenticated
 from reconciler.simulator.usage import LONGEST_DAYS, MODELS
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-    from reconciler.simulator.state import State
+    from reconciler.simulator.quirks import Quirks
+    from reconciler.simulator.state import Key, State
 
+_NO_CONTENT: Final = 204
+_FAILED: Final = 500
 _ACTIVITY_CACHED: Final = timedelta(minutes=5)
 
 
@@ -46,6 +50,7 @@ def create_app(
     app = Starlette(
         routes=[
             Route("/v1/models", Models),
+            Route("/v1/chat/completions", Chat),
             Route("/v1/account/balance", Balance),
             Route("/v1/account/activity", Activity),
             Route("/v1/account/keys", Keys),
@@ -77,9 +82,20 @@ class Models(HTTPEndpoint):
 
     async def get(self, request: Request) -> Response:
         """List the models."""
-        if "authorization" in request.headers and not _account(request).opens(_bearer(request)):
-            unauthenticated("this API key does not exist, is disabled or has expired")
+        if "authorization" in request.headers and not _quirks(request).blind_models:
+            _check_inference_key(request)
         return _json(answers.models(model.name for model in MODELS))
+
+
+class Chat(HTTPEndpoint):
+    """POST /v1/chat/completions: only as far as it costs nothing."""
+
+    async def post(self, request: Request) -> Response:
+        """Refuse a key that does not work, and then whatever is asked: no model runs here."""
+        if not _quirks(request).blind_chat:
+            _check_inference_key(request)
+        body = await _sent(request)
+        bad_request("model and messages are required" if not body else "the simulator has no models that answer")
 
 
 class Balance(HTTPEndpoint):
@@ -113,13 +129,23 @@ class Keys(HTTPEndpoint):
 
     async def get(self, request: Request) -> Response:
         """List all keys, without their secrets."""
-        return _json(answers.key_list(_managed(request).keys()))
+        account, quirks = _managed(request), _quirks(request)
+        keys = account.keys(ago=timedelta(seconds=quirks.lag))
+        if quirks is not AS_DOCUMENTED:
+            now = account.now()
+            keys = tuple(seen for key in keys if (seen := quirks.seen(key, now, in_list=True)))
+        return _json(answers.key_list(keys, quirks, _offset(request)))
 
     async def post(self, request: Request) -> Response:
         """Issue a key."""
-        account = _managed(request)
+        account, quirks = _managed(request), _quirks(request)
         name, credit_limit, expires_at = fields.read_new_key(await _sent(request), account.now())
-        return _json(answers.created_key(*account.create_key(name, credit_limit, expires_at)), status=201)
+        taken = quirks.take({"name": name, "credit_limit": credit_limit, "expires_at": expires_at}, account.now())
+        if quirks.late is not None:
+            account.create_key_late(timedelta(seconds=quirks.late), taken["name"], credit_limit, expires_at)
+            return Response(status_code=202)
+        key, secret = account.create_key(taken["name"], credit_limit, expires_at)
+        return _json(answers.created_key(_seen(request, key), secret, quirks), status=201)
 
 
 class OneKey(HTTPEndpoint):
@@ -127,24 +153,42 @@ class OneKey(HTTPEndpoint):
 
     async def get(self, request: Request) -> Response:
         """Show a key, without its secret."""
-        key = _managed(request).key(_key_id(request))
-        if key is None:
-            no_such_key()
-        return _json(answers.one_key(key))
+        account, quirks = _managed(request), _quirks(request)
+        key_id = _key_id(request)
+        past = account.keys(ago=timedelta(seconds=quirks.lag)) if quirks.lag else ()
+        key = next((key for key in past if key.id == key_id), None) if quirks.lag else account.key(key_id)
+        return _json(answers.one_key(_seen(request, key), quirks))
 
     async def patch(self, request: Request) -> Response:
         """Change a key."""
-        account = _managed(request)
-        key = account.update_key(_key_id(request), **fields.read_changes(await _sent(request), account.now()))
-        if key is None:
-            no_such_key()
-        return _json(answers.one_key(key))
+        account, quirks, key_id = _managed(request), _quirks(request), _key_id(request)
+        changes = quirks.take(fields.read_changes(await _sent(request), account.now()), account.now())
+        before, key = account.key(key_id), account.update_key(key_id, **changes)
+        shown = _seen(request, before if quirks.odd_patch == "old" else key)
+        match quirks.odd_patch:
+            case "204":
+                return Response(status_code=_NO_CONTENT)
+            case "junk":
+                return Response("OK")
+            case "other":
+                return _json('{"success": true, "message": "API key updated"}')
+            case _:
+                return _json(answers.one_key(shown, quirks))
 
     async def delete(self, request: Request) -> Response:
         """Delete a key for good."""
-        if not _managed(request).delete_key(_key_id(request)):
+        account, quirks, key_id = _managed(request), _quirks(request), _key_id(request)
+        if quirks.odd_delete == "error" and account.key(key_id) is not None:
+            return JSONResponse(error_body(_FAILED, "the key could not be deleted"))
+        if not account.delete_key(key_id):
             no_such_key()
-        return Response(status_code=204)
+        match quirks.odd_delete:
+            case "body":
+                return _json('{"message": "API key deleted"}')
+            case "202":
+                return Response(status_code=202)
+            case _:
+                return Response(status_code=_NO_CONTENT)
 
 
 def _account(request: Request) -> State:
@@ -162,6 +206,27 @@ def _managed(request: Request) -> State:
     if allowed and not any(hmac.compare_digest(bearer.encode(), key.encode()) for key in allowed):
         unauthenticated("this provisioning key does not exist")
     return account
+
+
+def _quirks(request: Request) -> Quirks:
+    quirks: Quirks = getattr(request.state, "quirks", AS_DOCUMENTED)
+    return quirks
+
+
+def _seen(request: Request, key: Key | None) -> Key:
+    """Give a key as a request for it alone shows it."""
+    seen = None if key is None else _quirks(request).seen(key, _account(request).now(), in_list=False)
+    return seen or no_such_key()
+
+
+def _offset(request: Request) -> int:
+    text = request.query_params.get("offset") or request.query_params.get("cursor") or ""
+    return int(text) if re.fullmatch(r"[0-9]{1,9}", text) else 0
+
+
+def _check_inference_key(request: Request) -> None:
+    if not _account(request).opens(_bearer(request)):
+        unauthenticated("this API key does not exist, is disabled or has expired")
 
 
 def _bearer(request: Request) -> str:

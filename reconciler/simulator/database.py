@@ -44,6 +44,27 @@ CREATE TABLE usage (
 ) WITHOUT ROWID;
 """
 
+# Beside the format, so that an account made before them has them from now on: what a key was before a change (a name of
+# null: it was not there yet), for a list that lags, and the keys that come late. Instants are in microseconds.
+_MEMORY: Final = """
+CREATE TABLE IF NOT EXISTS past (
+    at INTEGER NOT NULL,
+    id INTEGER NOT NULL,
+    name TEXT,
+    created_at TEXT,
+    expires_at TEXT,
+    is_enabled INTEGER,
+    credit_limit TEXT
+);
+CREATE TABLE IF NOT EXISTS late (
+    at INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    credit_limit TEXT,
+    expires_at TEXT,
+    secret_sha256 TEXT NOT NULL
+);
+"""
+
 
 def connect(path: Path | str) -> sqlite3.Connection:
     """Open the account kept at `path`, or start one there (mode 0600); `:memory:` is one that nobody else sees.
@@ -106,6 +127,8 @@ def _open(path: str) -> sqlite3.Connection:
                 connection.execute(statement)
             connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
             connection.execute(f"PRAGMA user_version = {_FORMAT}")
+        for statement in _MEMORY.split(";"):
+            connection.execute(statement)
         connection.execute("COMMIT")
     except sqlite3.Error:
         connection.close()

@@ -11,6 +11,8 @@ from enum import StrEnum
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Final, Literal
 
+from reconciler.simulator.quirks import AS_DOCUMENTED, Quirks
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
@@ -45,7 +47,8 @@ class Rate:
 class Fault:
     """One fault: the requests it is about, what it does to them, and how often.
 
-    `latency` and `retry_after` are in seconds; `times` None means every time.
+    `latency` and `retry_after` are in seconds; `times` None means every time; `name` is a glob for the name in the body
+    that is sent, None for any body or none.
     """
 
     method: str
@@ -58,13 +61,16 @@ class Fault:
     lose: Moment | None = None
     body: Spoilt | None = None
     ignore: frozenset[str] = frozenset()
+    quirks: Quirks = AS_DOCUMENTED
+    name: str | None = None
     times: int | None = None
     skip: int = 0
     probability: float = 1.0
 
-    def concerns(self, method: str, path: str) -> bool:
-        """Tell whether a request is one that this fault is about."""
-        return self.method in ("*", method) and fnmatchcase(path, self.path)
+    def concerns(self, method: str, path: str, name: str = "") -> bool:
+        """Tell whether a request is one that this fault is about; `name` is the one in its body, "" without any."""
+        named = self.name is None or (bool(name) and fnmatchcase(name, self.name))
+        return named and self.method in ("*", method) and fnmatchcase(path, self.path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +102,7 @@ class Verdict:
     ignored: frozenset[str] = frozenset()
     instead: ErrorAnswer | LostAnswer | None = None
     afterwards: ErrorAnswer | LostAnswer | SpoiltAnswer | None = None
+    quirks: Quirks = AS_DOCUMENTED
 
 
 class Faults:
@@ -117,11 +124,18 @@ class Faults:
         """Put none in force."""
         self._active.clear()
 
-    def strike(self, method: str, path: str) -> Verdict:
-        """Decide what happens to a request, and count it."""
+    @property
+    def by_name(self) -> bool:
+        """Whether a fault in force has to know the name that a request sends."""
+        return any(active.fault.name is not None for active in self._active)
+
+    def strike(self, method: str, path: str, name: str = "") -> Verdict:
+        """Decide what happens to a request, and count it; `name` is the one in its body, "" without any."""
         verdict = Verdict()
         for active in self._active:
-            blow = active.strike(method, path, self._chance, self._clock())
+            if not active.fault.concerns(method, path, name):
+                continue
+            blow = active.strike(self._chance, self._clock())
             if blow is None:
                 continue
             verdict = Verdict(
@@ -129,6 +143,7 @@ class Faults:
                 verdict.ignored | blow.ignored,
                 blow.instead,
                 verdict.afterwards or blow.afterwards,
+                verdict.quirks.also(blow.quirks),
             )
             if verdict.instead:
                 return replace(verdict, afterwards=None)
@@ -144,9 +159,9 @@ class _Active:
         self.struck = 0
         self.served: deque[float] = deque()
 
-    def strike(self, method: str, path: str, chance: random.Random, now: float) -> Verdict | None:
+    def strike(self, chance: random.Random, now: float) -> Verdict | None:
         fault = self.fault
-        if not fault.concerns(method, path) or self.struck == fault.times:
+        if self.struck == fault.times:
             return None
         wait = self._too_fast(fault.rate, now) if fault.rate else 0.0
         if wait is None:
@@ -168,11 +183,11 @@ class _Active:
 
 
 def _blow(fault: Fault, wait: float) -> Verdict:
-    verdict = Verdict(fault.latency, fault.ignore)
+    verdict = Verdict(fault.latency, fault.ignore, quirks=fault.quirks)
     if fault.rate:
         retry_after = max(1, math.ceil(wait)) if fault.retry_after is None else _seconds(fault.retry_after)
         return replace(verdict, instead=ErrorAnswer(_TOO_MANY_REQUESTS, retry_after, fault.body))
-    if fault.lose:
+    if fault.lose or fault.quirks.late is not None:
         lost = LostAnswer()
         return replace(verdict, instead=lost) if fault.lose is Moment.BEFORE else replace(verdict, afterwards=lost)
     if fault.status:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from reconciler.simulator.faults import Faults
+    from reconciler.simulator.quirks import Echo
     from reconciler.simulator.state import State
 
 SERVICE: Final = "/v1/"
@@ -26,6 +27,7 @@ DROP: Final = "reconciler.drop"
 _HTML: Final = b"<!doctype html><html><head><title>502</title></head><body><h1>Bad gateway</h1></body></html>"
 _SHAPE: Final = b'{"data": "not the shape you expected", "ok": true}'
 _NO_CONTENT: Final = 204
+_ECHOED_HEADERS: Final = ("retry-after", "location")
 
 
 class DateHeader:
@@ -72,15 +74,24 @@ class FaultInjection:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, or fail to."""
-        verdict = self._faults.strike(scope["method"], scope["path"]) if _is_for_service(scope) else Verdict()
+        if not _is_for_service(scope):
+            await self._app(scope, receive, send)
+            return
+        name = ""
+        if self._faults.by_name:
+            body = await _body(receive)
+            name, receive = _name(body), _again(body, receive)
+        verdict = self._faults.strike(scope["method"], scope["path"], name)
         if verdict == Verdict():
             await self._app(scope, receive, send)
             return
         await asyncio.sleep(verdict.latency)
+        if verdict.quirks.echo:
+            send = _echoing(verdict.quirks.echo, scope, send)
         if verdict.instead:
             await _strike(verdict.instead, [], scope, receive, send)
             return
-        scope.setdefault("state", {})["ignored_fields"] = verdict.ignored
+        scope.setdefault("state", {}).update(ignored_fields=verdict.ignored, quirks=verdict.quirks)
         if not verdict.afterwards:
             await self._app(scope, receive, send)
             return
@@ -91,6 +102,75 @@ class FaultInjection:
 
         await self._app(scope, receive, keep)
         await _strike(verdict.afterwards, answer, scope, receive, send)
+
+
+async def _body(receive: Receive) -> bytes:
+    """Read what a client sends; a client that hangs up meanwhile has sent what it has sent."""
+    body = b""
+    while True:
+        message = await receive()
+        body += bytes(message.get("body", b""))
+        if not message.get("more_body", False):
+            return body
+
+
+def _again(body: bytes, receive: Receive) -> Receive:
+    """Give the application a body that has been read already."""
+    waiting: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def again() -> Message:
+        return waiting.pop() if waiting else await receive()
+
+    return again
+
+
+def _name(body: bytes) -> str:
+    try:
+        sent = json.loads(body)
+    except (ValueError, RecursionError):
+        return ""
+    name = sent.get("name") if isinstance(sent, dict) else None
+    return name if isinstance(name, str) else ""
+
+
+def _echoing(echo: Echo, scope: Scope, send: Send) -> Send:
+    """Put the bearer of a request, spelt in some way, into what is answered to it."""
+    bearer = dict(scope["headers"]).get(b"authorization", b"").decode("latin-1").partition(" ")[2]
+    started: list[Message] = []
+
+    async def send_with_echo(message: Message) -> None:
+        # Every answer of this service is one message of its body; a 204 has an empty one.
+        if message["type"] == "http.response.start":
+            started.append(message)
+            return
+        body, headers = message.get("body", b""), list(started[0]["headers"])
+        if echo.member in _ECHOED_HEADERS:
+            headers.append((echo.member.encode(), echo.text(bearer).encode()))
+        elif started[0]["status"] != _NO_CONTENT:
+            body = echo.text(bearer).encode() if echo.member == "body" else _with_echo(body, echo, bearer)
+        length = (b"content-length", str(len(body)).encode())
+        headers = [header for header in headers if header[0] != length[0]] + [length]
+        await send({**started[0], "headers": headers})
+        await send({**message, "body": body})
+
+    return send_with_echo
+
+
+def _with_echo(body: bytes, echo: Echo, bearer: str) -> bytes:
+    def walk(value: object) -> object:
+        if isinstance(value, list):
+            return [walk(item) for item in value]
+        if not isinstance(value, dict):
+            return value
+        return {
+            name: f"{item or ''} {echo.text(bearer)}".strip() if name == echo.member else walk(item)
+            for name, item in value.items()
+        }
+
+    try:
+        return json.dumps(walk(json.loads(body))).encode()
+    except ValueError:  # an answer that another fault has made unreadable
+        return body
 
 
 async def _strike(

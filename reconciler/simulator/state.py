@@ -26,6 +26,8 @@ _ALPHABET: Final = string.ascii_letters + string.digits
 _SECRET_LENGTH: Final = 32
 _COLUMNS: Final = "id, name, created_at, expires_at, is_enabled, credit_limit"
 _FIRST_BALANCE: Final = "100"
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MOST_REMEMBERED: Final = 50_000
 _END_OF_TIME: Final = datetime(9001, 1, 1, tzinfo=UTC)
 
 
@@ -133,6 +135,7 @@ class State:
                 raise ValueError(msg)
             microseconds = offset // timedelta(microseconds=1)
             connection.execute("REPLACE INTO account VALUES ('clock_offset', ?)", [str(microseconds)])
+            connection.execute("DELETE FROM past WHERE at > ?", [_micros(self._clock() + offset)])
 
     def _moved(self, by: timedelta) -> timedelta | None:
         try:
@@ -157,15 +160,33 @@ class State:
 
     # --- its keys ---
 
-    def keys(self) -> tuple[Key, ...]:
-        """List the keys in the order of their creation."""
+    def keys(self, *, ago: timedelta = timedelta(0)) -> tuple[Key, ...]:
+        """List the keys in the order of their creation, as they are, or as they were a while ago."""
         with self._lock:
+            self._settle()
             rows = self._connection.execute(f"SELECT {_COLUMNS} FROM keys WHERE deleted_at IS NULL ORDER BY id")  # noqa: S608  # a constant
-            return tuple(_key(row) for row in rows)
+            keys = tuple(_key(row) for row in rows)
+            return self._undone(keys, self.now() - ago) if ago else keys
+
+    def _undone(self, keys: tuple[Key, ...], since: datetime) -> tuple[Key, ...]:
+        """Take back what has happened to the keys since an instant."""
+        past = {key.id: key for key in keys}
+        # The newest first, so that what a key was before its first change is what stays.
+        rows = self._connection.execute(
+            f"SELECT {_COLUMNS} FROM past WHERE at > ? ORDER BY rowid DESC",  # noqa: S608  # a constant
+            [_micros(since)],
+        )
+        for row in rows:
+            if row[1] is None:
+                past.pop(row[0], None)
+            else:
+                past[row[0]] = _key(row)
+        return tuple(past[key_id] for key_id in sorted(past))
 
     def key(self, key_id: int) -> Key | None:
         """Find a key; a deleted one is not found."""
         with self._lock:
+            self._settle()
             row = self._connection.execute(
                 f"SELECT {_COLUMNS} FROM keys WHERE id = ? AND deleted_at IS NULL",  # noqa: S608  # a constant
                 [key_id],
@@ -181,14 +202,50 @@ class State:
         is_enabled: bool = True,
     ) -> tuple[Key, Secret]:
         """Issue a key and its secret, of which only the hash is kept."""
-        secret = "ng-" + "".join(secrets.choice(_ALPHABET) for _ in range(_SECRET_LENGTH))
+        secret = _new_secret()
         created_at = self.now().replace(microsecond=0)
         with self._writing() as connection:
             [(key_id,)] = connection.execute(
                 "INSERT INTO keys VALUES (NULL, ?, ?, ?, ?, ?, ?, NULL) RETURNING id",
                 [name, format_instant(created_at), _text(expires_at), is_enabled, _money(credit_limit), _hash(secret)],
             ).fetchall()
+            self._remember(connection, key_id)
         return Key(key_id, name, created_at, expires_at, is_enabled, credit_limit), Secret(secret)
+
+    def create_key_late(
+        self, after: timedelta, name: str, credit_limit: Decimal | None = None, expires_at: datetime | None = None
+    ) -> None:
+        """Issue a key that comes to be only after a while, and whose secret nobody gets."""
+        row = [_micros(self.now() + after), name, _money(credit_limit), _text(expires_at), _hash(_new_secret())]
+        with self._writing() as connection:
+            connection.execute("INSERT INTO late VALUES (?, ?, ?, ?, ?)", row)
+
+    def _settle(self) -> None:
+        """Bring the keys to be whose time has come; called while the lock is held."""
+        # One look at a table that is nearly always empty: it costs every request.
+        if self._connection.in_transaction or not self._connection.execute("SELECT 1 FROM late LIMIT 1").fetchone():
+            return
+        now = _micros(self.now())
+        with self._writing() as connection:
+            due = connection.execute("SELECT * FROM late WHERE at <= ? ORDER BY at, rowid", [now]).fetchall()
+            for at, name, credit_limit, expires_at, secret in due:
+                created_at = format_instant((_EPOCH + timedelta(microseconds=at)).replace(microsecond=0))
+                [(key_id,)] = connection.execute(
+                    "INSERT INTO keys VALUES (NULL, ?, ?, ?, TRUE, ?, ?, NULL) RETURNING id",
+                    [name, created_at, expires_at, credit_limit, secret],
+                ).fetchall()
+                connection.execute("INSERT INTO past (at, id) VALUES (?, ?)", [at, key_id])
+            connection.execute("DELETE FROM late WHERE at <= ?", [now])
+
+    def _remember(self, connection: sqlite3.Connection, key_id: int, was: Key | None = None) -> None:
+        """Keep what a key was before the change that is being made, None where it is new."""
+        row: list[object] = [None] * 5
+        if was is not None:
+            created_at, expires_at = format_instant(was.created_at), _text(was.expires_at)
+            row = [was.name, created_at, expires_at, was.is_enabled, _money(was.credit_limit)]
+        row = [_micros(self.now()), key_id, *row]
+        remembered = connection.execute("INSERT INTO past VALUES (?, ?, ?, ?, ?, ?, ?)", row).lastrowid or 0
+        connection.execute("DELETE FROM past WHERE rowid <= ?", [remembered - _MOST_REMEMBERED])
 
     def update_key(self, key_id: int, **changes: Unpack[KeyChanges]) -> Key | None:
         """Change a key and give it as it is now, or None when there is no such key."""
@@ -201,16 +258,19 @@ class State:
                 "UPDATE keys SET name = ?, expires_at = ?, is_enabled = ?, credit_limit = ? WHERE id = ?",
                 [new.name, _text(new.expires_at), new.is_enabled, _money(new.credit_limit), key_id],
             )
+            self._remember(connection, key_id, old)
         return new
 
     def delete_key(self, key_id: int) -> bool:
         """Delete a key for good and tell whether there was one."""
         with self._writing() as connection:
-            gone = connection.execute(
-                "UPDATE keys SET deleted_at = ? WHERE id = ? AND deleted_at IS NULL",
-                [format_instant(self.now()), key_id],
-            )
-            return gone.rowcount == 1
+            old = self.key(key_id)
+            if old is None:
+                return False
+            now = format_instant(self.now())
+            connection.execute("UPDATE keys SET deleted_at = ? WHERE id = ?", [now, key_id])
+            self._remember(connection, key_id, old)
+            return True
 
     def is_issued(self, secret: str) -> bool:
         """Tell whether the account ever gave out this secret, deleted keys included."""
@@ -262,6 +322,14 @@ class State:
         with self._lock:
             row = self._connection.execute("SELECT value FROM account WHERE name = ?", [name]).fetchone()
         return str(row[0]) if row else default
+
+
+def _new_secret() -> str:
+    return "ng-" + "".join(secrets.choice(_ALPHABET) for _ in range(_SECRET_LENGTH))
+
+
+def _micros(instant: datetime) -> int:
+    return (instant - _EPOCH) // timedelta(microseconds=1)
 
 
 def _text(instant: datetime | None) -> str | None:

@@ -212,9 +212,9 @@ class _Counted(Faults):
         self._kinds = [" ".join(word for word in spec.split()[2:] if word.startswith(_KINDS)) for spec in specs]
         self._counter = counter
 
-    def strike(self, method: str, path: str) -> Any:
+    def strike(self, method: str, path: str, name: str = "") -> Any:
         before = [active.struck for active in self._active]
-        verdict = super().strike(method, path)
+        verdict = super().strike(method, path, name)
         for kind, active, struck in zip(self._kinds, self._active, before, strict=True):
             self._counter[kind] += active.struck - struck
         return verdict

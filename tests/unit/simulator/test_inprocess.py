@@ -32,6 +32,18 @@ def test_an_account_at_a_path_lives_on_from_one_transport_to_the_next(tmp_path: 
     assert asyncio.run(names()) == ["a"]
 
 
+def test_the_faults_of_the_environment_are_in_force(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def status() -> int:
+        async with httpx.AsyncClient(transport=open_transport(tmp_path / "sim.db"), headers=BEARER) as client:
+            return (await client.get(KEYS)).status_code
+
+    monkeypatch.setenv("RECONCILER_SIMULATOR_FAULTS", "noise; GET * status=503")
+    assert asyncio.run(status()) == 503
+    monkeypatch.setenv("RECONCILER_SIMULATOR_FAULTS", "nonsense")
+    with pytest.raises(UsageError):
+        open_transport(tmp_path / "sim.db")
+
+
 def test_a_path_that_cannot_hold_an_account_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="is not a file"):
         open_transport(tmp_path)
