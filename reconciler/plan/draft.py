@@ -90,6 +90,21 @@ class Bench:
         layers += [kept(_protection(key)) for key in before if key.protected]
         return tightest(*layers) if len(layers) > 1 else layers[0]
 
+    def left_protection(self, action: Action) -> list[Address]:
+        """Give the protected addresses that a key is taken away from by an action, to one that is not protected."""
+        if isinstance(action, Create | Retire | Delete):
+            return []
+        left = [address for address in self.owners(action.live) if address != action.address]
+        if not left or action.declared.protected or self._is_protected(action.address):
+            return []
+        return [address for address in left if self._is_protected(address)]
+
+    def _is_protected(self, address: Address) -> bool:
+        """True when the environment of an address protects it, or the base file does."""
+        before = self.base_keys.get(address)
+        environments = frozenset({address.environment})
+        return bool(self.guards.of_keys(environments).protected or (before and before.protected))
+
     def subject(self, action: Action) -> Subject:
         """Say what findings about an action are about."""
         if action.address is not None:

@@ -55,16 +55,19 @@ class _Case:
 
 
 def _judge_action(bench: Bench, action: Action) -> Iterator[Finding]:
-    injuries, limited = effects.injuries(action), effects.new_limit(action)
+    now = bench.draft.now
+    injuries, limited, left = effects.injuries(action, now), effects.new_limit(action), bench.left_protection(action)
+    if left:
+        injuries.append(f"move it away from {listed([str(address) for address in left])}, to where nothing protects it")
     if not injuries and limited is None:
         return
     case = _Case(bench, action, bench.rails(action), bench.subject(action))
     if injuries and case.rails.protected:
         message = f"the key is protected, and this plan would {' and '.join(injuries)}"
         yield case.violation("protected", case.rails.protected, message)
-    key = effects.held(action)
-    if key is not None and (effects.removes(action) or effects.disables(action)):
-        yield from _judge_use(case, key, injuries[0])
+    key, endings = effects.held(action), effects.endings(action, now)
+    if key is not None and endings and (key.is_enabled or effects.removes(action, now)):
+        yield from _judge_use(case, key, endings[0])
     if limited is not None:
         yield from _judge_spend(case, *limited)
 
@@ -102,7 +105,7 @@ def _judge_spend(case: _Case, key: LiveKey, limit: Decimal) -> Iterator[Finding]
 
 def _judge_deletions(bench: Bench) -> Iterator[Finding]:
     """Count what goes, in the account and in each environment; what is allowed does not count."""
-    doomed = [action for action in bench.draft.actions if effects.removes(action)]
+    doomed = [action for action in bench.draft.actions if effects.removes(action, bench.draft.now)]
     doomed = [action for action in doomed if not bench.allows(bench.subject(action))]
     if not doomed:
         return

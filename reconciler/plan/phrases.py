@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from reconciler.plan.facts import is_whole_life
-from reconciler.units import format_money
+from reconciler.units import format_instant, format_money
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -28,6 +28,11 @@ def dollars(amount: Decimal) -> str:
 def show_limit(amount: Decimal | None) -> str:
     """Write a credit limit in USD; None is no limit."""
     return "no limit" if amount is None else dollars(amount)
+
+
+def show_expiry(instant: datetime | None) -> str:
+    """Write when a key expires, in UTC; None is never."""
+    return "never" if instant is None else format_instant(instant)
 
 
 def plural(count: int, noun: str) -> str:

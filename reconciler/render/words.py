@@ -64,12 +64,8 @@ class Show:
 
 dollars = phrases.dollars
 limit = phrases.show_limit
+expiry = phrases.show_expiry
 plural = phrases.plural
-
-
-def expiry(instant: datetime | None) -> str:
-    """Write when a key expires, in UTC; None is never."""
-    return "never" if instant is None else format_instant(instant)
 
 
 def subject(action: Action) -> str:

@@ -75,13 +75,54 @@ GUARDED = [
         "lower its limit from $5 to $4",
         id="a lower limit for the next key",
     ),
+    pytest.param(
+        declared("ci/a", expires_at=NOW + DAY),
+        live(1, "ci/a"),
+        "let it expire at 2026-11-23T12:00:00Z instead of never",
+        id="a first expiry",
+    ),
+    pytest.param(
+        declared("ci/a", expires_at=NOW + DAY),
+        live(1, "ci/a", expires_at=NOW + 2 * DAY),
+        "let it expire at 2026-11-23T12:00:00Z instead of 2026-11-24T12:00:00Z",
+        id="an earlier expiry",
+    ),
+    pytest.param(
+        declared("ci/a", expires_at=NOW + DAY, rotate_every=DAY),
+        live(1, "ci/a", created_at=PAST),
+        "let it expire at 2026-11-23T12:00:00Z instead of never",
+        id="an expiry for the next key",
+    ),
+    pytest.param(
+        declared("ci/a", expires_at=NOW + DAY),
+        live(1, "ci/a~gone.20270101T000000Z", is_enabled=False),
+        "let it expire at 2026-11-23T12:00:00Z instead of never",
+        id="an expiry for a key that comes back",
+    ),
+    pytest.param(
+        declared("ci/a", rotate_every=DAY, rotation_overlap=timedelta(minutes=59)),
+        live(1, "ci/a", created_at=PAST),
+        "rotate it with an overlap of 59m only",
+        id="a short overlap",
+    ),
+    pytest.param(None, live(1, "ci/a~old.20200101T000000Z"), "delete it", id="a key that only looks rotated out"),
+    pytest.param(None, live(1, "ci/a~gone.20200101T000000Z"), "delete it", id="a key that only looks retired"),
+    pytest.param(None, live(1, "ci/a~new.00ff", created_at=PAST), "delete it", id="a key that only looks abandoned"),
 ]
 FREE = [
     pytest.param([declared("ci/a")], [], id="create"),
     pytest.param([declared("ci/a")], [live(1, "ci/a")], id="nothing"),
     pytest.param([declared("ci/a", "6")], [live(1, "ci/a")], id="a higher limit"),
     pytest.param([declared("ci/a", None)], [live(1, "ci/a")], id="no limit any more"),
-    pytest.param([declared("ci/a", expires_at=NOW + DAY)], [live(1, "ci/a")], id="another expiry"),
+    pytest.param(
+        [declared("ci/a", expires_at=NOW + 2 * DAY)], [live(1, "ci/a", expires_at=NOW + DAY)], id="a later expiry"
+    ),
+    pytest.param([declared("ci/a")], [live(1, "ci/a", expires_at=NOW + DAY)], id="no expiry any more"),
+    pytest.param(
+        [declared("ci/a", rotate_every=DAY, rotation_overlap=timedelta(hours=1))],
+        [live(1, "ci/a", created_at=PAST)],
+        id="rotate with an overlap of an hour",
+    ),
     pytest.param([declared("ci/a")], [live(1, "ci/a", is_enabled=False)], id="enable"),
     pytest.param([declared("ci/a", renamed_from=("b",))], [live(1, "b")], id="rename"),
     pytest.param([declared("ci/a", rotate_every=DAY)], [live(1, "ci/a", created_at=PAST)], id="rotate with overlap"),
@@ -90,8 +131,9 @@ FREE = [
     pytest.param(
         [],
         [
-            live(1, "ci/a~old.20200101T000000Z"),
-            live(2, "ci/a~gone.20200101T000000Z"),
+            live(1, "ci/a~old.20200101T000000Z", expires_at=PAST),
+            live(2, "ci/a~gone.20200101T000000Z", is_enabled=False),
+            live(4, "ci/a~old.20261122T120000Z", expires_at=NOW + timedelta(seconds=59)),
             live(3, "ci/a~new.00ff", expires_at=NOW),
         ],
         id="clean up",
@@ -165,12 +207,48 @@ def test_to_finish_a_rotation_whose_old_key_is_gone_takes_no_key_from_anybody() 
     assert make_plan(wanted, snapshot(live(1, "ci/a~next")), leaked).errors == ()
 
 
-def test_moving_a_key_out_of_a_protected_environment_does_not_unprotect_it() -> None:
-    wanted = declaration(
-        [declared("ci/a", "1", renamed_from=("production/a",))], [environment("production", protected=True)]
-    )
-    plan = make_plan(wanted, snapshot(live(1, "production/a")))
-    assert of_rules(plan)[-1] == "error protected ci/a"
+AWAY = [
+    pytest.param(declared("ci/a", renamed_from=("production/a",)), live(1, "production/a"), id="by renamed_from"),
+    pytest.param(declared("ci/a", id=1), live(1, "production/a"), id="by its id"),
+    pytest.param(
+        declared("ci/a", renamed_from=("production/a",), rotate_every=DAY),
+        live(1, "production/a", created_at=PAST),
+        id="by a rotation",
+    ),
+    pytest.param(
+        declared("ci/a", renamed_from=("production/a",)),
+        live(1, "production/a~gone.20270101T000000Z", is_enabled=False),
+        id="after it was retired",
+    ),
+    pytest.param(
+        declared("ci/a", renamed_from=("production/a",)),
+        live(1, "production/a~next"),
+        id="during a rotation",
+    ),
+]
+
+
+@pytest.mark.parametrize("protection", ["now", "in the base", "of the key"])
+@pytest.mark.parametrize(("key", "account"), AWAY)
+def test_a_key_is_not_moved_out_of_its_protection(key: DeclaredKey, account: LiveKey, protection: str) -> None:
+    guarded = environment("production", protected=True)
+    wanted = declaration([key], [guarded if protection == "now" else "production"])
+    base = declaration([declared("production/a", protected=True)], ["ci"])
+    base = declaration([], ["ci", guarded]) if protection == "in the base" else base
+    known = replace(NO_USE, base=None if protection == "now" else base)
+    plan = make_plan(wanted, snapshot(account), facts=known)
+    assert "error protected ci/a" in of_rules(plan)
+    (message,) = messages(plan, "protected")
+    assert "production/a" in message
+
+
+@pytest.mark.parametrize(
+    ("key", "rules"), [(declared("ci/a", protected=True), {}), (declared("ci/a"), {"protected": True})]
+)
+def test_a_key_may_move_to_where_it_is_protected_too(key: DeclaredKey, rules: dict[str, bool]) -> None:
+    wanted = [environment("production", protected=True), environment("ci", **rules)]
+    moved = declaration([replace(key, renamed_from=("production/a",))], wanted)
+    assert make_plan(moved, snapshot(live(1, "production/a")), facts=NO_USE).errors == ()
 
 
 def test_a_protected_account_protects_keys_that_nobody_manages_too() -> None:
@@ -267,7 +345,22 @@ def test_of_an_interrupted_rotation_the_old_key_is_the_one_in_use() -> None:
         ([declared("ci/a", is_enabled=False)], [live(1, "ci/a", is_enabled=False)], []),
         ([declared("ci/a", "9")], [live(1, "ci/a")], []),
         ([], [live(2, "ci/a")], []),
-        ([], [live(1, "ci/a~old.20200101T000000Z")], []),
+        ([], [live(1, "ci/a~old.20200101T000000Z", expires_at=PAST)], []),
+        (
+            [],
+            [live(1, "ci/a~old.20200101T000000Z")],
+            ["warning ci/a: still in use: 892 requests, $28.34 in 30 days"],
+        ),
+        (
+            [declared("ci/a", expires_at=NOW + DAY)],
+            [live(1, "ci/a")],
+            ["warning ci/a: still in use: 892 requests, $28.34 in 30 days"],
+        ),
+        (
+            [declared("ci/a", rotate_every=DAY, rotation_overlap=timedelta(seconds=1))],
+            [live(1, "ci/a", created_at=PAST)],
+            ["warning ci/a: still in use: 892 requests, $28.34 in 30 days"],
+        ),
     ],
 )
 def test_who_still_uses_a_key_that_goes_is_told(
@@ -374,7 +467,7 @@ def test_no_plan_deletes_more_keys_than_it_may(
     own = rails(7, max_deletions=most) if scope == "environment" else rails()
     wanted = declaration([], [Environment("ci", SOMEWHERE, deletion_grace=grace, guardrails=own)])
     wanted = replace(wanted, guardrails=rails(7, max_deletions=most)) if scope == "account" else wanted
-    plan = make_plan(wanted, snapshot(*FOUR, live(9, "ci/e~old.20200101T000000Z")))
+    plan = make_plan(wanted, snapshot(*FOUR, live(9, "ci/e~old.20200101T000000Z", expires_at=PAST)))
     assert [(each.message, each.source and each.source.line) for each in found(plan, "max-deletions")] == (
         [] if expected is None else [(expected.format("" if scope == "account" else " of ci"), 7)]
     )
