@@ -11,8 +11,11 @@ TEST_VENV ?= .venv-test-$(PYTHON_VERSION)
 BIN := $(TEST_VENV)/bin
 WHEELS := build/$(PYTHON_VERSION)
 
-# Wheels only: building a source distribution would fetch build tools that nobody pinned.
-PIP_INSTALL := pip install --quiet --disable-pip-version-check
+# What is pinned is all that is installed. The lists are complete, so nothing is resolved (--no-deps): a pip that resolves
+# looks at releases that came out after the pins, and some then refuse the pins. `pip check` shows that nothing is missing
+# or in conflict. Wheels only: building a source distribution would fetch build tools that nobody pinned.
+PIP := python -I -m pip --disable-pip-version-check
+PIP_INSTALL := $(PIP) install --quiet --no-deps
 PIP_PINNED := $(PIP_INSTALL) --only-binary :all: --require-hashes
 UV_LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 PYTEST_ARGS ?=
@@ -91,7 +94,7 @@ shells: wheel ## press the Tab key in bash, zsh and fish (needs all three)
 wheel: $(TEST_VENV)/.installed ## build the wheel and install it into the tests' venv
 	rm -rf $(WHEELS)
 	$(BIN)/python -m hatchling build --target wheel --directory $(WHEELS)
-	$(BIN)/$(PIP_INSTALL) --no-index --no-deps --force-reinstall $(WHEELS)/*.whl
+	$(BIN)/$(PIP_INSTALL) --no-index --force-reinstall $(WHEELS)/*.whl
 
 fmt: $(TEST_VENV)/.installed ## format the code and fix what ruff can fix
 	$(BIN)/ruff check --fix .
@@ -119,15 +122,18 @@ python:
 $(TEST_VENV)/.installed: requirements/dev.txt | python
 	$(PYTHON) -m venv --clear $(TEST_VENV)
 	$(BIN)/$(PIP_PINNED) --requirement requirements/dev.txt
+	$(BIN)/$(PIP) check
 	touch $@
 
 # An existing .venv is kept and only brought up to date: it may be somebody's working environment.
 $(VENV)/.installed: requirements/build.txt requirements/runtime.txt pyproject.toml | python
 	test -x $(VENV)/bin/pip || $(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/$(PIP_PINNED) --requirement requirements/build.txt --requirement requirements/runtime.txt
-	$(VENV)/bin/$(PIP_INSTALL) --no-index --no-deps --no-build-isolation --editable .
+	$(VENV)/bin/$(PIP_INSTALL) --no-index --no-build-isolation --editable .
+	$(VENV)/bin/$(PIP) check
 	touch $@
 
 $(VENV)/.installed-dev: requirements/dev.txt | $(VENV)/.installed
 	$(VENV)/bin/$(PIP_PINNED) --requirement requirements/dev.txt
+	$(VENV)/bin/$(PIP) check
 	touch $@
