@@ -1,0 +1,84 @@
+"""The main promises, each on a service that fills one gap of its documentation in another way, and on mixtures.
+
+A story: keys are created, changed, rotated, removed, restored and deleted, by the command itself. At each write the
+destination has to hold a working secret of each key that stands under its name; after each apply there is nothing left
+to do, and the next apply writes nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+from support.second_server import Silence
+from support.second_world import SecondWorld
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+A, B, C = "credit_limit: 5, rotation_overlap: 1d", "credit_limit: 80.25", "credit_limit: null"
+
+SILENCES: Final = {
+    "as documented": Silence(),
+    "newest first": Silence(newest_first=True),
+    "has_more false": Silence(hint="has_more"),
+    "next null": Silence(hint="next"),
+    "next_cursor null": Silence(hint="next_cursor"),
+    "total": Silence(hint="total"),
+    "unique names": Silence(unique_names=True),
+    "expired become disabled": Silence(expired="disabled"),
+    "strict fields": Silence(strict_fields=True),
+    "microseconds everywhere": Silence(fine_one=True, fine_list=True),
+    "no expires_at": Silence(omits_no_expiry=True),
+    "more fields": Silence(more_fields=True),
+    "200 on POST": Silence(created=200),
+    "202 on POST": Silence(created=202),
+    "message on DELETE": Silence(deleted="message"),
+    "error on DELETE": Silence(deleted="error"),
+    "models for anyone": Silence(models="anyone"),
+    "models for anyone, chat 422": Silence(models="anyone", chat=422),
+    "nothing proves a key": Silence(models="anyone", chat=422, chat_asks=False),
+    "detail": Silence(errors="detail"),
+    "empty errors": Silence(errors="empty"),
+    "html errors": Silence(errors="html"),
+    "no date": Silence(date=False),
+    "one lags": Silence(lag_of_one=2),
+}
+
+
+@pytest.mark.parametrize("parallelism", ["1", "16"])
+@pytest.mark.parametrize("silence", SILENCES.values(), ids=SILENCES)
+def test_story(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, silence: Silence, parallelism: str) -> None:
+    world = SecondWorld(tmp_path, monkeypatch, silence)
+
+    def apply(*names: str, arguments: tuple[str, ...] = ()) -> None:
+        done = world.apply("--parallelism", parallelism, *arguments)
+        assert done.code == 0, done
+        world.check_quiet(*names)
+        assert world.broken == []
+
+    world.declare(a=A, b=B, c=C)
+    apply("ci/a", "ci/b", "ci/c")
+    first = world.held("ci/a")
+    assert first
+    world.declare(a=A, b="credit_limit: 90.1", c=C)
+    apply("ci/a", "ci/b", "ci/c", arguments=("--rotate", "ci/a"))
+    assert world.held("ci/a") != first
+    assert world.server.works(first)
+    world.pass_time(2)
+    apply("ci/a", "ci/b", "ci/c")
+    assert world.names() == ["ci/a", "ci/b", "ci/c"]
+    removed = world.held("ci/c")
+    assert removed
+    world.declare(a=A, b=B)
+    apply("ci/a", "ci/b")
+    assert not world.server.works(removed)
+    world.declare(a=A, b=B, c=C)
+    apply("ci/a", "ci/b", "ci/c")
+    assert world.held("ci/c") == removed
+    world.declare(a=A, c=C)
+    apply("ci/a", "ci/c")
+    world.pass_time(3)
+    apply("ci/a", "ci/c")
+    assert world.names() == ["ci/a", "ci/c"]

@@ -1,0 +1,158 @@
+"""The real command against the second server: in this process, where time passes only when everybody waits.
+
+What the command sends is answered without a socket, after a virtual moment on its way there and another one on its way
+back, so that waiting costs nothing and everything happens again in the same order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import re
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Final, Self
+from urllib.parse import parse_qs
+
+import httpx
+from dotenv import dotenv_values
+
+from reconciler.account.client import Timing, connect
+from support.command import Ended, call
+from support.second_server import Clock, Request, SecondServer, Silence
+from support.virtual import VirtualClock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+    from datetime import datetime
+    from pathlib import Path
+
+    import pytest
+
+    from support.second_server import Key
+
+ON_ITS_WAY: Final = 0.04
+"""Seconds, each way."""
+ENDLESS: Final = 1500
+"""No command of these tests has so many requests to make, unless it does not end."""
+HEAD: Final = """\
+version: 1
+destinations:
+  local: {type: dotenv, path: secrets.env}
+environments:
+  ci:
+    deletion_grace: 2d
+    deliver: [{to: local, as: "KEY_{KEY}"}]
+    keys:
+"""
+
+
+class _Virtual(Clock):
+    """The time of the virtual world, told by the service."""
+
+    def __init__(self, clock: VirtualClock) -> None:
+        self.tick, self._clock = 0.0, clock
+
+    @property
+    def now(self) -> datetime:  # type: ignore[override] # nobody sets it
+        return self._clock.now()
+
+    def advance(self, seconds: float) -> None:
+        self._clock.seconds += seconds
+
+
+class SecondWorld:
+    """A folder with keys.yaml and one dotenv file, the server, and what must never be: `broken` collects it."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, silence: Silence) -> None:
+        self.folder, self._clock = folder, VirtualClock()
+        self.server = SecondServer(silence, clock=_Virtual(self._clock))
+        self.server.watch = lambda _: self.check()
+        self.declared: set[str] = set()
+        self.broken: list[str] = []
+        timing = Timing(asyncio.sleep, random.Random(0).random, self._clock.monotonic, self._clock.now)  # noqa: S311
+        monkeypatch.setitem(connect.__kwdefaults__ or {}, "timing", timing)
+        parts = (timing.sleep, timing.random, timing.monotonic, timing.machine)
+        monkeypatch.setattr(Timing.__init__, "__defaults__", parts)
+        monkeypatch.setattr(asyncio, "run", self._run)
+        monkeypatch.setattr(httpx.AsyncHTTPTransport, "handle_async_request", self._transport())
+        monkeypatch.chdir(folder)
+        monkeypatch.setenv("NAGA_PROVISIONING_KEY", self.server.provisioning_key)
+        monkeypatch.setenv("NAGA_BASE_URL", "http://127.0.0.1:9/v1")
+
+    def declare(self, **keys: str) -> Self:
+        """Write the file: for each key its fields as YAML has them between braces."""
+        lines = [f"      {name}: {{{fields}}}" for name, fields in keys.items()]
+        (self.folder / "keys.yaml").write_text(HEAD + "\n".join(lines or ["      {}"]) + "\n")
+        self.declared = {f"ci/{name}" for name in keys}
+        return self
+
+    def apply(self, *words: str) -> Ended:
+        """Apply as CI does."""
+        return call("apply", "--auto-approve", *words)
+
+    def pass_time(self, days: float) -> None:
+        """Let time pass while nobody does anything."""
+        self.server.clock.advance(days * 86400)
+
+    def held(self, name: str) -> str | None:
+        """Return the secret that the destination has for a declared name."""
+        file = self.folder / "secrets.env"
+        variable = "KEY_" + re.sub(r"[^A-Z0-9]", "_", name.partition("/")[2].upper())
+        return dotenv_values(file).get(variable) if file.exists() else None
+
+    def settled(self) -> dict[str, Key]:
+        """Return the keys that stand under a declared name."""
+        return {key.name: key for key in self.server.keys.values() if key.name in self.declared}
+
+    def names(self) -> list[str]:
+        """Return all live names, the engine's own without what is counted or random in them."""
+        return sorted(key.name.partition(".")[0] for key in self.server.keys.values())
+
+    def check(self) -> None:
+        """Look at the account and the destination once: this moment could be the last one."""
+        keys = self.server.keys.values()
+        owner = {self.server.secrets[key.id]: key.name.partition("~")[0] for key in keys}
+        for name in sorted(self.declared):
+            named = [key for key in keys if key.name == name]
+            held = self.held(name)
+            if len(named) > 1:
+                self.broken.append(f"{len(named)} keys are called {name}")
+            if named and (held is None or owner.get(held) != name):
+                self.broken.append(f"{name} stands there, and its destination holds {held and 'something else'}")
+
+    def check_quiet(self, *names: str) -> None:
+        """After an apply that ended well: the declared keys are there and open, and there is nothing more to do."""
+        settled = self.settled()
+        assert set(settled) == set(names), self.names()
+        for name, key in settled.items():
+            assert self.held(name) == self.server.secrets[key.id], name
+            assert self.server.works(self.server.secrets[key.id]), name
+        before = len(self.server.writes())
+        again = self.apply()
+        assert again.code == 0, again
+        assert len(self.server.writes()) == before, self.server.writes()[before:]
+
+    def _run(self, work: Coroutine[Any, Any, Any]) -> Any:
+        def mishap(message: str, error: BaseException | None) -> None:
+            self.broken.append(f"{message}: {error!r}")
+
+        return self._clock.run(work, mishap)
+
+    def _transport(self) -> Callable[[object, httpx.Request], Coroutine[Any, Any, httpx.Response]]:
+        async def handle(_: object, request: httpx.Request) -> httpx.Response:
+            if len(self.server.requests) > ENDLESS:
+                msg = "this does not end"
+                raise RuntimeError(msg)
+            body = json.loads(text, parse_float=Decimal) if (text := await request.aread()) else {}
+            token = request.headers["Authorization"].removeprefix("Bearer ")
+            query = parse_qs(request.url.query.decode())
+            await asyncio.sleep(ON_ITS_WAY)
+            answer = self.server.answer(Request(request.method, request.url.path, query, body, token))
+            await asyncio.sleep(ON_ITS_WAY)
+            if answer is None:
+                msg = "Server disconnected without sending a response."
+                raise httpx.RemoteProtocolError(msg)
+            return httpx.Response(answer.status, headers=self.server.headers(answer), content=answer.content)
+
+        return handle
