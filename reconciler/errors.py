@@ -6,6 +6,7 @@
     ├── AccountError                         1   talking to the NagaAI API failed
     │   ├── ConnectionFailed                 1   no answer: refused, reset, timed out, TLS
     │   ├── UnexpectedAnswer                 1   an answer that the documentation does not describe
+    │   ├── IncompleteList                   1   a list of keys that is not the whole account, or too old
     │   ├── AmbiguousCreate                  1   a POST that may or may not have created a key
     │   ├── RefusedByService                 1   an error status with its type and message
     │   ├── LockTimeout                      1   another apply has locked the account for too long
@@ -66,6 +67,10 @@ class ConnectionFailed(AccountError):
 
 class UnexpectedAnswer(AccountError):
     """The service answered something its documentation does not describe."""
+
+
+class IncompleteList(AccountError):
+    """The list of keys is not the whole account, or older than what was written before it was read."""
 
 
 class AmbiguousCreate(AccountError):

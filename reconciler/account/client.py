@@ -18,7 +18,7 @@ from reconciler.account.failure import failure
 from reconciler.account.pool import client_pool
 from reconciler.account.retry import RetryPolicy, Timing
 from reconciler.account.sender import Sender
-from reconciler.errors import AmbiguousCreate, UnexpectedAnswer, UsageError
+from reconciler.errors import AmbiguousCreate, IncompleteList, UnexpectedAnswer, UsageError
 from reconciler.model import KEY_VARIABLE, LONGEST_DAYS, Snapshot
 
 if TYPE_CHECKING:
@@ -117,9 +117,15 @@ class Account:
         self._sender.before_write()
 
     async def list_keys(self) -> Snapshot:
-        """Read all keys (`GET /account/keys`); `now` is the answer's Date, or this machine's time without one."""
+        """Read all keys (`GET /account/keys`); `now` is the answer's Date, or this machine's time without one.
+
+        Raises IncompleteList when the answer says that there are more.
+        """
         request = self._request("GET", "/account/keys")
         answer = self._expect(request, await self._sender.perform(request))
+        if answer.goes_on:
+            msg = f"{request}: {answer.status}: {wire.not_whole(answer.goes_on)}"
+            raise IncompleteList(msg)
         return Snapshot(_decode(request, answer, wire.decode_keys), answer.date or self._sender.clock.machine())
 
     async def get_key(self, key_id: int) -> LiveKey | None:
@@ -232,6 +238,9 @@ def _decode(request: Request, answer: Answer, read: Callable[[bytes], _Decoded])
     if why is None:
         try:
             return read(answer.body)
+        except IncompleteList as error:
+            msg = f"{request}: {answer.status}: {error}"
+            raise IncompleteList(msg) from None
         except UnexpectedAnswer as error:
             why = str(error)
     msg = f"{request}: {answer.status}: {why}"

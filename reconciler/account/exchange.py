@@ -8,6 +8,7 @@ import socket
 import ssl
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
 import httpx
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from reconciler.secret import Secret
 
+_NEXT_PAGE: Final = re.compile(r"""rel\s*=\s*["']?[^"',;]*\bnext\b""", re.IGNORECASE)
 LARGEST_ANSWER: Final = 64 * 1024 * 1024
 
 
@@ -53,7 +55,10 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer with a status; `spoilt` says why the body is not there although the status is."""
+    """An answer with a status; `spoilt` says why the body is not there although the status is.
+
+    `goes_on` says by what, beside its body, a list says that it is not all there is.
+    """
 
     status: int
     body: bytes = field(default=b"", repr=False)
@@ -61,6 +66,7 @@ class Answer:
     retry_after: str | None = field(default=None, repr=False)
     location: str | None = field(default=None, repr=False)
     spoilt: str | None = None
+    goes_on: str | None = None
 
     @property
     def ok(self) -> bool:
@@ -121,7 +127,15 @@ async def _read(response: httpx.Response) -> Answer:
         retry_after=get("Retry-After"),
         location=get("Location"),
         spoilt=spoilt,
+        goes_on=_goes_on(response),
     )
+
+
+def _goes_on(response: httpx.Response) -> str | None:
+    if response.status_code == HTTPStatus.PARTIAL_CONTENT:
+        return "the answer says 206, partial content"
+    linked = _NEXT_PAGE.search(response.headers.get("Link", ""))
+    return "its Link header names a next page" if linked else None
 
 
 def _no_answer(error: Exception, timeouts: Timeouts) -> NoAnswer:

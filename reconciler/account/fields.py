@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Final, NoReturn
 
 from reconciler.errors import UnexpectedAnswer
@@ -15,6 +15,9 @@ from reconciler.errors import UnexpectedAnswer
 MISSING: Final = object()
 """What stands for a field that is not there, so that it is not null."""
 
+# What counts of a limit: a float somewhere in the service may have left noise behind that.
+_MILLIONTH: Final = Decimal("0.000001")
+_EXACT: Final = Context(prec=80)
 # With an exponent too: that is how Python writes a small decimal.
 _AMOUNT: Final = re.compile(r"-?\d{1,30}(\.\d{1,30})?([eE][+-]?\d{1,3})?", re.ASCII)
 # No amount of money has more digits before or after its point; an exponent beyond would fill the memory when written.
@@ -40,16 +43,24 @@ def read_object(body: bytes) -> dict[str, object]:
 
 
 def read_cost(where: str, field: str, raw: object) -> Decimal:
-    """Read an amount that the service writes as text, or as a number; raises UnexpectedAnswer."""
-    amount = read_amount(Decimal(raw) if isinstance(raw, str) and _AMOUNT.fullmatch(raw) else raw)
+    """Read an amount, exactly; raises UnexpectedAnswer."""
+    amount = read_amount(raw)
     if amount is None:
         wrong(where, field, "a decimal amount of USD", raw)
     return amount
 
 
+def read_limit(raw: object) -> Decimal | None:
+    """Read an amount to the millionth of a USD; None for what cannot be one of money."""
+    amount = read_amount(raw)
+    if amount is None or amount == amount.to_integral_value():
+        return amount
+    return amount.quantize(_MILLIONTH, context=_EXACT)
+
+
 def read_amount(raw: object) -> Decimal | None:
-    """Read an amount that is a number; None for what cannot be one of money."""
-    if type(raw) is int:
+    """Read an amount that is a number, or text that spells one; None for what cannot be one of money."""
+    if type(raw) is int or (isinstance(raw, str) and _AMOUNT.fullmatch(raw)):
         raw = Decimal(raw)
     if not isinstance(raw, Decimal) or (raw and not -_MAGNITUDE <= raw.adjusted() <= _MAGNITUDE):
         return None

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 _Entry = TypeVar("_Entry")
 
-_DAY: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+# A day may be written as the instant at which it begins.
+_DAY: Final = re.compile(r"(\d{4}-\d\d-\d\d)([Tt ][\d:.]{5,20}([Zz]|[+-]\d\d:?\d\d)?)?", re.ASCII)
 # Beyond that a count is no count, and to write it out would take more digits than Python allows.
 _COUNT_END: Final = 10**18
 
@@ -131,7 +132,8 @@ class _Reader:
 
 
 def _read_day(text: str) -> date | None:
+    match = _DAY.fullmatch(text)
     try:
-        return date.fromisoformat(text) if _DAY.fullmatch(text) else None
+        return date.fromisoformat(match[1]) if match else None
     except ValueError:
         return None

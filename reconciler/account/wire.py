@@ -13,8 +13,17 @@ from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final, assert_never
 
-from reconciler.account.fields import MISSING, is_unicode, read_amount, read_cost, read_object, writable, wrong
-from reconciler.errors import UnexpectedAnswer
+from reconciler.account.fields import (
+    MISSING,
+    is_unicode,
+    read_amount,
+    read_cost,
+    read_limit,
+    read_object,
+    writable,
+    wrong,
+)
+from reconciler.errors import IncompleteList, UnexpectedAnswer
 from reconciler.model import Activity, CreatedKey, KeyPatch, LiveKey, NewKey, Usage
 from reconciler.secret import Secret
 from reconciler.units import format_instant, format_money, parse_instant
@@ -24,14 +33,36 @@ if TYPE_CHECKING:
 
 Value = str | bool | Decimal | datetime | None
 
+# By these names, whatever is between their words, services say that a list goes on, and how long it is.
+_SAY_MORE: Final = frozenset(
+    {
+        *("hasmore", "hasnext", "hasnextpage", "more", "truncated", "istruncated"),
+        *("next", "nextpage", "nextcursor", "nexturl", "nextlink", "nextoffset", "nextpagetoken", "nexttoken"),
+        *("cursor", "endcursor", "continuationtoken"),
+    }
+)
+_TELL_OF_PAGES: Final = frozenset({"meta", "metadata", "page", "pageinfo", "pagination", "paging", "links", "cursors"})
+_SAY_HOW_MANY_PAGES: Final = frozenset({"totalpages", "pages", "pagecount", "lastpage"})
+_SAY_HOW_MANY: Final = _SAY_HOW_MANY_PAGES | {
+    *("total", "totalcount", "totalitems", "totalkeys", "totalresults", "count", "keycount")
+}
+_ZONELESS: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?", re.ASCII)
 _FINE_FRACTION: Final = re.compile(r"(\.\d{6})\d+", re.ASCII)
 
 
 def decode_keys(body: bytes) -> tuple[LiveKey, ...]:
-    """Read the answer to `GET /account/keys`; raises UnexpectedAnswer."""
-    keys = read_object(body).get("keys", MISSING)
+    """Read the answer to `GET /account/keys`; raises UnexpectedAnswer.
+
+    Raises IncompleteList when the answer says, in one of the common ways, that there are more keys than it has.
+    """
+    answer = read_object(body)
+    keys = answer.get("keys", MISSING)
+    if keys is MISSING and isinstance(answer.get("data"), list):
+        raise IncompleteList(not_whole("it comes as data, like lists in pages, and not as keys"))
     if not isinstance(keys, list):
         wrong("the answer", "keys", "a list", keys)
+    if sign := _sign_of_more(answer, len(keys)):
+        raise IncompleteList(not_whole(f"it says {sign}"))
     decoded = tuple([_key(raw) for raw in keys])
     if len({key.id for key in decoded}) < len(decoded):
         msg = "the answer: keys has the same id twice"
@@ -80,6 +111,13 @@ def decode_activity(body: bytes, days: int) -> Activity:
     return Activity(days, by_key)
 
 
+def not_whole(why: str) -> str:
+    """Say why a list of keys is not the whole account, and that this ends the matter."""
+    return (
+        f"the list of keys is not the whole account: {why}; reconciler acts on a whole account only, so it stops here"
+    )
+
+
 def encode_new(new: NewKey) -> bytes:
     """Write the body of a POST; all three fields are always said, null as well."""
     return _encode({"name": new.name, "credit_limit": new.credit_limit, "expires_at": new.expires_at})
@@ -119,6 +157,33 @@ def _literal(value: Value) -> str:
             assert_never(value)
 
 
+def _sign_of_more(answer: Mapping[str, object], length: int) -> str | None:
+    """Find what says that a list of this length is not all there is, beside the list or one level below."""
+    for name, value in answer.items():
+        if isinstance(value, dict) and _plain(name) in _TELL_OF_PAGES:
+            sign = next((member for member in value if _says_more(member, value[member], length)), None)
+            if sign is not None:
+                return f"{name}.{sign}"
+        elif _says_more(name, value, length):
+            return name
+    return None
+
+
+def _plain(name: str) -> str:
+    return name.replace("_", "").replace("-", "").lower()
+
+
+def _says_more(name: str, value: object, length: int) -> bool:
+    plain = _plain(name)
+    if plain in _SAY_MORE:
+        return bool(value)
+    if plain in _SAY_HOW_MANY:
+        limit = 1 if plain in _SAY_HOW_MANY_PAGES else length
+        number = read_amount(value)
+        return number is not None and number > limit
+    return False
+
+
 def _key(raw: object) -> LiveKey:
     if not isinstance(raw, dict):
         wrong("the answer", "a key", "an object", raw)
@@ -134,8 +199,8 @@ def _key(raw: object) -> LiveKey:
         wrong(f"key {key_id}", "is_enabled", "true or false", is_enabled)
     limit = get("credit_limit", MISSING)
     amount = None
-    if limit is not None and (amount := read_amount(limit)) is None:
-        wrong(f"key {key_id}", "credit_limit", "a number of USD or null", limit)
+    if limit is not None and (amount := read_limit(limit)) is None:
+        wrong(f"key {key_id}", "credit_limit", "an amount of USD or null", limit)
     expiry = get("expires_at")
     return LiveKey(
         id=key_id,
@@ -174,6 +239,8 @@ def _instant(key_id: int, field: str, raw: object) -> datetime:
 
 
 def _read_instant(text: str) -> datetime | None:
+    if _ZONELESS.fullmatch(text):
+        text = f"{text.replace(' ', 'T')}Z"  # what says no zone is meant in UTC
     if "." in text:
         text = _FINE_FRACTION.sub(r"\1", text)  # nanoseconds, as some servers write them
     try:

@@ -7,7 +7,7 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
-from reconciler.simulator.quirks import AS_DOCUMENTED
+from reconciler.simulator.quirks import AS_DOCUMENTED, next_page
 from reconciler.units import format_instant, format_money
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def _members(key: Key, quirks: Quirks) -> str:
 def _said_of_pages(pages: Pages, end: int, total: int) -> tuple[str, str]:
     """Give what an answer says of there being more, and the name of its list."""
     more = end < total
-    following = f'"https://api.naga.ac/v1/account/keys?offset={end}"' if more else "null"
+    following = json.dumps(next_page(end) if more else None)
     says = {
         "has_more": f', "has_more": {"true" if more else "false"}',
         "next": f', "next": {following}',

@@ -134,7 +134,11 @@ class Keys(HTTPEndpoint):
         if quirks is not AS_DOCUMENTED:
             now = account.now()
             keys = tuple(seen for key in keys if (seen := quirks.seen(key, now, in_list=True)))
-        return _json(answers.key_list(keys, quirks, _offset(request)))
+        offset = _offset(request)
+        answer = _json(answers.key_list(keys, quirks, offset))
+        if quirks.pages:
+            answer.headers.update(quirks.pages.link(offset + quirks.pages.size, len(keys)))
+        return answer
 
     async def post(self, request: Request) -> Response:
         """Issue a key."""

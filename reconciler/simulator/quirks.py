@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 
 HELP: Final = """\
   pages[=20]         the list shows the newest 20 keys and says nothing of it;
-                     pages=20,SAYS says so by has_more, next, cursor, total or
-                     a data wrapper (several with commas); oldest turns it
+                     pages=20,SAYS says so by has_more, next, cursor, total, a
+                     data wrapper or a Link header (link), or several of them
+                     with commas; oldest turns it around
   lag=300ms          the list shows the account as it was so long ago
   late=3s            a POST loses its answer, and its key comes so much later
   blind-models       GET /v1/models answers whoever asks
@@ -60,12 +61,17 @@ _PAGE: Final = 20
 _CUT_NAME: Final = 24
 _SOON: Final = timedelta(hours=1)
 _MICROS: Final = timedelta(microseconds=123_456)
-_SAYS: Final = ("has_more", "next", "cursor", "total", "data", "oldest")
+_SAYS: Final = ("has_more", "next", "cursor", "total", "data", "link", "oldest")
 _PATCHES: Final = ("other", "old", "junk", "204")
 _DELETES: Final = ("body", "202", "error")
 _REFUSALS: Final = ("limit", "expiry", "tilde")
 _STRICT: Final = (*_REFUSALS, "dash", "cut")
 _LONGEST: Final = 3600.0
+
+
+def next_page(end: int) -> str:
+    """Give the address of the page after so many keys."""
+    return f"https://api.naga.ac{_KEYS}?offset={end}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +80,10 @@ class Pages:
 
     size: int = _PAGE
     says: frozenset[str] = frozenset()
+
+    def link(self, end: int, total: int) -> dict[str, str]:
+        """Give the header that says so, if it is one, after `end` of `total` keys."""
+        return {"Link": f'<{next_page(end)}>; rel="next"'} if "link" in self.says and end < total else {}
 
 
 @dataclass(frozen=True, slots=True)

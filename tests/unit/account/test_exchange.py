@@ -48,6 +48,22 @@ def test_an_answer_keeps_what_matters_and_shows_no_body() -> None:
     assert "body" not in repr(came)
 
 
+@pytest.mark.parametrize(
+    ("status", "link", "goes_on"),
+    [
+        (200, '<https://naga.test/v1/x?page=2>; rel="next"', True),
+        (200, "<https://naga.test/v1/x?page=1>; rel=prev, <https://naga.test/v1/x?page=3>; REL = next", True),
+        (206, "", True),
+        (200, '<https://naga.test/docs>; rel="help"', False),
+        (200, "", False),
+    ],
+)
+def test_a_header_or_a_status_may_say_that_there_is_more(status: int, link: str, *, goes_on: bool) -> None:
+    came = comes_of(answer(status, b"{}", Link=link))
+    assert isinstance(came, Answer)
+    assert bool(came.goes_on) == goes_on
+
+
 def test_a_request_shows_neither_credential_nor_body() -> None:
     assert CREDENTIAL not in repr(POST)
     assert "{}" not in repr(POST)

@@ -96,6 +96,13 @@ def test_a_name_that_cannot_be_written_is_made_one_that_can() -> None:
     assert decode(api_key_usage=[entry]).by_key[0].name == "a?b"
 
 
+@pytest.mark.parametrize(
+    "text", ["2026-11-22", "2026-11-22T00:00:00Z", "2026-11-22T00:00:00", "2026-11-22 00:00:00.000+02:00"]
+)
+def test_a_day_may_be_written_as_the_instant_at_which_it_begins(text: str) -> None:
+    assert decode(**entry_of("daily_stats", date=text)).by_day == ((date(2026, 11, 22), WHOLE),)
+
+
 def entry_of(part: str, **fields: Any) -> dict[str, Any]:
     return {part: [{**activity_json()[part][0], **fields}]}
 

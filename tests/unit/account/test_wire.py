@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.account import wire
-from reconciler.errors import UnexpectedAnswer
+from reconciler.errors import IncompleteList, UnexpectedAnswer
 from reconciler.model import Activity, KeyPatch, LiveKey, NewKey, Usage
 from support.account import ISSUED, created_json, key_json
 
@@ -64,6 +64,82 @@ def test_a_missing_expiry_is_none_and_unknown_fields_are_ignored() -> None:
     assert wire.decode_key(json.dumps(raw).encode()).expires_at is None
 
 
+@pytest.mark.parametrize(
+    ("written", "limit"),
+    [
+        ("5", "5"),
+        ("400.000000", "400"),
+        ("75.0000000000000000", "75"),
+        ("0E-10", "0"),
+        ("1e2", "100"),
+        (80.24999999999999, "80.25"),
+        (80.25000000000001, "80.25"),
+        ("80.2499994", "80.249999"),
+        (0.1 + 0.2, "0.3"),
+        (1e-30, "0"),
+        ("123456789012345678901234567890.123456789012345678901234567890", "123456789012345678901234567890.123457"),
+    ],
+)
+def test_a_limit_is_a_number_or_text_and_counts_to_the_millionth(written: object, limit: str) -> None:
+    assert decode(credit_limit=written).credit_limit == Decimal(limit)
+
+
+@pytest.mark.parametrize(
+    "text", ["2026-03-31T10:00:00", "2026-03-31 10:00:00", "2026-03-31t10:00:00.000000", "2026-03-31T10:00:00.0000000"]
+)
+def test_an_instant_without_a_zone_is_in_utc(text: str) -> None:
+    assert decode(created_at=text, expires_at=text).expires_at == MADE
+
+
+MORE = [
+    {"has_more": True},
+    {"hasMore": True},
+    {"next": "https://api.naga.ac/v1/account/keys?page=2"},
+    {"next_cursor": "abc"},
+    {"nextPageToken": "abc"},
+    {"cursor": "abc"},
+    {"total": 2},
+    {"total": "2"},
+    {"total_count": 2},
+    {"pages": 2},
+    {"pagination": {"total": 2}},
+    {"links": {"next": "/account/keys?page=2"}},
+    {"page_info": {"has_next_page": True}},
+    {"truncated": True},
+]
+NOT_MORE = [
+    {"has_more": False},
+    {"next": None},
+    {"next_cursor": ""},
+    {"total": 1},
+    {"total": 0},
+    {"total": True},
+    {"pages": 1},
+    {"object": "list"},
+    {"pagination": {"total": 1, "has_more": False}},
+    {"limits": {"total": 100}},
+    {"user": {"next": "x"}},
+]
+
+
+@pytest.mark.parametrize("more", MORE)
+def test_a_list_that_says_that_it_goes_on_is_no_account(more: dict[str, object]) -> None:
+    with pytest.raises(IncompleteList) as caught:
+        wire.decode_keys(json.dumps({"keys": [key_json()], **more}).encode())
+    assert next(iter(more)) in str(caught.value)
+
+
+@pytest.mark.parametrize("more", NOT_MORE)
+def test_a_list_that_says_that_it_is_whole_is_read(more: dict[str, object]) -> None:
+    assert len(wire.decode_keys(json.dumps({"keys": [key_json()], **more}).encode())) == 1
+
+
+def test_a_list_that_is_wrapped_as_pages_are_is_no_account() -> None:
+    with pytest.raises(IncompleteList):
+        wire.decode_keys(json.dumps({"data": [key_json()]}).encode())
+    assert complaint({"data": "x"}) == "the answer: keys must be a list, but is missing"
+
+
 def test_fractions_finer_than_microseconds_are_cut() -> None:
     assert decode(created_at="2026-03-31T10:00:00.123456789Z").created_at == MADE + timedelta(microseconds=123_456)
 
@@ -83,10 +159,11 @@ def test_half_a_surrogate_pair_in_a_name_becomes_writable() -> None:
         ("name", None, "key 1: name must be text, not null"),
         ("is_enabled", "yes", "key 1: is_enabled must be true or false, not this text"),
         ("is_enabled", 1, "key 1: is_enabled must be true or false, not this number"),
-        ("credit_limit", "5", "key 1: credit_limit must be a number of USD or null, not this text"),
-        ("credit_limit", False, "key 1: credit_limit must be a number of USD or null, not a boolean"),
-        ("credit_limit", [5], "key 1: credit_limit must be a number of USD or null, not a list"),
-        ("credit_limit", 10**40, "key 1: credit_limit must be a number of USD or null, not this number"),
+        ("credit_limit", "5 USD", "key 1: credit_limit must be an amount of USD or null, not this text"),
+        ("credit_limit", "NaN", "key 1: credit_limit must be an amount of USD or null, not this text"),
+        ("credit_limit", False, "key 1: credit_limit must be an amount of USD or null, not a boolean"),
+        ("credit_limit", [5], "key 1: credit_limit must be an amount of USD or null, not a list"),
+        ("credit_limit", 10**40, "key 1: credit_limit must be an amount of USD or null, not this number"),
         ("created_at", 5, "key 1: created_at must be a date-time like 2026-03-31T10:00:00Z, not this number"),
         ("created_at", "soon", "key 1: created_at must be a date-time like 2026-03-31T10:00:00Z, not this text"),
         ("created_at", None, "key 1: created_at must be a date-time like 2026-03-31T10:00:00Z, not null"),

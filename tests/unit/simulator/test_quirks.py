@@ -68,6 +68,13 @@ def test_a_list_in_pages_is_cut_and_says_so_or_not(state: State, spec: str, expe
     assert {name: [k["id"] for k in v] if isinstance(v, list) else v for name, v in answer.items()} == expected
 
 
+@pytest.mark.parametrize(("size", "link"), [(2, f'<https://api.naga.ac{KEYS}?offset=2>; rel="next"'), (3, None)])
+def test_a_header_can_say_that_there_is_another_page(state: State, size: int, link: str | None) -> None:
+    for name in "abc":
+        state.create_key(name)
+    assert Service(state, f"pages={size},link").ask("GET", KEYS).headers.get("Link") == link
+
+
 def test_the_next_page_can_be_had(state: State) -> None:
     for name in "abc":
         state.create_key(name)
