@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 _Value = TypeVar("_Value")
 
+MOST_DELETIONS: Final = 5
+"""How many keys one plan may delete where the file says nothing of it."""
+
 
 class Address(NamedTuple):
     """What a declared key is called in the file: `environment/key`.
@@ -309,11 +312,11 @@ class Rule(Generic[_Value]):
 class Guardrails:
     """What no plan may do; None is no rule. Money in USD; one that is declared `false` guards nothing and is None too.
 
-    `max_deletions` and `credit_budget` hold for all keys of the account or of the environment together, the others for
-    each key.
+    A `max_deletions` that is declared null is a rule without a value; where nothing is declared, MOST_DELETIONS counts.
+    It and `credit_budget` hold for all keys of the account or of the environment together, the others for each key.
     """
 
-    max_deletions: Rule[int] | None = None
+    max_deletions: Rule[int | None] | None = None
     protected: Rule[Literal[True]] | None = None
     protect_active: Rule[timedelta] | None = None
     credit_budget: Rule[Decimal] | None = None

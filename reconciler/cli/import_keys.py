@@ -21,6 +21,12 @@ if TYPE_CHECKING:
     from reconciler.plan.facts import Facts
 
 _YAML: Final = frozenset({".yaml", ".yml"})
+_GRACE: Final = "7d"
+_GUARDRAILS: Final = (
+    ("max_deletions", "2", "more in one plan is a mistake"),
+    ("protect_active", "7d", "a key that was used in this time is neither deleted nor disabled"),
+)
+"""What a new file guards, as the one of `init` does: its author has not seen yet what a slip can do."""
 
 
 @click.command("import")
@@ -48,7 +54,8 @@ def command(file: Path, into: str, simulator: Path | None, *, keep_names: bool, 
 
     Keys whose names follow naming become keys of their environments. Others become keys of one environment (--into),
     each with its id and a new name: the next apply renames them, and their secrets live on. Limits, expiry and enabled
-    state are declared as they are, so that planning a new file proposes those renames and nothing else.
+    state are declared as they are, so that planning a new file proposes those renames and nothing else. A new file has
+    guardrails too, and in each new environment a deletion_grace: what leaves the file by mistake can come back.
 
     A file or folder that is there already keeps its comments and its order. What it declares or ignores is left alone,
     and import says how many changes a plan proposes for that; a key that a plan would remove, because the file has its
@@ -169,6 +176,8 @@ def _additions(place: _Place, variable: str, adoption: Adoption, facts: Facts, n
         keys=key_texts(adoption.keys, inheritance(place.sources), facts.usage, now),
         ignore=list(dict.fromkeys(glob_of(key.name) for key in adoption.ignored)),
         variable=None if variable == KEY_VARIABLE else variable,
+        grace=_GRACE,
+        guardrails=_GUARDRAILS,
         title=f"What `reconciler import` found in the account on {format_instant(now).partition('T')[0]}.",
     )
     if place.sources and not additions.keys and not additions.ignore:

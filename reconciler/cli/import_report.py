@@ -6,7 +6,7 @@ import shlex
 from typing import TYPE_CHECKING
 
 from reconciler.declaration import STANDARD_INPUT
-from reconciler.plan.actions import Delete, DeleteReason
+from reconciler.plan.actions import Delete, DeleteReason, Retire
 from reconciler.plan.phrases import plural
 from reconciler.render.escape import terminal, terminal_name
 
@@ -36,7 +36,7 @@ def report(
     """
     renames = {key.address for key in adoption.renames}
     others = [action for action in plan.actions if action.address not in renames]
-    further, deletions = len(others), sum(isinstance(action, Delete) for action in others)
+    further, removals = len(others), sum(isinstance(action, Delete | Retire) for action in others)
     if changed:
         yield from _added(file, changed, adoption, is_written=is_written)
     else:
@@ -46,11 +46,11 @@ def report(
         yield f"Only the account of {account} was read; --into with an environment of another account reads that one."
     yield from _not_declared(adoption, plan)
     if further:
-        deleted = f", and deletes {plural(deletions, 'key')}" if deletions else ""
+        removed = f", and removes {plural(removals, 'key')}" if removals else ""
         yield ""
         yield (
             f"A plan proposes {plural(further, 'change')} more, to keys that the file has or owns already or that "
-            f"reconciler named{deleted}: look at it before you apply."
+            f"reconciler named{removed}: look at it before you apply."
         )
     if plan.errors:
         yield ""

@@ -34,11 +34,17 @@ class KeyText:
 
 @dataclass(frozen=True, slots=True)
 class Additions:
-    """Keys by environment and globs for `ignore`; `variable` is what new environments name, `title` heads new files."""
+    """Keys by environment and globs for `ignore`.
+
+    `variable` is what new environments name, `grace` their `deletion_grace`, `title` heads new files. `guardrails`
+    (name, value and comment of each) go into a declaration that is all new; what somebody wrote decides that itself.
+    """
 
     keys: Mapping[str, Sequence[KeyText]]
     ignore: Sequence[str] = ()
     variable: str | None = None
+    grace: str | None = None
+    guardrails: Sequence[tuple[str, str, str]] = ()
     title: str = "Declared by reconciler."
 
 
@@ -55,10 +61,13 @@ def added(sources: Sequence[SourceFile], additions: Additions, place: Path, *, i
     for environment, keys in additions.keys.items():
         name = shelf.home_of(environment)
         document = shelf.documents[name]
-        shelf.documents[name] = _with_keys(document, environment, keys, additions.variable, name)
+        shelf.documents[name] = _with_keys(document, environment, keys, _of_new_environments(additions), name)
     if additions.ignore:
         name = shelf.home_of_ignore()
         shelf.documents[name] = _with_globs(shelf.documents[name], additions.ignore, name)
+    if not sources and additions.guardrails:
+        name = shelf.new(SETTINGS)
+        shelf.documents[name] = _with_guardrails(shelf.documents[name], additions.guardrails)
     if not shelf.documents:
         shelf.new(SETTINGS)
     changed = shelf.changed()
@@ -151,11 +160,20 @@ def _names(value: Value | None) -> set[str]:
     return {entry.name.text for entry in value.entries if entry.name} if isinstance(value, Collection) else set()
 
 
+def _of_new_environments(additions: Additions) -> list[Entry]:
+    named = (("provisioning_key_env", additions.variable), ("deletion_grace", additions.grace))
+    return [field(name, Scalar(value)) for name, value in named if value is not None]
+
+
+def _with_guardrails(document: Document, guardrails: Sequence[tuple[str, str, str]]) -> Document:
+    entries = tuple(field(name, Scalar(value), beside=f"# {why}") for name, value, why in guardrails)
+    return replace(document, root=_with(document.root, "guardrails", Collection(is_mapping=True, entries=entries)))
+
+
 def _with_keys(
-    document: Document, environment: str, keys: Sequence[KeyText], variable: str | None, file: str
+    document: Document, environment: str, keys: Sequence[KeyText], new: Sequence[Entry], file: str
 ) -> Document:
-    """Put keys into an environment, which is made if it is missing."""
-    new = [] if variable is None else [field("provisioning_key_env", Scalar(variable))]
+    """Put keys into an environment, which is made with the fields `new` if it is missing."""
     entries = [field(key.name, _on_one_line(key.fields), beside=f"# {key.comment}") for key in keys]
     environments = _opened(document.root.find("environments"), f"environments of {file}")
     found = environments.find(environment)

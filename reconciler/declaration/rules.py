@@ -62,6 +62,10 @@ def _rules(node: Fields, report: Report) -> dict[str, Any]:
     return rules
 
 
+def _read_count(count: int | None) -> int | None:
+    return count
+
+
 def _read_period(text: str) -> timedelta:
     period = read_duration(text)
     if not period:
@@ -80,7 +84,7 @@ def _read_recent(text: str) -> timedelta:
 
 # The schema has seen to the names and types of what arrives here.
 _READERS: Final[dict[str, Callable[[Any], object]]] = {
-    "max_deletions": int,
+    "max_deletions": _read_count,
     "protected": bool,
     "protect_active": _read_recent,
     "credit_budget": read_money,

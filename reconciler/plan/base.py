@@ -12,7 +12,7 @@ from reconciler.model import KEY_VARIABLE, LiveKey, Snapshot, Unmanaged
 from reconciler.plan.actions import Create, DeleteReason, Finding, Finish, Rename, Restore, Rotate
 from reconciler.plan.names import Naming
 from reconciler.plan.phrases import dollars, plural
-from reconciler.plan.strictness import kept, rules, tightest
+from reconciler.plan.strictness import kept, rules, tightest, with_default
 from reconciler.units import format_duration
 
 if TYPE_CHECKING:
@@ -229,7 +229,7 @@ def _loosened(bench: Bench, base: Declaration) -> Iterator[Finding]:
     """Find the protections that the change itself removes or loosens."""
     declaration, options, covers = bench.draft.declaration, bench.draft.options, bench.draft.options.selector()
     account = declaration.guardrails
-    yield from _looser(account, base.guardrails, "for the account")
+    yield from _looser(with_default(declaration), with_default(base), "for the account")
     # What an environment no longer says for each of its keys, the account may say; sums are another matter.
     of_keys = replace(account, max_deletions=None, credit_budget=None)
     now = {name: tightest(each.guardrails, of_keys) for name, each in declaration.environments.items()}
@@ -261,8 +261,10 @@ def _looser(after: Guardrails, before: Guardrails, whom: str) -> Iterator[Findin
         )
 
 
-def _shown(value: Decimal | timedelta | int) -> str:
+def _shown(value: Decimal | timedelta | int | None) -> str:
     match value:
+        case None:
+            return "no limit"
         case Decimal():
             return dollars(value)
         case timedelta():

@@ -111,16 +111,23 @@ def _judge_deletions(bench: Bench) -> Iterator[Finding]:
         return
     yield from _count(bench, bench.guards.account().max_deletions, doomed, "")
     members: dict[str, list[Action]] = {}
+    uncounted: list[Action] = []
     for action in doomed:
-        for environment in {address.environment for address in bench.addresses(action)}:
+        environments = {address.environment for address in bench.addresses(action)}
+        for environment in environments:
             members.setdefault(environment, []).append(action)
+        if not any(map(bench.guards.counts_itself, environments)):
+            uncounted.append(action)
+    yield from _count(bench, bench.guards.default_deletions(), uncounted, "", ", where the file says nothing")
     for environment, actions in members.items():
         yield from _count(bench, bench.guards.environment(environment).max_deletions, actions, f" of {environment}")
 
 
-def _count(bench: Bench, rule: Rule[int] | None, doomed: Sequence[Action], whose: str) -> Iterator[Finding]:
-    if rule is None or len(doomed) <= rule.value:
+def _count(
+    bench: Bench, rule: Rule[int | None] | None, doomed: Sequence[Action], whose: str, why: str = ""
+) -> Iterator[Finding]:
+    if rule is None or rule.value is None or len(doomed) <= rule.value:
         return
     names = [action.live.name if action.address is None else str(action.address) for action in doomed]
-    message = f"this plan would delete {plural(len(doomed), 'key')}{whose}, and max_deletions allows {rule.value}"
+    message = f"this plan would delete {plural(len(doomed), 'key')}{whose}, and max_deletions allows {rule.value}{why}"
     yield bench.violation("max-deletions", rule, f"{message}: {listed(names)}; what --allow names does not count")

@@ -65,6 +65,35 @@ def test_an_account_is_declared_as_it_is_and_planning_that_proposes_the_renames(
     assert front("plan", "--detailed-exitcode").code == 0
 
 
+def test_a_new_file_has_a_net_and_one_that_somebody_wrote_keeps_its_own(front: Front) -> None:
+    create(front.state, *(f"ci/{key}" for key in "abc"), "production/api")
+    assert front("import").code == 0
+    found = load(Path("keys.yaml"))
+    guarded = found.guardrails
+    assert guarded.max_deletions is not None
+    assert guarded.max_deletions.value == 2
+    assert guarded.protect_active is not None
+    assert {each.deletion_grace for each in found.environments.values()} == {timedelta(days=7)}
+    create(front.state, "later/api")
+    text = "version: 1\nenvironments: {ci: {keys: {}}}\n"
+    front.write(text)
+    assert front("import").code == 0
+    found = load(Path("keys.yaml"))
+    assert found.guardrails.max_deletions is None
+    assert found.environments["ci"].deletion_grace is None
+    assert found.environments["later"].deletion_grace == timedelta(days=7)
+
+
+def test_emptying_an_imported_file_is_refused(front: Front) -> None:
+    create(front.state, *(f"ci/{key}" for key in "abc"))
+    assert front("import").code == 0
+    text = Path("keys.yaml").read_text("utf-8")
+    front.write(text[: text.index("    keys:")] + "    keys: {}\n")
+    refused = front("apply", "--auto-approve")
+    assert refused.code == 3
+    assert front.names() == ["ci/a", "ci/b", "ci/c"]
+
+
 def test_names_can_be_kept(front: Front) -> None:
     create(front.state, "production/api", "team [a] *\n")
     done = front("import", "--keep-names")
@@ -85,7 +114,7 @@ def test_a_name_that_would_fit_is_ignored_with_the_reason(front: Front) -> None:
 def test_a_folder_gets_a_file_for_each_environment(front: Front) -> None:
     create(front.state, "production/api", "ci/tests", "x y")
     done = front("import", "-f", "keys", "--into", "ci")
-    assert done.out.startswith("Added 3 keys in 2 environments: keys/ci.yaml keys/production.yaml\n")
+    assert done.out.startswith("Added 3 keys in 2 environments: keys/ci.yaml keys/production.yaml keys/settings.yaml\n")
     assert "  reconciler apply -f keys --simulator sim.db    # renames them\n" in done.out
     assert [str(key.address) for key in load(Path("keys")).keys] == ["ci/tests", "ci/x-y", "production/api"]
     create(front.state, "ci/later", "dev/later")
@@ -239,8 +268,8 @@ def test_that_a_plan_deletes_what_looks_like_the_engines_is_said(front: Front) -
     create(front.state, "ci/api", "ci/tests~next")
     said = front("import").out
     assert "\nA plan proposes 1 change more, to keys that " in said
-    assert " or that reconciler named, and deletes 1 key: look at it before you apply.\n" in said
-    assert "Plan: 1 to delete; 1 unchanged." in front("plan").out
+    assert " or that reconciler named, and removes 1 key: look at it before you apply.\n" in said
+    assert "Plan: 1 to retire; 1 unchanged." in front("plan").out
 
 
 def test_a_dry_run_writes_nothing(front: Front) -> None:
@@ -368,7 +397,9 @@ def test_a_folder_with_hidden_files_only_is_an_empty_one(front: Front, name: str
     create(front.state, "ci/tests")
     Path("keys").mkdir()
     Path("keys", name).write_text("{", "utf-8")
-    assert front("import", "-f", "keys").out.startswith("Added 1 key in 1 environment: keys/ci.yaml\n")
+    assert front("import", "-f", "keys").out.startswith(
+        "Added 1 key in 1 environment: keys/ci.yaml keys/settings.yaml\n"
+    )
 
 
 def test_the_account_is_the_one_of_the_file(front: Front) -> None:

@@ -25,6 +25,12 @@ environments: {}
 """
 
 
+def test_no_limit_of_deletions_is_said_on_purpose_and_is_not_the_same_as_nothing() -> None:
+    said = loaded("version: 1\nguardrails: {max_deletions: null}\nenvironments: {}\n")
+    assert said.guardrails.max_deletions == Rule(None, Location("0.yaml", 2, 14))
+    assert loaded("version: 1\nenvironments: {}\n").guardrails.max_deletions is None
+
+
 def at(line: int, column: int = 3) -> Location:
     return Location("0.yaml", line, column)
 

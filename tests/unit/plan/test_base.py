@@ -30,7 +30,7 @@ from support.builders import (
 )
 
 if TYPE_CHECKING:
-    from reconciler.model import Declaration, DeclaredKey, LiveKey, Setting
+    from reconciler.model import Declaration, DeclaredKey, Guardrails, LiveKey, Setting
     from reconciler.plan.actions import Plan
 
 DAY = timedelta(days=1)
@@ -61,6 +61,15 @@ def test_a_key_that_the_change_removes_is_told_from_one_that_no_file_declared(gr
         "ci/stray": DeleteReason.LIVE_ONLY,
         "ci/b~old.20200101T000000Z": DeleteReason.OVERLAP_OVER,
     }
+
+
+@pytest.mark.parametrize("lifted", [rails(max_deletions=None), rails(max_deletions=40)])
+def test_the_default_too_holds_in_the_change_that_lifts_it(lifted: Guardrails) -> None:
+    keys = [live(number, f"ci/k{number}") for number in range(1, 7)]
+    base = declaration([declared(key.name) for key in keys])
+    plan = three_way(base, declaration([], ["ci"], guardrails=lifted), *keys)
+    assert [each.rule for each in plan.errors] == ["max-deletions"]
+    assert "guardrail-loosened" in {each.rule for each in plan.findings}
 
 
 def test_both_count_as_deletions() -> None:
@@ -153,6 +162,9 @@ def test_dropping_a_protected_environment_does_not_unprotect_its_keys() -> None:
         pytest.param({"protected": True}, {}, ["removes protected (true)"], id="gone"),
         pytest.param({"max_deletions": 2}, {"max_deletions": 3}, ["loosens, to 3, max_deletions (2)"], id="a count"),
         pytest.param({"max_deletions": 2}, {"max_deletions": 1}, [], id="a tighter count"),
+        pytest.param(
+            {"max_deletions": 2}, {"max_deletions": None}, ["loosens, to no limit, max_deletions (2)"], id="no count"
+        ),
         pytest.param(
             {"protect_active": 7 * DAY}, {"protect_active": DAY}, ["loosens, to 1d, protect_active (7d)"], id="a time"
         ),

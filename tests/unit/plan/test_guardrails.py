@@ -485,6 +485,43 @@ def test_each_environment_counts_for_itself_and_the_account_for_all() -> None:
     ]
 
 
+SIX = [live(number, f"ci/{key}") for number, key in enumerate("abcdef", start=1)]
+
+
+@pytest.mark.parametrize(
+    ("account", "own", "refusals"),
+    [
+        pytest.param(
+            {}, {}, ["6 keys, and max_deletions allows 5, where the file says nothing"], id="nothing declared"
+        ),
+        pytest.param({"max_deletions": None}, {}, [], id="no limit, said on purpose"),
+        pytest.param({"max_deletions": 9}, {}, [], id="more, said for the account"),
+        pytest.param(
+            {"max_deletions": 2}, {}, ["6 keys, and max_deletions allows 2:"], id="less, said for the account"
+        ),
+        pytest.param({}, {"max_deletions": 9}, [], id="more, said for the environment"),
+        pytest.param({}, {"max_deletions": None}, [], id="no limit, said for the environment"),
+        pytest.param({"max_deletions": 5}, {"max_deletions": None}, ["allows 5:"], id="an environment loosens nothing"),
+        pytest.param({}, {"max_deletions": 2}, ["6 keys of ci, and max_deletions allows 2:"], id="less, for it alone"),
+    ],
+)
+def test_a_plan_that_empties_an_account_needs_somebody_who_says_so(
+    account: dict[str, Any], own: dict[str, Any], refusals: list[str]
+) -> None:
+    wanted = declaration([], [environment("ci", **own)], guardrails=rails(**account))
+    messages = [each.message for each in found(make_plan(wanted, snapshot(*SIX)), "max-deletions")]
+    assert len(messages) == len(refusals)
+    assert all(refusal in message for refusal, message in zip(refusals, messages, strict=True))
+
+
+def test_what_environments_count_themselves_is_not_counted_again_by_default() -> None:
+    wanted = declaration([], [environment("ci", max_deletions=9), "dev"])
+    dev = [live(number, f"dev/{key}") for number, key in enumerate("abcdef", start=11)]
+    assert make_plan(wanted, snapshot(*SIX, *dev[:5])).errors == ()
+    (refusal,) = make_plan(wanted, snapshot(*SIX, *dev)).errors
+    assert "6 keys, and max_deletions allows 5, where the file says nothing: dev/a" in refusal.message
+
+
 def test_many_deletions_are_not_all_named() -> None:
     keys = [live(number, f"ci/k{number}") for number in range(1, 9)]
     plan = make_plan(declaration([], ["ci"], guardrails=rails(max_deletions=2)), snapshot(*keys))
