@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from support.second_server import Silence
-from support.second_world import SecondWorld
+from support.second_world import Here
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,7 +50,7 @@ SILENCES: Final = {
 @pytest.mark.parametrize("parallelism", ["1", "16"])
 @pytest.mark.parametrize("silence", SILENCES.values(), ids=SILENCES)
 def test_story(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, silence: Silence, parallelism: str) -> None:
-    world = SecondWorld(tmp_path, monkeypatch, silence)
+    world = Here(tmp_path, monkeypatch, silence)
 
     def apply(*names: str, arguments: tuple[str, ...] = ()) -> None:
         done = world.apply("--parallelism", parallelism, *arguments)

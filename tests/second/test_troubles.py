@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from support.second_server import Silence
-from support.second_world import SecondWorld
+from support.second_world import Here
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,7 +44,7 @@ def once_for_each_key(method: str, trouble: Trouble) -> Callable[[Request], Trou
 def test_one_answer_in_trouble_for_each_key(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str, trouble: Trouble, parallelism: str
 ) -> None:
-    world = SecondWorld(tmp_path, monkeypatch, Silence())
+    world = Here(tmp_path, monkeypatch, Silence())
 
     def apply(*names: str, arguments: tuple[str, ...] = ()) -> None:
         world.server.trouble = once_for_each_key(method, trouble)

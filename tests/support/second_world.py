@@ -1,13 +1,15 @@
-"""The real command against the second server: in this process, where time passes only when everybody waits.
+"""The real command against the second server, in this process or in processes of its own.
 
-What the command sends is answered without a socket, after a virtual moment on its way there and another one on its way
-back, so that waiting costs nothing and everything happens again in the same order.
+In this process time passes only when everybody waits. What the command sends is answered without a socket, after a
+virtual moment on its way there and another one on its way back, so that waiting costs nothing and everything happens
+again in the same order.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import os
 import random
 import re
 from decimal import Decimal
@@ -19,6 +21,7 @@ from dotenv import dotenv_values
 
 from reconciler.account.client import Timing, connect
 from support.command import Ended, call
+from support.runs import Job
 from support.second_server import Clock, Request, SecondServer, Silence
 from support.virtual import VirtualClock
 
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
 
     import pytest
 
+    from support.runs import Done, Forks, Running
     from support.second_server import Key
 
 ON_ITS_WAY: Final = 0.04
@@ -64,21 +68,15 @@ class _Virtual(Clock):
 class SecondWorld:
     """A folder with keys.yaml and one dotenv file, the server, and what must never be: `broken` collects it."""
 
-    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, silence: Silence) -> None:
-        self.folder, self._clock = folder, VirtualClock()
-        self.server = SecondServer(silence, clock=_Virtual(self._clock))
+    def __init__(self, folder: Path, server: SecondServer) -> None:
+        self.folder, self.server = folder, server
         self.server.watch = lambda _: self.check()
         self.declared: set[str] = set()
         self.broken: list[str] = []
-        timing = Timing(asyncio.sleep, random.Random(0).random, self._clock.monotonic, self._clock.now)  # noqa: S311
-        monkeypatch.setitem(connect.__kwdefaults__ or {}, "timing", timing)
-        parts = (timing.sleep, timing.random, timing.monotonic, timing.machine)
-        monkeypatch.setattr(Timing.__init__, "__defaults__", parts)
-        monkeypatch.setattr(asyncio, "run", self._run)
-        monkeypatch.setattr(httpx.AsyncHTTPTransport, "handle_async_request", self._transport())
-        monkeypatch.chdir(folder)
-        monkeypatch.setenv("NAGA_PROVISIONING_KEY", self.server.provisioning_key)
-        monkeypatch.setenv("NAGA_BASE_URL", "http://127.0.0.1:9/v1")
+
+    def run(self, *words: str) -> Ended | Done:
+        """Run the command to its end."""
+        raise NotImplementedError
 
     def declare(self, **keys: str) -> Self:
         """Write the file: for each key its fields as YAML has them between braces."""
@@ -87,9 +85,9 @@ class SecondWorld:
         self.declared = {f"ci/{name}" for name in keys}
         return self
 
-    def apply(self, *words: str) -> Ended:
+    def apply(self, *words: str) -> Ended | Done:
         """Apply as CI does."""
-        return call("apply", "--auto-approve", *words)
+        return self.run("apply", "--auto-approve", *words)
 
     def pass_time(self, days: float) -> None:
         """Let time pass while nobody does anything."""
@@ -133,6 +131,26 @@ class SecondWorld:
         assert again.code == 0, again
         assert len(self.server.writes()) == before, self.server.writes()[before:]
 
+
+class Here(SecondWorld):
+    """Runs the command in this process, without a socket and in virtual time."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, silence: Silence) -> None:
+        self._clock = VirtualClock()
+        super().__init__(folder, SecondServer(silence, clock=_Virtual(self._clock)))
+        timing = Timing(asyncio.sleep, random.Random(0).random, self._clock.monotonic, self._clock.now)  # noqa: S311 # repeatable on purpose
+        monkeypatch.setitem(connect.__kwdefaults__ or {}, "timing", timing)
+        parts = (timing.sleep, timing.random, timing.monotonic, timing.machine)
+        monkeypatch.setattr(Timing.__init__, "__defaults__", parts)
+        monkeypatch.setattr(asyncio, "run", self._run)
+        monkeypatch.setattr(httpx.AsyncHTTPTransport, "handle_async_request", self._transport())
+        monkeypatch.chdir(folder)
+        monkeypatch.setenv("NAGA_PROVISIONING_KEY", self.server.provisioning_key)
+        monkeypatch.setenv("NAGA_BASE_URL", "http://127.0.0.1:9/v1")
+
+    def run(self, *words: str) -> Ended:
+        return call(*words)
+
     def _run(self, work: Coroutine[Any, Any, Any]) -> Any:
         def mishap(message: str, error: BaseException | None) -> None:
             self.broken.append(f"{message}: {error!r}")
@@ -156,3 +174,19 @@ class SecondWorld:
             return httpx.Response(answer.status, headers=self.server.headers(answer), content=answer.content)
 
         return handle
+
+
+class Elsewhere(SecondWorld):
+    """Runs the command in processes of their own, which find the server on a socket."""
+
+    def __init__(self, folder: Path, server: SecondServer, forks: Forks) -> None:
+        super().__init__(folder, server)
+        self._forks = forks
+
+    def start(self, *words: str) -> Running:
+        """Begin a run."""
+        service = {"NAGA_BASE_URL": self.server.base_url, "NAGA_PROVISIONING_KEY": self.server.provisioning_key}
+        return self._forks.start(Job(self.folder, words, {"PATH": os.defpath, **service}))
+
+    def run(self, *words: str) -> Done:
+        return self.start(*words).wait()
