@@ -42,8 +42,8 @@ def _compose(content: bytes) -> None:
 
 
 def _events(content: bytes) -> None:
-    from reconciler.declaration.nodes import Report
-    from reconciler.declaration.source import SourceFile, read
+    from reconciler.declaration.loader import SourceFile, read
+    from reconciler.declaration.parser import Report
 
     gc.disable()
     read(SourceFile("keys.yaml", HERE, content), Report())
@@ -81,8 +81,8 @@ def measure(way: str, file: Path) -> tuple[float, float]:
         parse = PARSERS[way]
         return _cost(lambda: parse(content), lambda: parse(b"version: 1\n"))
     from reconciler import schema_files
-    from reconciler.declaration.nodes import Report
-    from reconciler.declaration.source import SourceFile, read
+    from reconciler.declaration.loader import SourceFile, read
+    from reconciler.declaration.parser import Report
 
     document = read(SourceFile("keys.yaml", HERE, content), Report())
     schema = schema_files.read("keys.schema.json").decode()

@@ -31,7 +31,7 @@ HERE: Final = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "tests"))  # the world to apply in is the tests'
 
 from reconciler.model import Delivery, Environment, Target  # noqa: E402  # after the path is set
-from reconciler.plan.options import Options  # noqa: E402  # the same
+from reconciler.planning.actions import Options  # noqa: E402  # the same
 from support.builders import SOMEWHERE, address, declaration, declared  # noqa: E402  # the same
 from support.chaos import ChaosWorld, End, Moment, Mood, Order, Trouble  # noqa: E402  # the same
 
@@ -249,7 +249,7 @@ def page(world: ChaosWorld, history: History, tally: Tally, chosen: argparse.Nam
     created = world.promises.settled_once
     troubles = disturbances(world)
     python = f"{platform.python_implementation()} {platform.python_version().rpartition('.')[0]}"
-    facts = [
+    inputs = [
         ("**secrets lost**", f"**{len(tally.lost)}**"),
         ("**orphans left**", f"**{len(tally.orphans)}**"),
         ("applies", f"{tally.applies:,}"),
@@ -276,7 +276,7 @@ def page(world: ChaosWorld, history: History, tally: Tally, chosen: argparse.Nam
         "",
         "| | |",
         "|---|---:|",
-        *(f"| {name} | {value} |" for name, value in facts),
+        *(f"| {name} | {value} |" for name, value in inputs),
         "",
         *table("What befell them", troubles),
         *table("How the applies ended", tally.ends),

@@ -16,16 +16,14 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from reconciler.engine.accounts import PlanRequest
 from reconciler.errors import UsageError
-from reconciler.fleet.request import Request
 from reconciler.model import Address, Declaration
-from reconciler.plan.actions import Plan
-from reconciler.plan.digest import digest
-from reconciler.plan.options import AS_THE_FILE_SAYS, Options
-from reconciler.plan.outcome import ApplyResult, Outcome
+from reconciler.planning.actions import AS_THE_FILE_SAYS, ApplyResult, Options, Outcome, Plan
+from reconciler.planning.planfile import digest
 
 if TYPE_CHECKING:
-    from reconciler.fleet.order import Order
+    from reconciler.engine.applying import ApplyRequest
     from reconciler.secret import Secret
 
 __all__ = [
@@ -94,10 +92,10 @@ def plan(
             running event loop.
         AccountError: the only account, or none of several, could be read.
     """
-    from reconciler.fleet.reading import read_plan
+    from reconciler.engine.planning import read_plan
 
     _check(options, declaration, base)
-    request = Request(declaration, base, options, _path(simulator), credentials)
+    request = PlanRequest(declaration, base, options, _path(simulator), credentials)
     return _run(read_plan(request)).plan
 
 
@@ -142,7 +140,7 @@ def apply(  # noqa: PLR0913  # by keyword, each with a default
         AccountError: the only account could not be read or locked, or one of several with `reviewed`.
         UsageError: as of `plan`, or an argument cannot be what was meant.
     """
-    from reconciler.fleet.order import Order
+    from reconciler.engine.applying import ApplyRequest
 
     if reviewed is not None and options != AS_THE_FILE_SAYS:
         msg = "options belong to the plan that was reviewed; give them to plan()"
@@ -151,7 +149,7 @@ def apply(  # noqa: PLR0913  # by keyword, each with a default
         msg = f"parallelism is 1 or more, not {parallelism}"
         raise UsageError(msg)
     _check(options, declaration, base)
-    request = Request(
+    request = PlanRequest(
         declaration,
         base,
         options if reviewed is None else reviewed.options,
@@ -160,8 +158,10 @@ def apply(  # noqa: PLR0913  # by keyword, each with a default
         reviewed=reviewed is not None,
     )
     expected = None if reviewed is None else digest(reviewed)
-    order = Order(request, parallelism, lock_timeout, auto_approve=True, allow_exec=allow_exec, expected=expected)
-    return _run(_apply(order, on_outcome, reviewed))
+    apply_request = ApplyRequest(
+        request, parallelism, lock_timeout, auto_approve=True, allow_exec=allow_exec, expected=expected
+    )
+    return _run(_apply(apply_request, on_outcome, reviewed))
 
 
 def to_dict(value: Plan | ApplyResult) -> dict[str, Any]:
@@ -174,18 +174,19 @@ def to_dict(value: Plan | ApplyResult) -> dict[str, Any]:
     return plan_document(value, digest(value)) if isinstance(value, Plan) else result_document(value)
 
 
-async def _apply(order: Order, on_outcome: Callable[[Outcome], None] | None, reviewed: Plan | None) -> ApplyResult:
+async def _apply(
+    apply_request: ApplyRequest, on_outcome: Callable[[Outcome], None] | None, reviewed: Plan | None
+) -> ApplyResult:
+    from reconciler.engine.applying import check_outset, execute_plans
+    from reconciler.engine.planning import read_plan
     from reconciler.errors import GuardrailRefused
-    from reconciler.fleet.applying import carry_out
-    from reconciler.fleet.order import check_outset
-    from reconciler.fleet.reading import read_plan
 
     if reviewed is not None and reviewed.errors:
         msg = f"the plan that was reviewed has {len(reviewed.errors)} finding(s) that forbid it; nothing was changed"
         raise GuardrailRefused(msg)
-    readings = await read_plan(order.request, sweeps=reviewed is None)
-    check_outset(readings, order)
-    return await carry_out(readings, order, _Listener(on_outcome), lambda _: nullcontext())
+    readings = await read_plan(apply_request.request, sweeps=reviewed is None)
+    check_outset(readings, apply_request)
+    return await execute_plans(readings, apply_request, _Listener(on_outcome), lambda _: nullcontext())
 
 
 class _Listener:

@@ -10,7 +10,7 @@ import click
 
 from reconciler import schema_files
 from reconciler.cli.main import COMMANDS, cli
-from reconciler.simulator.grammar import GRAMMAR
+from reconciler.simulator.faults import GRAMMAR
 from reconciler.units import format_duration
 
 Schema = dict[str, Any]
@@ -132,7 +132,7 @@ def _default(group: str, name: str, schema: Schema) -> str:
         return "required"
     if name in _NULLS:
         module, _, constant = _NULLS[name].partition(":")
-        stands_for = getattr(import_module(f"reconciler.plan.{module}"), constant)
+        stands_for = getattr(import_module(f"reconciler.planning.{module}"), constant)
         return f"`null`, which is `{format_duration(stands_for)}`"
     default = _resolved(schema["properties"][name]).get("default", "none")
     return "none" if default == "none" else _cell(_code(default))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from reconciler.cli.scaffold import ENVIRONMENTS, WORKFLOWS, Project, workflow
+from reconciler.cli.init import ENVIRONMENTS, WORKFLOWS, Project, workflow
 from reconciler.model import KEY_VARIABLE
 
 if TYPE_CHECKING:

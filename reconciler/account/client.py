@@ -6,33 +6,230 @@ only when the service certainly did not carry it out.
 
 from __future__ import annotations
 
+import json
+import logging
+import re
 from contextlib import contextmanager
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, Self, TypeVar
 from urllib.parse import urlsplit
 
 from reconciler.account import wire
-from reconciler.account.base_url import DEFAULT_BASE_URL, check_base_url
-from reconciler.account.exchange import Answer, NoAnswer, Request, Timeouts
-from reconciler.account.failure import failure
-from reconciler.account.pool import client_pool
-from reconciler.account.retry import RetryPolicy, Timing
-from reconciler.account.sender import Sender
-from reconciler.errors import AmbiguousCreate, IncompleteList, UnexpectedAnswer, UsageError
+from reconciler.errors import (
+    AccountError,
+    AmbiguousCreate,
+    ConnectionFailed,
+    IncompleteList,
+    RefusedByService,
+    UnexpectedAnswer,
+    UsageError,
+)
+from reconciler.http.address import DEFAULT_BASE_URL, check_base_url
+from reconciler.http.exchange import Answer, NoAnswer, Request, ServiceClock, Timeouts, exchange
+from reconciler.http.limits import WORTH_TELLING, Gate, client_pool
+from reconciler.http.retry import Attempts, RetryPolicy, Timing, retry_after
 from reconciler.model import KEY_VARIABLE, LONGEST_DAYS, Snapshot
+from reconciler.secret import HIDDEN
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from datetime import datetime, timedelta
     from decimal import Decimal
     from types import TracebackType
 
     import httpx
 
-    from reconciler.account.sender import Conclusion
-    from reconciler.errors import AccountError
+    from reconciler.http.limits import ClientPool
     from reconciler.model import Activity, CreatedKey, KeyPatch, LiveKey, NewKey, Statistics
     from reconciler.secret import Secret
+
+
+# Sends a request, through the gate and with a client of the pool, until `retry` takes the outcome for final.
+
+_log = logging.getLogger("reconciler.account")
+
+
+@dataclass(frozen=True, slots=True)
+class Conclusion:
+    """The last outcome of a request; `maybe_done` when an earlier attempt may have been carried out."""
+
+    outcome: Answer | NoAnswer
+    attempts: int
+    maybe_done: bool
+
+    @property
+    def status(self) -> int:
+        """The status, 0 without an answer."""
+        return self.outcome.status if isinstance(self.outcome, Answer) else 0
+
+
+def _nothing() -> None:
+    """Let every write go out."""
+
+
+class Sender:
+    """Shares one gate, one pool and one clock among all requests of an account.
+
+    `before_write` is called right before anything but a GET is sent; what it raises keeps the request from going out.
+    """
+
+    def __init__(
+        self,
+        pool: ClientPool,
+        parallelism: int,
+        policy: RetryPolicy,
+        timeouts: Timeouts,
+        timing: Timing,
+        label: str = "",
+    ) -> None:
+        """Let at most `parallelism` requests run at a time; what is logged begins with `label`."""
+        self._pool = pool
+        self._label = label
+        self._gate = Gate(parallelism, policy, timing, label)
+        self._policy = policy
+        self._timeouts = timeouts
+        self._timing = timing
+        self.clock = ServiceClock(timing.machine, timing.monotonic)
+        self.before_write: Callable[[], None] = _nothing
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        await self._pool.aclose()
+
+    async def perform(self, request: Request) -> Conclusion:
+        """Send until the outcome is final; a POST again only when it was certainly not carried out."""
+        attempts = Attempts(self._policy, self._timing, repeatable=request.method != "POST")
+        number = 1
+        while True:
+            outcome, delay = await self._attempt(request, attempts, number)
+            if delay is None:
+                return Conclusion(outcome, number, attempts.maybe_done)
+            await self._timing.sleep(delay)
+            number += 1
+
+    async def _attempt(
+        self, request: Request, attempts: Attempts, number: int
+    ) -> tuple[Answer | NoAnswer, float | None]:
+        async with self._gate.passage() as seen:
+            if request.method != "GET":
+                self.before_write()  # at the last moment: getting here may have taken long
+            started = self._timing.monotonic()
+            client = self._pool.take()
+            try:
+                outcome = await exchange(client, request, self._timeouts)
+            finally:
+                self._pool.give_back(client)
+            asked = self._take_in(outcome, seen)
+        took = self._timing.monotonic() - started
+        delay = attempts.delay(outcome, started, asked)
+        said = outcome.status if isinstance(outcome, Answer) else outcome.cause
+        level = logging.DEBUG if isinstance(outcome, Answer) and outcome.ok else logging.INFO
+        _log.log(level, "%s%s: %s in %d ms, attempt %d", self._label, request, said, round(took * 1000), number)
+        if delay is not None and took + delay >= WORTH_TELLING:
+            what = "%s%s did not succeed yet (%s): trying again in %d s."
+            _log.warning(what, self._label, request, said, round(delay))
+        return outcome, delay
+
+    def _take_in(self, outcome: Answer | NoAnswer, seen: int) -> float:
+        """Let the clock and the gate know about an outcome; gives what Retry-After asks for, in seconds."""
+        if isinstance(outcome, NoAnswer):
+            return 0.0
+        self.clock.hear(outcome.date)
+        asked = retry_after(outcome, self.clock.now())
+        if outcome.status == HTTPStatus.TOO_MANY_REQUESTS:
+            self._gate.slow_down(seen, asked)
+        elif outcome.status < HTTPStatus.INTERNAL_SERVER_ERROR:
+            self._gate.went_well(seen)
+        return asked
+
+
+# What came of a request, as an error in one harmless line.
+#
+# Text from the other side is data: secrets are taken out of it, control characters and marks that turn the reading
+# direction are made visible, and it is trimmed. The answer to a success is never quoted: it may hold a secret.
+
+LONGEST_QUOTE: Final = 300
+
+_LOOKED_AT: Final = 4_000
+_ISSUED_SECRET: Final = re.compile(r"ng-[A-Za-z0-9]{20,}|naga_sk_[A-Za-z0-9_-]{16,}", re.ASCII)
+_HINTS: Final[dict[int, str]] = {
+    HTTPStatus.UNAUTHORIZED: "{variable} must hold a provisioning key of the account, not an inference key",
+    HTTPStatus.PAYMENT_REQUIRED: "the account is out of credits",
+    HTTPStatus.FORBIDDEN: "this provisioning key may not do that, or a proxy in between filters the request",
+    HTTPStatus.TOO_MANY_REQUESTS: "the service wants fewer requests: lower --parallelism, or try again later",
+}
+
+
+def failure(
+    request: Request,
+    outcome: Answer | NoAnswer,
+    attempts: int,
+    secrets: Iterable[Secret],
+    variable: str = KEY_VARIABLE,
+) -> AccountError:
+    """Give the error for an outcome that is no success; the credential came from `variable`.
+
+    ConnectionFailed without an answer, RefusedByService for 4xx and 5xx, UnexpectedAnswer for anything else.
+    """
+    tried = f" (tried {attempts} times)" if attempts > 1 else ""
+    if isinstance(outcome, NoAnswer):
+        return ConnectionFailed(f"{request}: {urlsplit(request.url).netloc}: {outcome.cause}{tried}")
+    if outcome.status >= HTTPStatus.BAD_REQUEST:
+        said = _complaint(outcome.body, secrets)
+        hint = _HINTS.get(outcome.status, "").format(variable=variable)
+        message = f"{request}: {outcome.status}{said and ' ' + said}{tried}{'; ' + hint if hint else ''}"
+        return RefusedByService(message, status=outcome.status)
+    if outcome.status >= HTTPStatus.MULTIPLE_CHOICES:
+        target = _redirect_host(outcome.location, secrets)
+        why = f"{outcome.status}, a redirect{target}, which is never followed; check NAGA_BASE_URL"
+        return UnexpectedAnswer(f"{request}: {why}")
+    return UnexpectedAnswer(f"{request}: {outcome.status}: {outcome.spoilt or 'no answer to this request'}")
+
+
+def redact(text: str, secrets: Iterable[Secret] = ()) -> str:
+    """Give foreign text as one short line without secrets and without characters that act on a terminal."""
+    known = [secret.reveal() for secret in secrets]
+    line = " ".join(_redact(text, known)[:_LOOKED_AT].split())
+    visible = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
+    # Once more: what was made visible could spell out what was not there before.
+    safe = _redact(visible, known)
+    return safe if len(safe) <= LONGEST_QUOTE else safe[: LONGEST_QUOTE - 1] + "…"
+
+
+def _redact(text: str, known: Iterable[str]) -> str:
+    for value in known:
+        text = text.replace(value, HIDDEN)
+    return _ISSUED_SECRET.sub(HIDDEN, text)
+
+
+def _complaint(body: bytes, secrets: Iterable[Secret]) -> str:
+    """Give what an error's body says: `type: message` in the documented shape, else the body itself."""
+    error = _documented(body)
+    if error is None:
+        return redact(body.decode(errors="replace"), secrets)
+    return redact(": ".join(error), secrets)
+
+
+def _documented(body: bytes) -> list[str] | None:
+    try:
+        raw = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    error = raw.get("error") if isinstance(raw, dict) else None
+    if not isinstance(error, dict):
+        return None
+    parts = [part for part in (error.get("type"), error.get("message")) if isinstance(part, str) and part]
+    return parts or None
+
+
+def _redirect_host(location: str | None, secrets: Iterable[Secret]) -> str:
+    try:
+        host = urlsplit(location or "").hostname
+    except ValueError:
+        host = None
+    return f" to {redact(host, secrets)}" if host else ""
+
 
 __all__ = ["DEFAULT_BASE_URL", "Account", "RetryPolicy", "Timeouts", "Timing", "check_base_url", "connect"]
 
@@ -195,7 +392,7 @@ class Account:
 
         The last of the days is today, which is not over; see `activity`.
         """
-        from reconciler.account.statistics import decode_statistics
+        from reconciler.account.wire import decode_statistics
 
         return await self._activity(days, decode_statistics)
 

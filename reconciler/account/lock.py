@@ -16,10 +16,10 @@ from decimal import Decimal
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
-from reconciler.account.retry import Timing
 from reconciler.errors import AccountError, AmbiguousCreate, LockLost, LockTimeout, RefusedByService
+from reconciler.http.retry import Timing
 from reconciler.model import KeyPatch, NewKey
-from reconciler.plan.names import is_lock, lock_name
+from reconciler.planning.names import is_lock, lock_name
 from reconciler.units import format_duration, format_instant
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class Lock:
     account: Account
     nonce: Callable[[], str]
     mask: Callable[[Secret], None]
-    patience: timedelta
+    timeout: timedelta
     timing: Timing = field(default_factory=Timing)
     waiting: Callable[[LiveKey], None] = _untold
 
@@ -114,7 +114,7 @@ class Lock:
             await _delete(self.account, lock)
 
     async def _acquire(self, lease: _Lease) -> tuple[LiveKey, Snapshot]:
-        give_up = self.timing.monotonic() + self.patience.total_seconds()
+        give_up = self.timing.monotonic() + self.timeout.total_seconds()
         while True:
             # Reading first spares the others a lock that would be withdrawn, and tells the service's time for our own.
             await self._wait_for_others(give_up)
@@ -163,7 +163,7 @@ class Lock:
             if not rivals:
                 return
             if self.timing.monotonic() >= give_up:
-                raise LockTimeout(_held_by(rivals, self.patience))
+                raise LockTimeout(_held_by(rivals, self.timeout))
             first = _first(rivals)
             if first.id not in told:
                 told.add(first.id)
@@ -218,11 +218,11 @@ def _first(rivals: list[LiveKey]) -> LiveKey:
     return min(rivals, key=lambda key: (key.created_at, key.id))
 
 
-def _held_by(rivals: list[LiveKey], patience: timedelta) -> str:
+def _held_by(rivals: list[LiveKey], timeout: timedelta) -> str:
     first = _first(rivals)
     since = format_instant(first.created_at)
     return (
         f"another apply is running: key {first.id} ({first.name}) has locked the account since {since}; "
-        f"waited {format_duration(patience)} for it, and nothing was changed; "
+        f"waited {format_duration(timeout)} for it, and nothing was changed; "
         "apply again later, or with a longer --lock-timeout"
     )

@@ -9,27 +9,107 @@ from __future__ import annotations
 
 import json
 import re
-from datetime import datetime
-from decimal import Decimal
-from typing import TYPE_CHECKING, Final, assert_never
+from datetime import date, datetime
+from decimal import Context, Decimal
+from typing import TYPE_CHECKING, Final, NoReturn, TypeVar, assert_never
 
-from reconciler.account.fields import (
-    MISSING,
-    is_unicode,
-    read_amount,
-    read_cost,
-    read_limit,
-    read_object,
-    writable,
-    wrong,
-)
 from reconciler.errors import IncompleteList, UnexpectedAnswer
-from reconciler.model import Activity, CreatedKey, KeyPatch, LiveKey, NewKey, Usage
+from reconciler.model import Activity, CreatedKey, KeyPatch, KeyTally, LiveKey, NewKey, Statistics, Tally, Usage
 from reconciler.secret import Secret
 from reconciler.units import format_instant, format_money, parse_instant
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+
+
+# The fields of the service's answers, read one by one and complained about by name; pure.
+#
+# No complaint repeats a value: the answer to a POST holds a secret.
+
+MISSING: Final = object()
+"""What stands for a field that is not there, so that it is not null."""
+
+# What counts of a limit: a float somewhere in the service may have left noise behind that.
+_MILLIONTH: Final = Decimal("0.000001")
+_EXACT: Final = Context(prec=80)
+# With an exponent too: that is how Python writes a small decimal.
+_AMOUNT: Final = re.compile(r"-?\d{1,30}(\.\d{1,30})?([eE][+-]?\d{1,3})?", re.ASCII)
+# No amount of money has more digits before or after its point; an exponent beyond would fill the memory when written.
+_MAGNITUDE: Final = 30
+_KINDS: Final = {
+    str: "this text",
+    bool: "a boolean",
+    int: "this number",
+    Decimal: "this number",
+    list: "a list",
+    dict: "an object",
+    type(None): "null",
+}
+
+
+def read_object(body: bytes) -> dict[str, object]:
+    """Read an answer that is one JSON object, its fractions exactly; raises UnexpectedAnswer."""
+    raw = _parse(body)
+    if not isinstance(raw, dict):
+        msg = f"the answer must be an object, not {_KINDS[type(raw)]}"
+        raise UnexpectedAnswer(msg)
+    return raw
+
+
+def read_cost(where: str, field: str, raw: object) -> Decimal:
+    """Read an amount, exactly; raises UnexpectedAnswer."""
+    amount = read_amount(raw)
+    if amount is None:
+        wrong(where, field, "a decimal amount of USD", raw)
+    return amount
+
+
+def read_limit(raw: object) -> Decimal | None:
+    """Read an amount to the millionth of a USD; None for what cannot be one of money."""
+    amount = read_amount(raw)
+    if amount is None or amount == amount.to_integral_value():
+        return amount
+    return amount.quantize(_MILLIONTH, context=_EXACT)
+
+
+def read_amount(raw: object) -> Decimal | None:
+    """Read an amount that is a number, or text that spells one; None for what cannot be one of money."""
+    if type(raw) is int or (isinstance(raw, str) and _AMOUNT.fullmatch(raw)):
+        raw = Decimal(raw)
+    if not isinstance(raw, Decimal) or (raw and not -_MAGNITUDE <= raw.adjusted() <= _MAGNITUDE):
+        return None
+    return raw
+
+
+def is_unicode(text: str) -> bool:
+    """Tell whether the text can be written anywhere: JSON can smuggle in halves of surrogate pairs."""
+    return text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def writable(text: str) -> str:
+    """Give text that can be written anywhere, `?` in place of what cannot."""
+    return text if is_unicode(text) else text.encode(errors="replace").decode()
+
+
+def wrong(where: str, field: str, expected: str, raw: object) -> NoReturn:
+    """Say that a field is not what it should be, or not there."""
+    found = "but is missing" if raw is MISSING else f"not {_KINDS[type(raw)]}"
+    msg = f"{where}: {field} must be {expected}, {found}"
+    raise UnexpectedAnswer(msg)
+
+
+def _parse(body: bytes) -> object:
+    try:
+        return json.loads(body, parse_float=Decimal, parse_constant=_no_number)
+    except (ValueError, ArithmeticError, RecursionError):
+        pass  # the exception holds the body; raised from here, ours would carry it along
+    msg = "the answer is not JSON"
+    raise UnexpectedAnswer(msg)
+
+
+def _no_number(text: str) -> NoReturn:
+    raise ValueError(text)
+
 
 Value = str | bool | Decimal | datetime | None
 
@@ -245,5 +325,133 @@ def _read_instant(text: str) -> datetime | None:
         text = _FINE_FRACTION.sub(r"\1", text)  # nanoseconds, as some servers write them
     try:
         return parse_instant(text)
+    except ValueError:
+        return None
+
+
+# All that `GET /account/activity` tells: what is left out is named, what is wrong is refused; pure.
+#
+# The planner's own reading of the same answer is `wire.decode_activity`, which wants little and wants it complete.
+
+_Entry = TypeVar("_Entry")
+
+# A day may be written as the instant at which it begins.
+_DAY: Final = re.compile(r"(\d{4}-\d\d-\d\d)([Tt ][\d:.]{5,20}([Zz]|[+-]\d\d:?\d\d)?)?", re.ASCII)
+# Beyond that a count is no count, and to write it out would take more digits than Python allows.
+_COUNT_END: Final = 10**18
+
+
+def decode_statistics(body: bytes, days: int) -> Statistics:
+    """Read what the account was used for in the last `days` days; costs in USD, exactly.
+
+    A part, a count or a name that is missing or null is taken for nothing and named in `absent`; total_stats that lacks
+    its cost is no total. Raises UnexpectedAnswer for what is of another type, below zero, or about another period, and
+    for an entry without its cost or its date.
+    """
+    raw = read_object(body)
+    period = raw.get("period_days", days)
+    if type(period) is not int or period != days:
+        wrong("the answer", "period_days", f"{days}, as asked", period)
+    reader = _Reader(raw)
+    return Statistics(
+        days,
+        total=reader.total(),
+        by_day=reader.entries("daily_stats", reader.day),
+        by_model=reader.entries("top_models", reader.model),
+        by_key=reader.entries("api_key_usage", reader.key),
+        absent=tuple(reader.absent),
+    )
+
+
+class _Reader:
+    """Reads the parts of one answer and keeps, in order and once, the names of what it lacks."""
+
+    def __init__(self, answer: dict[str, object]) -> None:
+        self._answer = answer
+        self.absent: dict[str, None] = {}
+
+    def total(self) -> Tally | None:
+        part = "total_stats"
+        raw = self._known(self._answer, part, part)
+        if raw is None:
+            return None
+        if not isinstance(raw, dict):
+            wrong("the answer", part, "an object", raw)
+        if self._known(raw, "total_cost", f"{part}.total_cost") is None:
+            return None
+        return self._tally(part, raw, "total_requests")
+
+    def entries(self, part: str, read: Callable[[str, dict[str, object]], _Entry]) -> tuple[_Entry, ...]:
+        raw = self._known(self._answer, part, part)
+        if raw is None:
+            return ()
+        if not isinstance(raw, list):
+            wrong("the answer", part, "a list", raw)
+        return tuple([read(part, self._entry(part, entry)) for entry in raw])
+
+    def day(self, part: str, raw: dict[str, object]) -> tuple[date, Tally]:
+        text = raw.get("date", MISSING)
+        day = _read_day(text) if isinstance(text, str) else None
+        if day is None:
+            wrong(f"an entry of {part}", "date", "a date like 2026-01-20", text)
+        return day, self._tally(part, raw, "total_requests")
+
+    def model(self, part: str, raw: dict[str, object]) -> tuple[str, Tally]:
+        return self._text(part, raw, "model_name"), self._tally(part, raw, "request_count")
+
+    def key(self, part: str, raw: dict[str, object]) -> KeyTally:
+        key_id = raw.get("api_key_id", MISSING)
+        if key_id is MISSING:
+            self._lacks(f"{part}.api_key_id")
+            key_id = None
+        if key_id is not None and type(key_id) is not int:
+            wrong(f"an entry of {part}", "api_key_id", "an integer", key_id)
+        return KeyTally(key_id, self._text(part, raw, "api_key_name"), self._tally(part, raw, "request_count"))
+
+    def _tally(self, part: str, raw: dict[str, object], requests: str) -> Tally:
+        where = part if part == "total_stats" else f"an entry of {part}"
+        cost = read_cost(where, "total_cost", raw.get("total_cost", MISSING))
+        if cost < 0:
+            wrong(where, "total_cost", "an amount of USD from 0", raw["total_cost"])
+        fields = (requests, "total_input_tokens", "total_output_tokens")
+        count, input_tokens, output_tokens = (self._count(part, where, raw, field) for field in fields)
+        return Tally(count, cost, input_tokens, output_tokens)
+
+    def _count(self, part: str, where: str, raw: dict[str, object], field: str) -> int:
+        count = self._known(raw, field, f"{part}.{field}")
+        if count is None:
+            return 0
+        if type(count) is not int or not 0 <= count < _COUNT_END:
+            wrong(where, field, "a whole number from 0", count)
+        return count
+
+    def _text(self, part: str, raw: dict[str, object], field: str) -> str:
+        text = self._known(raw, field, f"{part}.{field}")
+        if text is None:
+            return ""
+        if not isinstance(text, str):
+            wrong(f"an entry of {part}", field, "text", text)
+        return writable(text)
+
+    def _entry(self, part: str, raw: object) -> dict[str, object]:
+        if not isinstance(raw, dict):
+            wrong("the answer", f"an entry of {part}", "an object", raw)
+        return raw
+
+    def _known(self, raw: dict[str, object], field: str, name: str) -> object:
+        """Give a field; None, and its name is noted, where the answer does not have it."""
+        value = raw.get(field)
+        if value is None:
+            self._lacks(name)
+        return value
+
+    def _lacks(self, name: str) -> None:
+        self.absent.setdefault(name)
+
+
+def _read_day(text: str) -> date | None:
+    match = _DAY.fullmatch(text)
+    try:
+        return date.fromisoformat(match[1]) if match else None
     except ValueError:
         return None

@@ -11,7 +11,7 @@ from reconciler.cli.options import days_option, environments_option, file_option
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from reconciler.cli.insight_reading import AccountReading
+    from reconciler.cli.reading import AccountReading
     from reconciler.insight.activity import AccountActivity, ActivityReport, Question
     from reconciler.model import Declaration
 
@@ -65,9 +65,9 @@ def command(
       reconciler activity --by environment --format csv > activity.csv
       reconciler activity --by key --daily -e production
     """
-    from reconciler.cli import interrupt
+    from reconciler.cli import console
     from reconciler.cli.console import note, show
-    from reconciler.cli.insight_reading import declaration_if_any, named
+    from reconciler.cli.reading import declaration_if_any, named
     from reconciler.errors import ReconcilerError
     from reconciler.insight.activity import Question, activity_report
     from reconciler.insight.breakdown import Grouping
@@ -75,7 +75,7 @@ def command(
     question = Question(days, Grouping(by), environments, daily)
     declaration = declaration_if_any(context, file)
     _check(question, declaration)
-    readings, failures = interrupt.run(_read(question, declaration, simulator))
+    readings, failures = console.run(_read(question, declaration, simulator))
     for failure in failures:
         note(f"error: {failure}")
     if not readings:
@@ -116,10 +116,9 @@ async def _read(
     question: Question, declaration: Declaration | None, simulator: Path | None
 ) -> tuple[list[AccountReading], list[str]]:
     """Read what the question needs; gives what could be read, and what went wrong with the other accounts."""
-    from reconciler.cli.accounts import accounts_of
-    from reconciler.cli.insight_reading import AccountReading, named, read_accounts
+    from reconciler.cli.reading import AccountReading, accounts_of, named, read_accounts
+    from reconciler.insight.activity import half
     from reconciler.insight.breakdown import OWNED
-    from reconciler.insight.trend import half
 
     needed = {*range(1, question.days + 1)} if question.daily else {question.days}
     windows = sorted(needed | {half(question.days)} - {0})
@@ -139,7 +138,7 @@ async def _read(
 
 def _answer(question: Question, reading: AccountReading, declaration: Declaration | None) -> AccountActivity:
     from reconciler.insight.activity import account_activity
-    from reconciler.plan.accounts import part_of
+    from reconciler.planning.accounts import part_of
 
     declared = None if declaration is None else part_of(declaration, reading.variable)
     return account_activity(question, reading.variable, reading.statistics, reading.snapshot, reading.now, declared)
@@ -148,12 +147,12 @@ def _answer(question: Question, reading: AccountReading, declaration: Declaratio
 def _formatted(report: ActivityReport, output_format: str, top: int) -> str:
     match output_format:
         case "json":
-            from reconciler.render.activity_data import activity_document
+            from reconciler.render.activity import activity_document
             from reconciler.render.document import to_json
 
             return to_json(activity_document(report))
         case "csv":
-            from reconciler.render.activity_data import activity_csv
+            from reconciler.render.activity import activity_csv
 
             return activity_csv(report)
         case "markdown":

@@ -9,18 +9,17 @@ from typing import TYPE_CHECKING
 
 import click
 
-from reconciler.cli.options import format_option, read_duration
-from reconciler.cli.request import request_options
+from reconciler.cli.options import format_option, read_duration, request_options
 
 if TYPE_CHECKING:
     from datetime import timedelta
 
-    from reconciler.cli.apply_output import Output
-    from reconciler.cli.request import Asked
+    from reconciler.cli.options import SharedOptions
+    from reconciler.cli.output import Output
+    from reconciler.engine.applying import ApplyRequest
     from reconciler.errors import StalePlan
-    from reconciler.fleet.order import Order
-    from reconciler.plan.outcome import ApplyResult
-    from reconciler.plan.planfile import SavedPlan
+    from reconciler.planning.actions import ApplyResult
+    from reconciler.planning.planfile import SavedPlan
 
 
 @click.command("apply")
@@ -55,7 +54,7 @@ if TYPE_CHECKING:
 @click.pass_obj
 def command(
     verbose: bool,  # noqa: FBT001  # click hands its object over by position
-    asked: Asked,
+    shared_options: SharedOptions,
     plan_file: Path | None,
     output_format: str,
     expect_digest: str | None,
@@ -90,18 +89,18 @@ def command(
       reconciler apply --rotate production/api --no-overlap
       reconciler apply --reviewed --only-tip --auto-approve
     """
-    from reconciler.cli.apply_output import Output
-    from reconciler.cli.github_apply import only_at_the_tip, recorded, reviewed_digest
-    from reconciler.cli.request import make_request
-    from reconciler.fleet.order import Order
+    from reconciler.cli.github import only_at_the_tip, recorded, reviewed_digest
+    from reconciler.cli.options import make_request
+    from reconciler.cli.output import Output
+    from reconciler.engine.applying import ApplyRequest
 
     with recorded() as record, Output(output_format, verbose=verbose) as output:
         record.output = output
         guard = only_at_the_tip() if only_tip else None
-        review = reviewed_digest(asked, plan_file) if reviewed and not expect_digest else None
-        saved = None if plan_file is None else _read_plan_file(plan_file, asked, expect_digest)
-        request = make_request(asked)
-        order = Order(
+        review = reviewed_digest(shared_options, plan_file) if reviewed and not expect_digest else None
+        saved = None if plan_file is None else _read_plan_file(plan_file, shared_options, expect_digest)
+        request = make_request(shared_options)
+        apply_request = ApplyRequest(
             request if saved is None else replace(request, options=saved.options, reviewed=True),
             parallelism,
             None if no_lock else lock_timeout,
@@ -111,15 +110,15 @@ def command(
             reviewed=() if saved is None else saved.changes,
             guard=guard,
         )
-        return record.end(exit_code(_plan_and_apply(order, output, review)))
+        return record.end(exit_code(_plan_and_apply(apply_request, output, review)))
 
 
-def _read_plan_file(file: Path, asked: Asked, expected: str | None) -> SavedPlan:
+def _read_plan_file(file: Path, shared_options: SharedOptions, expected: str | None) -> SavedPlan:
     from reconciler.errors import GuardrailRefused, StalePlan, UsageError
-    from reconciler.plan.planfile import read_saved_plan
+    from reconciler.planning.planfile import read_saved_plan
 
     wishes = ("rotate", "no_overlap", "allow", "environment", "only")
-    given = [f"--{name.replace('_', '-')}" for name in wishes if getattr(asked, name)]
+    given = [f"--{name.replace('_', '-')}" for name in wishes if getattr(shared_options, name)]
     if given:
         msg = f"{given[0]} belongs to the plan: give it to `reconciler plan --out {file}`, and apply what that wrote"
         raise UsageError(msg)
@@ -143,30 +142,28 @@ def _read_plan_file(file: Path, asked: Asked, expected: str | None) -> SavedPlan
     return saved
 
 
-def _plan_and_apply(order: Order, output: Output, review: str | StalePlan | None = None) -> ApplyResult:
+def _plan_and_apply(apply_request: ApplyRequest, output: Output, review: str | StalePlan | None = None) -> ApplyResult:
     """Show the plan, have it approved, and carry it out; an account without changes is not locked.
 
     `review` is what a review said that is needed for changes only: the digest, or why there is none.
     """
-    from reconciler.cli import interrupt
-    from reconciler.cli.accounts import tell_of_unread
-    from reconciler.cli.reading import read_plan
+    from reconciler.cli import console
+    from reconciler.cli.reading import read_plan, tell_of_unread
+    from reconciler.engine.applying import check_outset, execute_plans
     from reconciler.errors import StalePlan
-    from reconciler.fleet.applying import carry_out
-    from reconciler.fleet.order import check_outset
 
     # Where something else than a reviewed plan would be refused, nothing is swept before that.
-    readings = interrupt.run(read_plan(order.request, sweeps=order.expected is None and review is None))
+    readings = console.run(read_plan(apply_request.request, sweeps=apply_request.expected is None and review is None))
     output.show_plan(readings.plan)
     if isinstance(review, str) and (readings.plan.actions or readings.unread):
-        order = replace(order, expected=review)
-    check_outset(readings, order)
+        apply_request = replace(apply_request, expected=review)
+    check_outset(readings, apply_request)
     if isinstance(review, StalePlan) and readings.plan.actions:
         raise review
     tell_of_unread(readings)
-    if readings.plan.actions and not order.auto_approve:
+    if readings.plan.actions and not apply_request.auto_approve:
         ask(len(readings.plan.actions))
-    return interrupt.run(carry_out(readings, order, output, interrupt.signals_call))
+    return console.run(execute_plans(readings, apply_request, output, console.signals_call))
 
 
 def ask(count: int) -> None:
@@ -186,7 +183,7 @@ def ask(count: int) -> None:
 def exit_code(result: ApplyResult) -> int:
     """Give the code of an apply that ran to its end: 0, 130, 5 for a part, 1 for nothing or an unchecked result."""
     from reconciler.errors import Interrupted, PartlyApplied, ReconcilerError
-    from reconciler.plan.outcome import Status
+    from reconciler.planning.actions import Status
 
     done = result.count(Status.DONE)
     if result.interrupted:

@@ -13,10 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from reconciler.cli.insight_reading import AccountReading
+    from reconciler.cli.reading import AccountReading
     from reconciler.errors import ReconcilerError
-    from reconciler.insight.balance import Balance, BalanceReport
-    from reconciler.insight.runway import Runway
+    from reconciler.insight.balance import Balance, BalanceReport, Runway
     from reconciler.model import Declaration
 
 
@@ -65,13 +64,13 @@ def command(
       reconciler balance --min 50 && ./nightly-batch
       reconciler balance --min 20 -e production --format json
     """
-    from reconciler.cli import interrupt
+    from reconciler.cli import console
     from reconciler.cli.console import show
-    from reconciler.cli.insight_reading import declaration_if_any
+    from reconciler.cli.reading import declaration_if_any
     from reconciler.errors import GuardrailRefused, ReconcilerError
 
     declaration = declaration_if_any(context, file)
-    report = interrupt.run(_read(declaration, environments, simulator, minimum))
+    report = console.run(_read(declaration, environments, simulator, minimum))
     show(_formatted(report, output_format))
     if report.suffices is False:
         return GuardrailRefused.exit_code
@@ -83,8 +82,7 @@ async def _read(
 ) -> BalanceReport:
     from datetime import UTC, datetime
 
-    from reconciler.cli.accounts import accounts_of
-    from reconciler.cli.insight_reading import AccountReading, read_accounts
+    from reconciler.cli.reading import AccountReading, accounts_of, read_accounts
     from reconciler.insight.balance import BalanceReport
     from reconciler.model import LONGEST_DAYS
 
@@ -101,7 +99,7 @@ def _complain(
 ) -> None:
     """Say what could not be read; without the balance that is an error, and of an only account the end."""
     from reconciler.cli.console import note
-    from reconciler.cli.insight_reading import named
+    from reconciler.cli.reading import named
     from reconciler.errors import ReconcilerError
 
     if isinstance(reading, ReconcilerError):
@@ -117,7 +115,7 @@ def _balance(variable: str, reading: AccountReading | ReconcilerError, declarati
     from reconciler.errors import ReconcilerError
     from reconciler.insight.balance import Balance, limits, runways
     from reconciler.model import LONGEST_DAYS
-    from reconciler.plan.accounts import part_of
+    from reconciler.planning.accounts import part_of
 
     environments = () if declaration is None else tuple(part_of(declaration, variable).environments)
     if isinstance(reading, ReconcilerError):

@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import json
+import logging
+import os
+import re
+import warnings
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
-from reconciler.cli.options import file_option, format_option, simulator_option
+from reconciler.cli.console import note
+from reconciler.cli.options import file_option, format_option, need_extra, simulator_option
+from reconciler.destinations import files
+from reconciler.errors import NotificationError, UsageError
 
 if TYPE_CHECKING:
-    from reconciler.cli.notify import Channel
-    from reconciler.insight.alerts import Verdict
+    from collections.abc import Iterator, Sequence
+    from collections.abc import Set as AbstractSet
+
+    from apprise.plugins.base import NotifyBase
+
+    from reconciler.diagnostic import Severity
+    from reconciler.insight.alerts import Identity, Verdict
 
 
 @click.command("check")
@@ -57,15 +71,13 @@ def command(
       reconciler check --format markdown --check-destinations
       reconciler check --notify --state /var/lib/reconciler/alerts.json
     """
-    from reconciler.cli import interrupt
-    from reconciler.cli.check_run import judge_accounts, wanted_alerts
-    from reconciler.cli.console import note, show
-    from reconciler.cli.notify import open_channels
-    from reconciler.cli.notify_state import check_state
-    from reconciler.cli.request import annotated
+    from reconciler.cli import console
+    from reconciler.cli.console import show
+    from reconciler.cli.options import annotated
+    from reconciler.cli.review import judge_accounts, wanted_alerts
     from reconciler.declaration import load
-    from reconciler.errors import GuardrailRefused, ReconcilerError, UsageError
-    from reconciler.plan.accounts import account_variables
+    from reconciler.errors import GuardrailRefused, ReconcilerError
+    from reconciler.planning.accounts import account_variables
 
     if state is not None and not notify:
         msg = "--state remembers what --notify has sent; add --notify"
@@ -78,7 +90,7 @@ def command(
     alerts, standard = wanted_alerts(declaration, check_destinations=check_destinations)
     if standard:
         note("note: the file declares no alerts, so the usual ones are judged; `alerts` in the file chooses others")
-    verdict = interrupt.run(judge_accounts(declaration, alerts, simulator))
+    verdict = console.run(judge_accounts(declaration, alerts, simulator))
     verdict = _repeatable(verdict, context, file, simulator)
     several = len(account_variables(declaration)) > 1
     show(format_verdict(verdict, output_format, standard=standard, several=several))
@@ -125,9 +137,7 @@ def format_verdict(verdict: Verdict, output_format: str, *, standard: bool, seve
 
 def _tell(verdict: Verdict, channels: tuple[Channel, ...], state: Path | None, *, several: bool) -> None:
     """Send one message if there is something new, and remember it; raises NotificationError."""
-    from reconciler.cli.notify import send
-    from reconciler.cli.notify_state import read_state, write_state
-    from reconciler.insight.news import news
+    from reconciler.insight.alerts import news
     from reconciler.render.alerts import message, title
 
     told = frozenset() if state is None else read_state(state)
@@ -137,3 +147,152 @@ def _tell(verdict: Verdict, channels: tuple[Channel, ...], state: Path | None, *
         send(channels, title(latest), message(latest, several=several), worst)
     if state is not None and (latest is not None or told is None):
         write_state(state, frozenset() if latest is None else latest.told)
+
+
+# Sends a message through Apprise, to the URLs of an environment variable.
+#
+# The URLs hold tokens. Apprise's own words about them, and what its services raise, are therefore shown to nobody:
+# what went wrong is said by the place of a URL in the variable and by the name of its service.
+
+URLS_VARIABLE: Final = "RECONCILER_NOTIFY_URLS"
+
+# A comma may also stand within a URL, a space may not.
+_BETWEEN: Final = re.compile(r"[\s,]+(?=[A-Za-z][A-Za-z0-9+.-]*://)|\s+")
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """One URL of the variable, ready to take a message; `label` names it without what it holds."""
+
+    label: str
+    service: NotifyBase
+
+
+def open_channels() -> tuple[Channel, ...]:
+    """Get ready to send to all URLs of RECONCILER_NOTIFY_URLS; nothing is sent yet.
+
+    Raises UsageError when there is none, when one cannot be used, or without the extra `notify`.
+    """
+    urls = [part for each in _BETWEEN.split(os.environ.get(URLS_VARIABLE, "")) if (part := each.strip(","))]
+    if not urls:
+        msg = f"--notify needs {URLS_VARIABLE}, with the Apprise URLs to send to, like mailto://… or slack://…"
+        raise UsageError(msg)
+    need_extra("notify", "apprise")
+    from apprise import Apprise, AppriseAsset
+
+    asset = AppriseAsset(app_id="reconciler", app_desc="alerts of reconciler", app_url="")
+    asset.http_redirects = False  # a message goes where it was meant to go, unless the URL itself says ?redirect=yes
+    channels = []
+    with _in_silence():
+        for number, url in enumerate(urls, 1):
+            service = Apprise.instantiate(url, asset=asset)
+            if service is None:
+                msg = f"{URLS_VARIABLE}: URL {number} of {len(urls)} is none that Apprise can use; correct or remove it"
+                raise UsageError(msg)
+            channels.append(Channel(f"URL {number} of {len(urls)} ({service.service_name})", service))
+    return tuple(channels)
+
+
+def send(channels: Sequence[Channel], title: str, body: str, severity: Severity | None) -> None:
+    """Send a message in Markdown to every channel; `severity` None is good news.
+
+    Raises NotificationError, once all have been tried, with those that did not take it.
+    """
+    from apprise import Apprise, NotifyFormat, NotifyType
+
+    kinds = {"error": NotifyType.FAILURE, "warning": NotifyType.WARNING, "note": NotifyType.INFO}
+    kind = NotifyType.SUCCESS if severity is None else kinds[severity.value]
+    failed = []
+    with _in_silence():
+        for channel in channels:
+            one = Apprise()
+            one.add(channel.service)
+            try:
+                sent = bool(one.notify(body=body, title=title, notify_type=kind, body_format=NotifyFormat.MARKDOWN))
+            except Exception:  # noqa: BLE001  # whatever it is, its words may hold the URL
+                sent = False
+            if not sent:
+                failed.append(channel.label)
+    if failed:
+        msg = f"the message was not taken by {', '.join(failed)} of {URLS_VARIABLE}; it is sent again the next time"
+        raise NotificationError(msg)
+
+
+@contextmanager
+def _in_silence() -> Iterator[None]:
+    """Let Apprise say nothing: neither in its log nor as a warning."""
+    log = logging.getLogger("apprise")
+    before, log.disabled = log.disabled, True
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        log.disabled = before
+
+
+# Remembers in a file which alerts somebody was told of.
+
+_VERSION: Final = 1
+_PARTS: Final = 4
+
+
+def check_state(path: Path) -> None:
+    """Find out before anything is sent whether the state can be kept; raises UsageError."""
+    try:
+        place = files.resolve(str(path))
+        obstacles = files.obstacles(place)
+        if place.exists() and not place.is_file():
+            obstacles.append("it is no regular file")
+    except OSError as error:
+        obstacles = [error.strerror or type(error).__name__]
+    if obstacles:
+        msg = f"--state {path} cannot be kept: {', '.join(obstacles)}"
+        raise UsageError(msg)
+
+
+def read_state(path: Path) -> frozenset[Identity] | None:
+    """Give what was told before, nothing where there is no file yet.
+
+    None, with a warning on stderr, is a file that holds something else: all is told again then.
+    """
+    try:
+        content = files.peek(files.resolve(str(path)))
+        return frozenset() if content is None else _decoded(content)
+    except OSError as error:
+        problem = error.strerror or type(error).__name__
+    except (ValueError, RecursionError):
+        problem = "it is no state of alerts"
+    note(f"warning: --state {path} cannot be used ({problem}), so what fires is told again")
+    return None
+
+
+def write_state(path: Path, told: AbstractSet[Identity]) -> None:
+    """Replace the file as a whole; raises NotificationError."""
+    place = files.resolve(str(path))
+    document = {"format_version": _VERSION, "told": sorted(told)}
+    try:
+        with files.locked(place.parent) as folder:
+            files.replace(
+                folder, place.name, f"{json.dumps(document, indent=1)}\n".encode(), files.read(folder, place.name)
+            )
+    except OSError as error:
+        msg = f"--state {path} could not be written, so the same may be told again: {error.strerror or 'unknown error'}"
+        raise NotificationError(msg) from error
+
+
+def _decoded(content: bytes) -> frozenset[Identity]:
+    document = json.loads(content)
+    if not isinstance(document, dict) or document.get("format_version") != _VERSION:
+        raise ValueError
+    told = document.get("told")
+    if not isinstance(told, list):
+        raise ValueError  # noqa: TRY004  # of a file, not of an argument
+    return frozenset(map(_identity, told))
+
+
+def _identity(raw: object) -> Identity:
+    if not isinstance(raw, list) or len(raw) != _PARTS or not all(isinstance(part, str) for part in raw):
+        raise ValueError
+    account, rule, about, severity = raw
+    return (account, rule, about, severity)

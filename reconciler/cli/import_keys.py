@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
 
-from reconciler.cli import suggestions
+from reconciler.cli import options
 from reconciler.cli.options import simulator_option
+from reconciler.declaration import STANDARD_INPUT
+from reconciler.planning.actions import Delete, DeleteReason, Retire
+from reconciler.planning.phrases import plural
+from reconciler.render.escape import terminal, terminal_name
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from reconciler.declaration import SourceFile
-    from reconciler.model import Declaration, Snapshot
-    from reconciler.plan.adoption import Adoption
-    from reconciler.plan.facts import Facts
+    from reconciler.model import Declaration, LiveKey, Snapshot
+    from reconciler.planning.actions import Finding, Plan, PlanInputs
+    from reconciler.planning.importing import Adoption
+
 
 _YAML: Final = frozenset({".yaml", ".yml"})
 _GRACE: Final = "7d"
@@ -41,7 +47,7 @@ _GUARDRAILS: Final = (
 @click.option(
     "--into",
     metavar="ENV",
-    shell_complete=suggestions.environments,
+    shell_complete=options.environments,
     default="imported",
     show_default=True,
     help="The environment of keys whose names do not say where they belong.",
@@ -68,21 +74,20 @@ def command(file: Path, into: str, simulator: Path | None, *, keep_names: bool, 
       reconciler import -f keys/ --into production
       reconciler import --keep-names --dry-run
     """
-    from reconciler.cli import interrupt
+    from reconciler.cli import console
     from reconciler.cli.console import show
-    from reconciler.cli.difference import difference
-    from reconciler.cli.import_report import report
-    from reconciler.declaration import STANDARD_INPUT, SourceFile, load_sources
-    from reconciler.fleet.planning import plan_account
-    from reconciler.fleet.request import Request
+    from reconciler.cli.fmt import difference
+    from reconciler.declaration import SourceFile, load_sources
+    from reconciler.engine.accounts import PlanRequest
+    from reconciler.engine.planning import plan_account
 
     _check_name(into)
     place = _find(file)
     declaration = load_sources(place.sources or [SourceFile("", Path(), b"version: 1\nenvironments: {}\n")])
     variable = _account_of(declaration, into)
-    snapshot, facts = interrupt.run(_read(declaration, variable, simulator))
+    snapshot, inputs = console.run(_read(declaration, variable, simulator))
     adoption = _adopt(declaration, variable, snapshot, into, keep_names=keep_names)
-    changed = _additions(place, variable, adoption, facts, snapshot.now)
+    changed = _additions(place, variable, adoption, inputs, snapshot.now)
     to_standard_output = file == STANDARD_INPUT
     if dry_run:
         show(difference(place.sources, changed))
@@ -90,8 +95,8 @@ def command(file: Path, into: str, simulator: Path | None, *, keep_names: bool, 
         show(changed[0].content.decode())
     else:
         _write(place, changed)
-    request = Request(_load(place, changed))
-    plan = plan_account(request, variable, snapshot, facts)
+    request = PlanRequest(_load(place, changed))
+    plan = plan_account(request, variable, snapshot, inputs)
     account = variable if request.several else None
     words = report(file, changed, adoption, simulator, plan, is_written=not dry_run, account=account)
     show("\n".join(words) + "\n", err=dry_run or to_standard_output)
@@ -110,7 +115,7 @@ def _check_name(environment: str) -> None:
     import re
 
     from reconciler.errors import UsageError
-    from reconciler.plan.names import NAME
+    from reconciler.planning.names import NAME
 
     if not re.fullmatch(NAME, environment, re.ASCII):
         msg = f"--into {environment} is no name of an environment: it must match [a-z0-9][a-z0-9._-]*"
@@ -118,7 +123,7 @@ def _check_name(environment: str) -> None:
 
 
 def _find(file: Path) -> _Place:
-    from reconciler.declaration import STANDARD_INPUT, read_folder, read_sources
+    from reconciler.declaration import read_folder, read_sources
 
     if file == STANDARD_INPUT:
         return _Place(Path("keys.yaml"), is_folder=False, sources=())
@@ -132,7 +137,7 @@ def _find(file: Path) -> _Place:
 def _account_of(declaration: Declaration, into: str) -> str:
     """Name the variable with the account's provisioning key: that of `into`, or the only one that the file names."""
     from reconciler.model import KEY_VARIABLE
-    from reconciler.plan.accounts import account_variables
+    from reconciler.planning.accounts import account_variables
 
     if into in declaration.environments:
         return declaration.environments[into].provisioning_key_env
@@ -140,40 +145,42 @@ def _account_of(declaration: Declaration, into: str) -> str:
     return KEY_VARIABLE if others else first
 
 
-async def _read(declaration: Declaration, variable: str, simulator: Path | None) -> tuple[Snapshot, Facts]:
+async def _read(declaration: Declaration, variable: str, simulator: Path | None) -> tuple[Snapshot, PlanInputs]:
     from reconciler.cli.console import note
-    from reconciler.cli.wiring import check_clock, open_account
-    from reconciler.fleet.reading import read_account
-    from reconciler.plan.accounts import part_of
+    from reconciler.cli.reading import check_clock
+    from reconciler.engine.accounts import open_account
+    from reconciler.engine.planning import read_account
+    from reconciler.planning.accounts import part_of
 
     async with open_account(simulator, variable=variable) as account:
-        snapshot, facts = await read_account(part_of(declaration, variable), None, account)
+        snapshot, inputs = await read_account(part_of(declaration, variable), None, account)
         check_clock(account)
-    for text in facts.unread:
+    for text in inputs.unread:
         note(f"warning: {text}")
-    return snapshot, facts
+    return snapshot, inputs
 
 
 def _adopt(declaration: Declaration, variable: str, snapshot: Snapshot, into: str, *, keep_names: bool) -> Adoption:
-    from reconciler.plan.accounts import part_of
-    from reconciler.plan.adoption import adopt
+    from reconciler.planning.accounts import part_of
+    from reconciler.planning.importing import adopt
 
     mine = part_of(declaration, variable)
     elsewhere = declaration.environments.keys() - mine.environments.keys()
     return adopt(mine, snapshot, into, keep_names=keep_names, taken=elsewhere)
 
 
-def _additions(place: _Place, variable: str, adoption: Adoption, facts: Facts, now: datetime) -> Sequence[SourceFile]:
+def _additions(
+    place: _Place, variable: str, adoption: Adoption, inputs: PlanInputs, now: datetime
+) -> Sequence[SourceFile]:
     """Give the files to write; raises UsageError where they would not be valid."""
-    from reconciler.declaration.additions import Additions, added
-    from reconciler.declaration.adopted import inheritance, key_texts
     from reconciler.errors import DeclarationError, UsageError
+    from reconciler.formatting.edit import Additions, added, inheritance, key_texts
     from reconciler.model import KEY_VARIABLE
-    from reconciler.plan.adoption import glob_of
+    from reconciler.planning.importing import glob_of
     from reconciler.units import format_instant
 
     additions = Additions(
-        keys=key_texts(adoption.keys, inheritance(place.sources), facts.usage, now),
+        keys=key_texts(adoption.keys, inheritance(place.sources), inputs.usage, now),
         ignore=list(dict.fromkeys(glob_of(key.name) for key in adoption.ignored)),
         variable=None if variable == KEY_VARIABLE else variable,
         grace=_GRACE,
@@ -194,15 +201,127 @@ def _additions(place: _Place, variable: str, adoption: Adoption, facts: Facts, n
 def _load(place: _Place, changed: Sequence[SourceFile]) -> Declaration:
     """Load the declaration as it is with these files changed."""
     from reconciler.declaration import load_sources
-    from reconciler.declaration.additions import changed_in
+    from reconciler.formatting.edit import changed_in
 
     return load_sources(changed_in(place.sources, changed))
 
 
 def _write(place: _Place, changed: Sequence[SourceFile]) -> None:
-    from reconciler.declaration.writing import write_files
+    from reconciler.formatting.files import write_files
 
     if place.is_folder:
         place.path.mkdir(parents=True, exist_ok=True)
     before = {Path(source.name): source.content for source in place.sources}
     write_files({Path(file.name): file.content for file in changed}, before)
+
+
+# What `import` says of what it wrote: what will be renamed, what was left alone, and what to type next.
+
+
+def report(
+    file: Path,
+    changed: Sequence[SourceFile],
+    adoption: Adoption,
+    simulator: Path | None,
+    plan: Plan,
+    *,
+    is_written: bool,
+    account: str | None = None,
+) -> Iterator[str]:
+    """Say what was added, a line each; ends with the commands to go on with. `plan` is that of the result.
+
+    What went to standard output counts as written too. `account` names the one that was read where there are several.
+    """
+    renames = {key.address for key in adoption.renames}
+    others = [action for action in plan.actions if action.address not in renames]
+    further, removals = len(others), sum(isinstance(action, Delete | Retire) for action in others)
+    if changed:
+        yield from _added(file, changed, adoption, is_written=is_written)
+    else:
+        yield f"Nothing to add: {terminal(str(file))} declares, owns or ignores every key that it can."
+    if account is not None:
+        yield ""
+        yield f"Only the account of {account} was read; --into with an environment of another account reads that one."
+    yield from _not_declared(adoption, plan)
+    if further:
+        removed = f", and removes {plural(removals, 'key')}" if removals else ""
+        yield ""
+        yield (
+            f"A plan proposes {plural(further, 'change')} more, to keys that the file has or owns already or that "
+            f"reconciler named{removed}: look at it before you apply."
+        )
+    if plan.errors:
+        yield ""
+        yield "Nothing can be applied yet:"
+        yield from map(_reason, plan.errors)
+    if is_written:
+        is_refused = bool(plan.errors)
+        yield from _next_steps(file, simulator, account, renames=len(renames), further=further, is_refused=is_refused)
+
+
+def _added(file: Path, changed: Sequence[SourceFile], adoption: Adoption, *, is_written: bool) -> Iterator[str]:
+    keys, environments = adoption.keys, {key.address.environment for key in adoption.keys}
+    added = [f"{plural(len(keys), 'key')} in {plural(len(environments), 'environment')}"] if keys else []
+    if adoption.ignored:
+        added.append(f"{plural(len(adoption.ignored), 'key')} to ignore")
+    what = " and ".join(added) or "no key"
+    where = "standard output" if file == STANDARD_INPUT else " ".join(terminal(source.name) for source in changed)
+    yield f"{'Added' if is_written else 'Would add'} {what}: {where}"
+    if owned := sum(key.owned for key in keys):
+        yield f"A plan would have removed {owned} of them: the file had their environments, and did not declare them."
+    if adoption.renames:
+        yield ""
+        yield f"The next apply renames {plural(len(adoption.renames), 'key')}; no secret changes:"
+        for key in adoption.renames:
+            yield f"  {terminal_name(key.live.name)} (id {key.live.id}) → {key.address}"
+
+
+def _not_declared(adoption: Adoption, plan: Plan) -> Iterator[str]:
+    notes = {left.live.id: [left.reason] for left in adoption.left_out}
+    for action in plan.actions:
+        if isinstance(action, Delete) and action.reason is DeleteReason.UNMANAGED:
+            notes.setdefault(action.live.id, []).append("unmanaged is delete, so a plan deletes it")
+    reasons = {key_id: "; ".join(parts) for key_id, parts in notes.items()}
+    ignored = {key.id for key in adoption.ignored}
+    left_out = [left.live for left in adoption.left_out if left.live.id not in ignored]
+    yield from _listed("Not declared, and left alone from now on by ignore:", adoption.ignored, reasons)
+    yield from _listed("Not declared:", left_out, reasons)
+    yield from _listed(
+        "Not declared: reconciler itself gave them their names, and goes on with those of declared environments:",
+        adoption.engine,
+        reasons,
+    )
+
+
+def _reason(finding: Finding) -> str:
+    about = "" if finding.address is None else f"{terminal_name(str(finding.address))}: "
+    return f"  {about}{terminal(finding.message)} ({finding.rule})"
+
+
+def _listed(title: str, keys: Iterable[LiveKey], reasons: Mapping[int, str]) -> Iterator[str]:
+    lines = [
+        f"  {terminal_name(key.name)} (id {key.id})" + (f": {terminal(reasons[key.id])}" if key.id in reasons else "")
+        for key in keys
+    ]
+    if lines:
+        yield ""
+        yield title
+        yield from lines
+
+
+def _next_steps(
+    file: Path, simulator: Path | None, account: str | None, *, renames: int, further: int, is_refused: bool
+) -> Iterator[str]:
+    place = "keys.yaml" if file == STANDARD_INPUT else str(file)
+    options = "" if place == "keys.yaml" else f" -f {shlex.quote(place)}"
+    if simulator is not None:
+        options += f" --simulator {shlex.quote(str(simulator))}"
+    yield ""
+    yield "Next:"
+    others = "" if account is None else "; what the other accounts need comes on top"
+    proposed = [*(["these renames"] if renames else []), *([plural(further, "change")] if further else [])]
+    proposal = "says what to resolve first" if is_refused else f"proposes {' and '.join(proposed) or 'no change'}"
+    yield terminal(f"  reconciler plan{options}     # {proposal}{others}")
+    if renames and not is_refused:
+        done = "makes all of these" if further else "renames them"
+        yield terminal(f"  reconciler apply{options}    # {done}{others}")

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import json
+import os
+import re
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
 
-from reconciler.cli import suggestions
+from reconciler.cli import options
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from reconciler.cli.repository import Repository
-    from reconciler.cli.scaffold import Project
+    from reconciler.cli.git import Repository
     from reconciler.model import Declaration
+
 
 FILE: Final = "keys.yaml"
 FOLDER: Final = "keys"
@@ -24,7 +28,7 @@ GITHUB: Final = "github-actions"
 
 @click.command("init")
 @click.argument(
-    "folder", required=False, default=Path(), type=click.Path(path_type=Path), shell_complete=suggestions.folders
+    "folder", required=False, default=Path(), type=click.Path(path_type=Path), shell_complete=options.folders
 )
 @click.option(
     "--repository",
@@ -34,7 +38,7 @@ GITHUB: Final = "github-actions"
 @click.option(
     "--package",
     metavar="REQUIREMENT",
-    shell_complete=suggestions.files,
+    shell_complete=options.files,
     help="What pip installs in the workflows, by default this version; or a wheel, by its path or address.",
 )
 def command(folder: Path, repository: str | None, package: str | None) -> None:
@@ -50,9 +54,8 @@ def command(folder: Path, repository: str | None, package: str | None) -> None:
       reconciler init infrastructure/naga
       reconciler init --repository acme/keys
     """
-    from reconciler.cli import next_steps
     from reconciler.cli.console import show
-    from reconciler.cli.repository import NAME, find_repository
+    from reconciler.cli.git import NAME, find_repository
     from reconciler.errors import UsageError
     from reconciler.render.escape import terminal
 
@@ -65,7 +68,7 @@ def command(folder: Path, repository: str | None, package: str | None) -> None:
         msg = f"{where}: see docs/gitlab-ci.md and docs/cron.md, or name a repository there: --repository acme/keys"
         raise UsageError(msg)
     setup = _set_up(folder, place, repository or place.name, package)
-    steps = next_steps.tell(setup.project, place.root, setup.repository, folder, is_new=setup.is_new)
+    steps = tell(setup.project, place.root, setup.repository, folder, is_new=setup.is_new)
     lines = [*_write(place.root, setup), "", *steps]
     show("".join(f"{terminal(line)}\n" for line in lines))
 
@@ -81,7 +84,6 @@ class _Setup:
 
 
 def _set_up(folder: Path, place: Repository, repository: str | None, package: str | None) -> _Setup:
-    from reconciler.cli import scaffold
     from reconciler.declaration import load
     from reconciler.errors import UsageError
 
@@ -94,8 +96,8 @@ def _set_up(folder: Path, place: Repository, repository: str | None, package: st
         raise UsageError(msg)
     else:
         project = _project(folder, FILE, place, package, None)
-        files = {project.file: scaffold.starter_file(repository)}
-    files |= {f".github/workflows/{name}.yml": scaffold.workflow(name, project) for name in scaffold.WORKFLOWS}
+        files = {project.file: starter_file(repository)}
+    files |= {f".github/workflows/{name}.yml": workflow(name, project) for name in WORKFLOWS}
     return _Setup(project, repository, files, is_new=not found)
 
 
@@ -111,7 +113,6 @@ def _project(
     folder: Path, name: str, place: Repository, package: str | None, declaration: Declaration | None
 ) -> Project:
     """Say what the workflows have to know; without a declaration, of the starter file."""
-    from reconciler.cli.scaffold import ENVIRONMENTS, Project
     from reconciler.errors import UsageError
     from reconciler.model import KEY_VARIABLE
 
@@ -174,8 +175,183 @@ def _write(root: Path, setup: _Setup) -> Iterator[str]:
 
 def _forgotten(workflow: Path, project: Project) -> str:
     """Name the environments that no job of an existing workflow speaks of: they would never be planned or applied."""
-    from reconciler.cli.scaffold import environments_of
-
     known = environments_of(workflow)
     missing = [] if known is None else [name for name in project.environments if name not in known]
     return f", and has no job for {', '.join(missing)}: add it to the matrix" if missing else ""
+
+
+# The files that `init` writes, filled in from the templates that ship with the program.
+
+WORKFLOWS: Final = ("plan", "apply", "drift")
+ENVIRONMENTS: Final = ("production", "staging", "development", "ci")
+"""The environments of the starter file."""
+
+_TEMPLATES: Final = Path(__file__).parents[1] / "templates"
+_PLACEHOLDER: Final = re.compile(r"(?m)^(?P<indent> *)@@(?P<block>\w+)@@\n|@@(?P<word>\w+)@@")
+_LOGINS: Final = {
+    "github-actions": (
+        "GITHUB_APP_ID: ${{ vars.RECONCILER_APP_ID }} # the App that writes the secrets of destination github-actions",
+        "GITHUB_APP_PRIVATE_KEY: ${{ secrets.RECONCILER_APP_PRIVATE_KEY }}",
+    ),
+    "vault": ("VAULT_ADDR: ${{ vars.VAULT_ADDR }}",),
+}
+_PERMISSIONS: Final = {"vault": "id-token: write # to log in to Vault as this job"}
+_MORE_LOGINS: Final = "# What other destinations log in with belongs here."
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """What the workflows of a repository have to know.
+
+    `file` is the declaration, from the top of the repository, and `is_folder` whether it is a folder; `package` is what
+    pip installs; `key_variables` hold the provisioning keys, each with the environments whose account it opens.
+    """
+
+    file: str
+    is_folder: bool
+    branch: str
+    environments: Sequence[str]
+    key_variables: Mapping[str, Sequence[str]]
+    destination_types: Sequence[str]
+    package: str
+
+
+def starter_file(repository: str) -> str:
+    """Give the starter keys.yaml of a repository, whose environments get the secrets; owner/name needs no quotes."""
+    return fill("keys.yaml", {"repository": repository})
+
+
+def workflow(name: str, project: Project, replaced: Mapping[str, str] | None = None) -> str:
+    """Give one of the WORKFLOWS of a project; `replaced` are placeholders that are filled in otherwise."""
+    return fill(f"{name}.yml", {**_values(project), **(replaced or {})})
+
+
+def fill(template: str, values: Mapping[str, str]) -> str:
+    """Fill in a template.
+
+    A placeholder on a line of its own is replaced by lines with its indentation, or by none.
+    """
+
+    def replace(match: re.Match[str]) -> str:
+        if match["word"]:
+            return values[match["word"]]
+        lines = values[match["block"]].splitlines()
+        return "".join(f"{match['indent']}{line}".rstrip() + "\n" for line in lines)
+
+    return _PLACEHOLDER.sub(replace, (_TEMPLATES / f"{template}.in").read_text("utf-8"))
+
+
+def _values(project: Project) -> dict[str, str]:
+    watched = f"{project.file}/*.yaml" if project.is_folder else project.file
+    checkout = fill("checkout.yml", {})
+    return {
+        "branch": _quoted(_as_pattern(project.branch)),
+        "branch_name": _quoted(project.branch),
+        "plan_paths": _quoted([_as_pattern(watched), ".github/workflows/plan.yml"]),
+        "watched": _quoted(f":(glob){_as_pattern(watched)}" if project.is_folder else f":(literal){project.file}"),
+        "checkout": checkout,
+        "file": _quoted(project.file),
+        "environments": _quoted([*project.environments]),
+        "install": fill("install.yml", {"package": _quoted(project.package), "checkout": checkout}),
+        "credentials": "\n".join(f"{name}: ${{{{ secrets.{name} }}}}" for name in project.key_variables),
+        "logins": "\n".join(
+            [*(line for kind in project.destination_types for line in _LOGINS.get(kind, ())), _MORE_LOGINS]
+        ),
+        "permissions": "\n".join(_PERMISSIONS[kind] for kind in project.destination_types if kind in _PERMISSIONS),
+        "reviewed": "${{ github.event_name == 'push' && '--reviewed' || '' }}",
+        "options": "",
+        **{f"simulate_{name}": "" for name in WORKFLOWS},
+    }
+
+
+def _quoted(value: object) -> str:
+    """Write a string, or a list of them, as YAML that is taken for nothing else."""
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _as_pattern(name: str) -> str:
+    """Write a name so that GitHub takes none of its characters for a pattern; the * of a folder's files stays one."""
+    return re.sub(r"([\\?+\[\]!])", r"\\\1", name)
+
+
+def environments_of(workflow: Path) -> set[str] | None:
+    """Give the environments of the jobs of an existing workflow; None where it does not say them as ours do."""
+    import yaml
+
+    try:
+        document = yaml.safe_load(workflow.read_bytes())
+        jobs = document["jobs"].values()
+        matrices = [job["strategy"]["matrix"]["environment"] for job in jobs if "strategy" in job]
+        return {name for matrix in matrices for name in matrix} if matrices else None
+    except (OSError, yaml.YAMLError, AttributeError, KeyError, TypeError):
+        return None
+
+
+# What is left to do by hand after `init`, in three steps.
+
+_PLAN: Final = "plan"
+
+
+def tell(project: Project, root: Path, repository: str | None, folder: Path, *, is_new: bool) -> Iterator[str]:
+    """Give the steps, a line each, to be typed at the top of the repository, which is `root`.
+
+    `repository` is owner/name where it is known, `folder` what init was called with.
+    """
+    whose = "" if repository is None else f" of {repository}"
+    yield f"The workflows are for the branch {project.branch}{whose}; if that is not the default one, change it there."
+    yield f"They install {project.package} by pip; if that is not where pip finds reconciler, change PACKAGE there."
+    yield ""
+    yield "Next steps"
+    if Path.cwd() != root:
+        yield ""
+        yield f"0. Go to the top of the repository: cd {shlex.quote(os.path.relpath(root))}"
+    yield from _account(project, folder.resolve().relative_to(root).as_posix(), is_new=is_new)
+    yield from _secrets(project, repository)
+    yield from _pull_request(project)
+
+
+def _account(project: Project, folder: str, *, is_new: bool) -> Iterator[str]:
+    file = shlex.quote(project.file)
+    yield ""
+    if is_new:
+        yield f"1. Edit {project.file}. The keys that an account has already are added to it by import:"
+    else:
+        yield "1. See what the file would do to the account; plan changes nothing:"
+    for variable in project.key_variables:
+        yield f"     export {variable}=…   # a provisioning key, from the dashboard"
+    if is_new:
+        yield f"     reconciler import --file {file}"
+        yield f"     reconciler init {shlex.quote(folder)}   # names environments that the workflows lack"
+    else:
+        yield f"     reconciler plan --file {file}"
+
+
+def _secrets(project: Project, repository: str | None) -> Iterator[str]:
+    where = f" --repo {repository}" if repository else ""
+    home = f"repos/{repository}" if repository else "repos/{owner}/{repo}"
+    yield ""
+    yield "2. Give each GitHub Environment the provisioning key, as exported above, and the one that its plans run in:"
+    for variable, environments in project.key_variables.items():
+        yield f"     for name in {' '.join(f'{name} {name}-{_PLAN}' for name in environments)}; do"
+        yield f'       gh api --silent "{home}/environments/$name" ||'
+        yield f'         gh api --silent --method PUT "{home}/environments/$name"'
+        # printf is of the shell itself, so that the key is in no list of processes.
+        yield f'       printf %s "${{{variable}:?}}" | gh secret set {variable}{where} --env "$name"'
+        yield "     done"
+    if "github-actions" in project.destination_types:
+        yield "   and, for those that apply, the GitHub App that may write their secrets:"
+        yield f"     gh variable set RECONCILER_APP_ID{where}"
+        yield f"     for name in {' '.join(project.environments)}; do"
+        yield f'       gh secret set RECONCILER_APP_PRIVATE_KEY{where} --env "$name" < app.private-key.pem'
+        yield "     done"
+    yield "   Who has to approve an apply is set in the repository's Settings, Environments."
+
+
+def _pull_request(project: Project) -> Iterator[str]:
+    yield ""
+    yield "3. Open a pull request, which shows the plan; merging it applies:"
+    yield "     git switch --create api-keys"
+    yield f"     git add {shlex.quote(project.file)} .github/workflows"
+    yield "     git commit --message 'Declare our API keys'"
+    yield "     git push --set-upstream origin api-keys"
+    yield "     gh pr create --fill"

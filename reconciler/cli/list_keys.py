@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from reconciler.cli import suggestions
+from reconciler.cli import options
 from reconciler.cli.options import days_option, environments_option, file_option, format_option, simulator_option
 from reconciler.insight.inventory import KeyStatus, LastUse
 
@@ -34,7 +34,7 @@ _UNUSED: Final = {
     "--only",
     multiple=True,
     metavar="GLOB",
-    shell_complete=suggestions.addresses,
+    shell_complete=options.addresses,
     help="List only what matches, like 'ci/*'; can be given several times.",
 )
 @click.option(
@@ -49,7 +49,7 @@ _UNUSED: Final = {
     "teams",
     multiple=True,
     metavar="TEAM",
-    shell_complete=suggestions.teams,
+    shell_complete=options.teams,
     help="List this team's keys only; can be given several times.",
 )
 @click.option(
@@ -98,17 +98,16 @@ def command(
       reconciler list --unused-for 30d --format csv
       reconciler list --state unmanaged --state missing
     """
-    from reconciler.cli import interrupt
+    from reconciler.cli import console
     from reconciler.cli.console import note, show
-    from reconciler.cli.insight_reading import declaration_if_any
-    from reconciler.cli.keys_reading import read_keys, readings_or_raise
+    from reconciler.cli.reading import declaration_if_any, read_keys, readings_or_raise
     from reconciler.errors import ReconcilerError
 
     declaration = declaration_if_any(context, file)
     if declaration is None:
         note(f"note: there is no {file}, so names are read as environment/key and no key counts as declared")
     among = environments if declaration is not None else ()
-    answers = interrupt.run(read_keys(declaration, simulator, among, days=days))
+    answers = console.run(read_keys(declaration, simulator, among, days=days))
     readings, incomplete = readings_or_raise(answers)
     wanted = Filter(frozenset(environments), only, frozenset(states), frozenset(teams), unused_for)
     keys = [key for reading in readings for key in reading.keys if wanted.covers(key)]
@@ -129,7 +128,7 @@ class Filter:
 
     def covers(self, key: InventoryKey) -> bool:
         """Tell whether a key is to be listed."""
-        from reconciler.plan.options import matcher
+        from reconciler.planning.actions import matcher
 
         return (
             (not self.environments or (key.address is not None and key.address.environment in self.environments))

@@ -60,9 +60,9 @@ class _LazyGroup(click.Group):
             module = _MODULES.get(cmd_name, cmd_name)
             command = importlib.import_module(f"reconciler.cli.{module}").command
             assert isinstance(command, click.Command)  # noqa: S101  # narrows the type of a dynamic import
-            from reconciler.cli import manual
+            from reconciler.cli import help as help_pages
 
-            command.epilog = manual.of_command(cmd_name, command)
+            command.epilog = help_pages.of_command(cmd_name, command)
             self.add_command(command, cmd_name)
         return self.commands[cmd_name]
 
@@ -71,25 +71,25 @@ class _LazyGroup(click.Group):
         try:
             return super().parse_args(ctx, args)
         except click.NoSuchOption as error:
-            from reconciler.cli import mistyped
+            from reconciler.cli import help as help_pages
 
-            raise mistyped.before_the_command(self, ctx, error, typed) from None
+            raise help_pages.before_the_command(self, ctx, error, typed) from None
 
     def invoke(self, ctx: click.Context) -> object:
         try:
             return super().invoke(ctx)
         except click.UsageError as error:
-            from reconciler.cli import mistyped
+            from reconciler.cli import help as help_pages
 
-            raise mistyped.after_the_command(self, ctx, error) from None
+            raise help_pages.after_the_command(self, ctx, error) from None
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args[0] not in COMMANDS and not ctx.resilient_parsing:  # that is a shell asking for completions
-            from reconciler.cli import mistyped
+            from reconciler.cli import help as help_pages
 
-            ctx.fail(mistyped.unknown_command(args[0], [*COMMANDS]))
+            ctx.fail(help_pages.unknown_command(args[0], [*COMMANDS]))
         return super().resolve_command(ctx, args)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
@@ -104,9 +104,9 @@ class _LazyGroup(click.Group):
             formatter.write_dl(list(COMMANDS.items()))
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        from reconciler.cli import manual
+        from reconciler.cli import help as help_pages
 
-        self.epilog = manual.of_all()
+        self.epilog = help_pages.of_all()
         super().format_epilog(ctx, formatter)
 
 
@@ -127,7 +127,7 @@ def cli(context: click.Context, *, verbose: bool) -> None:
     context.obj = verbose
     context.color = use_color()
     if verbose:
-        from reconciler.cli.verbose import notes_of_the_log
+        from reconciler.cli.console import notes_of_the_log
 
         context.with_resource(notes_of_the_log())
 
@@ -144,7 +144,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return ended.exit_code
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  # whatever it is, it gets a message and a code
         with _deaf():
-            from reconciler.cli.ending import explain
+            from reconciler.cli.help import explain
 
             return explain(error, verbose=verbose)
     return code if isinstance(code, int) else 0
@@ -169,9 +169,9 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     prepare_streams()
     if COMPLETION in os.environ:
-        from reconciler.cli import shells
+        from reconciler.cli import completion
 
-        sys.exit(shells.answer(os.environ[COMPLETION]))
+        sys.exit(completion.answer(os.environ[COMPLETION], cli))
     code = run()
     gc.freeze()  # nor is there any use in looking for garbage on the way out
     # All has been said and done; the second signal of a cancelled workflow must not change how it ends.

@@ -46,13 +46,13 @@ def command(context: click.Context, file: Path, simulator: Path | None, out: Pat
       reconciler metrics | curl --data-binary @- http://pushgateway.example:9091/metrics/job/naga
     """
     from reconciler import __version__
-    from reconciler.cli import interrupt
-    from reconciler.cli.account_review import review_accounts
+    from reconciler.cli import console
     from reconciler.cli.console import show
-    from reconciler.cli.extras import need_extra
-    from reconciler.cli.insight_reading import declaration_if_any
-    from reconciler.cli.output_file import check_output, write_whole
+    from reconciler.cli.options import need_extra
+    from reconciler.cli.reading import declaration_if_any
+    from reconciler.cli.review import review_accounts
     from reconciler.errors import ReconcilerError
+    from reconciler.formatting.files import check_output, write_whole
     from reconciler.insight.metrics import gauges
     from reconciler.insight.report import UnreadAccount
     from reconciler.render.metrics import render_metrics
@@ -60,7 +60,7 @@ def command(context: click.Context, file: Path, simulator: Path | None, out: Pat
     check_output(out, example="naga.prom")
     need_extra("metrics", "prometheus_client")
     declaration = declaration_if_any(context, file)
-    accounts = interrupt.run(review_accounts(declaration, simulator))
+    accounts = console.run(review_accounts(declaration, simulator))
     text = render_metrics(gauges(accounts, version=__version__, most_keys=max_keys))
     if str(out) == "-":
         show(text)

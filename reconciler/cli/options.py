@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import gc
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import wraps
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 import click
 
+from reconciler.errors import UsageError
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection, Iterable, Iterator
     from datetime import timedelta
+
+    from click.shell_completion import CompletionItem
+
+    from reconciler.engine.accounts import PlanRequest
+    from reconciler.model import Address, Declaration
+
 
 F = TypeVar("F", bound="Callable[..., object]")
 
@@ -39,15 +52,13 @@ def file_option(command: F) -> F:
 
 def environments_option(what: str, rest: str = "") -> Callable[[F], F]:
     """Add `-e/--environment`, as `environments`; its help says `what` is done with it, and the `rest`."""
-    from reconciler.cli import suggestions
-
     return click.option(
         "-e",
         "--environment",
         "environments",
         multiple=True,
         metavar="ENV",
-        shell_complete=suggestions.environments,
+        shell_complete=environments,
         help=f"{what} this environment only{rest}; can be given several times.",
     )
 
@@ -81,3 +92,255 @@ def format_option(*choices: str) -> Callable[[F], F]:
         show_default=True,
         help="How to write the result.",
     )
+
+
+# What a shell proposes for the values of options: names of the declaration in place.
+#
+# A shell asks while somebody types, so that a declaration which is missing or broken is silence and no error.
+
+_DEFAULT: Final = Path("keys.yaml")
+_GIT: Final = "git:"
+
+
+def environments(context: click.Context, parameter: click.Parameter, begun: str) -> list[str]:
+    """Give the declared environments that begin with what is typed so far, without those that are there already."""
+    declaration = _declaration(context)
+    return _fitting(declaration.environments, context, parameter, begun) if declaration else []
+
+
+def addresses(context: click.Context, parameter: click.Parameter, begun: str) -> list[str]:
+    """Give the addresses of declared keys in the same way; after -e, of those in its environments."""
+    declaration = _declaration(context)
+    chosen = context.params.get("environment") or context.params.get("environments")
+    keys = declaration.keys if declaration else ()
+    known = (str(key.address) for key in keys if not chosen or key.address.environment in chosen)
+    return _fitting(known, context, parameter, begun)
+
+
+def teams(context: click.Context, parameter: click.Parameter, begun: str) -> list[str]:
+    """Give the teams that declared keys belong to, in the same way."""
+    declaration = _declaration(context)
+    known = {key.team for key in declaration.keys if key.team is not None} if declaration else ()
+    return _fitting(known, context, parameter, begun)
+
+
+def bases(context: click.Context, _: click.Parameter, begun: str) -> list[str] | list[CompletionItem[str]]:
+    """Give git:REV for the revisions that have a name, or else let a path follow."""
+    if not begun.startswith(_GIT):
+        return _paths("file", begun)
+    from reconciler.cli.git import names_of_revisions
+
+    file = _file(context)
+    return [f"{_GIT}{name}" for name in names_of_revisions(file) if name.startswith(begun.removeprefix(_GIT))]
+
+
+def files(_: click.Context, __: click.Parameter, begun: str) -> list[CompletionItem[str]]:
+    """Let the shell propose files and folders."""
+    return _paths("file", begun)
+
+
+def folders(_: click.Context, __: click.Parameter, begun: str) -> list[CompletionItem[str]]:
+    """Let the shell propose folders."""
+    return _paths("dir", begun)
+
+
+def _paths(kind: str, begun: str) -> list[CompletionItem[str]]:
+    from click.shell_completion import CompletionItem
+
+    return [CompletionItem(begun, type=kind)]
+
+
+def _fitting(known: Iterable[str], context: click.Context, parameter: click.Parameter, begun: str) -> list[str]:
+    there = context.params.get(parameter.name or "") if parameter.multiple else ()
+    return sorted(name for name in known if name.startswith(begun) and name not in (there or ()))
+
+
+def _file(context: click.Context) -> Path:
+    file = context.params.get("file")
+    return file.expanduser() if isinstance(file, Path) else _DEFAULT
+
+
+def _declaration(context: click.Context) -> Declaration | None:
+    path = _file(context)
+    if str(path) == "-" or not (path.is_file() or path.is_dir()):  # nothing to read, or nothing to wait for
+        return None
+    from reconciler.declaration import load
+
+    try:
+        return load(path)
+    except Exception:  # noqa: BLE001  # whatever it is, who types wants no traceback on the line
+        return None
+
+
+# What plan and apply are asked for: the options that they share, and what follows from them.
+
+
+@dataclass(frozen=True, slots=True)
+class SharedOptions:
+    """The shared options as they were typed."""
+
+    file: Path
+    simulator: Path | None
+    rotate: tuple[str, ...]
+    allow: tuple[str, ...]
+    environment: tuple[str, ...]
+    only: tuple[str, ...]
+    no_overlap: bool
+    base: str | None
+
+
+_OPTIONS: Final = (
+    file_option,
+    simulator_option,
+    click.option(
+        "-e",
+        "--environment",
+        multiple=True,
+        metavar="ENV",
+        shell_complete=environments,
+        help="Plan this environment only; can be given several times.",
+    ),
+    click.option(
+        "--only",
+        multiple=True,
+        metavar="GLOB",
+        shell_complete=addresses,
+        help="Plan only what matches, like 'ci/*'; can be given several times.",
+    ),
+    click.option(
+        "--rotate",
+        multiple=True,
+        metavar="ADDRESS",
+        shell_complete=addresses,
+        help="Rotate this declared key (environment/key) now; can be given several times.",
+    ),
+    click.option(
+        "--no-overlap",
+        is_flag=True,
+        help="Disable a key that --rotate names at once: for one that has leaked.",
+    ),
+    click.option(
+        "--allow",
+        multiple=True,
+        metavar="ADDRESS",
+        shell_complete=addresses,
+        help="Lift the guardrails of this address for this run; a glob like 'ci/*' too, and several times.",
+    ),
+    click.option(
+        "--base",
+        metavar="OLD",
+        shell_complete=bases,
+        help="The declaration before the change, a path or git:REV: what it protects stays protected.",
+    ),
+)
+
+
+def request_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the shared options, which the command gets as one argument `asked`."""
+
+    @wraps(command)
+    def collected(*args: Any, **options: Any) -> Any:  # noqa: ANN401  # click passes whatever the command declares
+        shared_options = SharedOptions(**{name: options.pop(name) for name in SharedOptions.__slots__})
+        return command(*args, shared_options=shared_options, **options)
+
+    decorated: Callable[..., Any] = collected
+    for option in reversed(_OPTIONS):
+        decorated = option(decorated)
+    return decorated
+
+
+@contextmanager
+def annotated(output_format: str) -> Iterator[None]:
+    """Where the format is `github`, show what is wrong with a declaration as annotations too."""
+    from reconciler.errors import DeclarationError
+
+    try:
+        yield
+    except DeclarationError as error:
+        if output_format == "github":
+            from reconciler.cli.console import show
+            from reconciler.render.github import render_diagnostics
+
+            show(render_diagnostics(error.diagnostics))
+        raise
+
+
+def make_request(shared_options: SharedOptions) -> PlanRequest:
+    """Load what was asked for; raises DeclarationError, and UsageError for a name that is not declared."""
+    from reconciler.declaration import load
+    from reconciler.declaration.loader import collector_paused
+    from reconciler.engine.accounts import PlanRequest
+    from reconciler.planning.actions import Options
+
+    if shared_options.no_overlap and not shared_options.rotate:
+        msg = "--no-overlap is for the keys that --rotate names; add --rotate environment/key"
+        raise UsageError(msg)
+    with collector_paused():
+        declaration = load(shared_options.file)
+        gc.freeze()  # what was read stays to the end, so the collector need not walk it, neither now nor later
+    base = None if shared_options.base is None else _load_base(shared_options.base, shared_options.file)
+    environments = {*declaration.environments, *(base.environments if base else ())}
+    for name in shared_options.environment:
+        if name not in environments:
+            refuse_unknown(f"environment {name} is not declared", name, environments)
+    options = Options(
+        rotate=_declared(shared_options.rotate, declaration),
+        overlap=not shared_options.no_overlap,
+        allow=shared_options.allow,
+        environments=frozenset(shared_options.environment),
+        only=shared_options.only,
+    )
+    covers = options.selector()
+    for address in sorted(options.rotate):
+        if not covers(address):
+            msg = f"--rotate {address} is left out by -e or --only; name it there as well"
+            raise UsageError(msg)
+    return PlanRequest(declaration, base, options, shared_options.simulator)
+
+
+def _load_base(old: str, file: Path) -> Declaration:
+    from reconciler.declaration import STANDARD_INPUT, load_sources, read_sources
+
+    kind, colon, revision = old.partition(":")
+    if file == Path(old) == STANDARD_INPUT:
+        msg = "-f and --base can't both be standard input; give one of them a path"
+        raise UsageError(msg)
+    if (kind, colon) == ("git", ":"):
+        if file == STANDARD_INPUT:
+            msg = f"--base {old} needs to know which file standard input stands for; give --base a path"
+            raise UsageError(msg)
+        from reconciler.cli.git import sources_at
+
+        return load_sources(sources_at(revision, file))
+    if Path(old) != STANDARD_INPUT and not Path(old).exists():
+        msg = f"--base {old} is no file or folder; give a path, or a revision as in git:origin/main"
+        raise UsageError(msg)
+    # Its paths mean what they mean in the file that takes its place, wherever the old one has been put.
+    folder = file if file.is_dir() else file.parent
+    return load_sources([replace(source, folder=folder) for source in read_sources(Path(old))])
+
+
+def _declared(texts: Iterable[str], declaration: Declaration) -> frozenset[Address]:
+    known = {str(key.address): key.address for key in declaration.keys} if texts else {}
+    for text in texts:
+        if text not in known:
+            refuse_unknown(f"{text} is not declared, an address is environment/key", text, known)
+    return frozenset(known[text] for text in texts)
+
+
+def refuse_unknown(message: str, name: str, known: Collection[str]) -> NoReturn:
+    """Raise UsageError for a name that nothing has, with one that may have been meant, else with those there are."""
+    from reconciler.planning.phrases import near
+
+    raise UsageError(message + near(name, known))
+
+
+# What a command needs beyond the program itself, and how to get it.
+
+
+def need_extra(extra: str, *modules: str) -> None:
+    """See to it that the libraries of an extra are there; raises UsageError, which says how to install them."""
+    missing = [module for module in modules if find_spec(module) is None]
+    if missing:
+        msg = f"{' and '.join(missing)} cannot be imported; install: pip install 'naga-reconciler[{extra}]'"
+        raise UsageError(msg)

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from reconciler.cli.options import format_option
-from reconciler.cli.request import request_options
+from reconciler.cli.options import format_option, request_options
 
 if TYPE_CHECKING:
-    from reconciler.cli.request import Asked
-    from reconciler.fleet.reading import Readings
-    from reconciler.fleet.request import Request
-    from reconciler.plan.actions import Plan
+    from reconciler.cli.options import SharedOptions
+    from reconciler.engine.accounts import PlanRequest
+    from reconciler.engine.planning import Readings
+    from reconciler.planning.actions import Plan
 
 CHANGES_PENDING: Final = 2
 
@@ -41,7 +40,7 @@ CHANGES_PENDING: Final = 2
 @click.pass_obj
 def command(
     verbose: bool,  # noqa: FBT001  # click hands its object over by position
-    asked: Asked,
+    shared_options: SharedOptions,
     output_format: str,
     out: Path | None,
     *,
@@ -74,27 +73,27 @@ def command(
       reconciler plan --base git:origin/main --format github --comment
     """
     from reconciler.cli.console import show
-    from reconciler.cli.github_plan import Wishes, reported
-    from reconciler.cli.request import annotated, make_request
+    from reconciler.cli.github import ReportOptions, reported
+    from reconciler.cli.options import annotated, make_request
 
-    with reported(asked, Wishes(output_format == "github", out, offline, comment, issue)) as report:
+    with reported(shared_options, ReportOptions(output_format == "github", out, offline, comment, issue)) as report:
         if out:
-            from reconciler.cli.output_file import check_output
+            from reconciler.formatting.files import check_output
 
             check_output(out, example="plan.json")
         if offline:
-            _check_offline(asked, out, asks=preflight or check_destinations)
+            _check_offline(shared_options, out, asks=preflight or check_destinations)
         with annotated(output_format):
-            request = make_request(asked)
+            request = make_request(shared_options)
         if offline:
-            from reconciler.fleet.offline import plan_offline
+            from reconciler.engine.planning import plan_offline
 
             plan, complete = plan_offline(request), True
         else:
-            from reconciler.cli import interrupt
-            from reconciler.cli.accounts import tell_of_unread
+            from reconciler.cli import console
+            from reconciler.cli.reading import tell_of_unread
 
-            readings = interrupt.run(_read(request, preflight=preflight, check_destinations=check_destinations))
+            readings = console.run(_read(request, preflight=preflight, check_destinations=check_destinations))
             plan, complete = readings.plan, not readings.unread
             tell_of_unread(readings)
         if out:
@@ -106,7 +105,7 @@ def command(
 def exit_code(plan: Plan, *, complete: bool, detailed: bool) -> int:
     """Give the code of a plan that was shown: 3 when a finding forbids it, 1 when it lacks an account, 2 or 0."""
     from reconciler.errors import GuardrailRefused, ReconcilerError
-    from reconciler.plan.accounts import UNREAD
+    from reconciler.planning.accounts import UNREAD
 
     if any(finding.rule != UNREAD for finding in plan.errors):
         return GuardrailRefused.exit_code
@@ -115,10 +114,10 @@ def exit_code(plan: Plan, *, complete: bool, detailed: bool) -> int:
     return CHANGES_PENDING if detailed and plan.actions else 0
 
 
-def _check_offline(asked: Asked, out: Path | None, *, asks: bool) -> None:
+def _check_offline(shared_options: SharedOptions, out: Path | None, *, asks: bool) -> None:
     from reconciler.errors import UsageError
 
-    if asked.base is None:
+    if shared_options.base is None:
         msg = "--offline needs --base, which then stands for the account: add --base git:origin/main"
         raise UsageError(msg)
     if out:
@@ -129,7 +128,7 @@ def _check_offline(asked: Asked, out: Path | None, *, asks: bool) -> None:
         raise UsageError(msg)
 
 
-async def _read(request: Request, *, preflight: bool, check_destinations: bool) -> Readings:
+async def _read(request: PlanRequest, *, preflight: bool, check_destinations: bool) -> Readings:
     """Plan against the accounts, and ask the destinations what was to be asked."""
     from reconciler.cli.reading import read_plan
 
@@ -139,11 +138,10 @@ async def _read(request: Request, *, preflight: bool, check_destinations: bool) 
     from contextlib import aclosing
     from dataclasses import replace
 
-    from reconciler.apply.inquiry import ask_destinations
-    from reconciler.apply.preflight import allowances, obstacles
     from reconciler.destinations.registry import Registry
-    from reconciler.plan.deliveries import due_deliveries, undelivered
-    from reconciler.plan.planner import with_findings
+    from reconciler.execution.preflight import allowances, ask_destinations, obstacles
+    from reconciler.planning.deliveries import due_deliveries, undelivered
+    from reconciler.planning.planner import with_findings
 
     accounts = readings.accounts.items() if check_destinations else ()
     due = [each for name, one in accounts for each in due_deliveries(request.part(name), one.snapshot, one.plan)]
@@ -161,14 +159,14 @@ def format_plan(plan: Plan, output_format: str, *, verbose: bool) -> str:
         case "json":
             return _json(plan)
         case "markdown":
-            from reconciler.plan.digest import digest
+            from reconciler.planning.planfile import digest
             from reconciler.render import markdown
 
             return markdown.render_plan(plan, digest=digest(plan))
         case "github":
             from reconciler.render import github
 
-            return github.render_plan(plan)
+            return github.annotate_plan(plan)
         case _:
             from reconciler.cli.console import use_color, width
             from reconciler.render.text import render_plan
@@ -177,7 +175,7 @@ def format_plan(plan: Plan, output_format: str, *, verbose: bool) -> str:
 
 
 def _json(plan: Plan) -> str:
-    from reconciler.plan.digest import digest
+    from reconciler.planning.planfile import digest
     from reconciler.render.document import plan_document, to_json
 
     return to_json(plan_document(plan, digest(plan)))

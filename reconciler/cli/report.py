@@ -52,19 +52,19 @@ def command(
       reconciler report --out report.html --days 7 -e production
       reconciler report --out - | mail -s "Credits" -a "Content-Type: text/html" team@example.com
     """
-    from reconciler.cli import interrupt
-    from reconciler.cli.account_review import review_accounts
+    from reconciler.cli import console
     from reconciler.cli.console import note, show
-    from reconciler.cli.extras import need_extra
-    from reconciler.cli.insight_reading import declaration_if_any
-    from reconciler.cli.output_file import check_output, write_whole
+    from reconciler.cli.options import need_extra
+    from reconciler.cli.reading import declaration_if_any
+    from reconciler.cli.review import review_accounts
     from reconciler.errors import ReconcilerError
+    from reconciler.formatting.files import check_output, write_whole
     from reconciler.insight.report import UnreadAccount
 
     check_output(out, example="report.html")
     need_extra("report", "jinja2", "pygal")
     declaration = declaration_if_any(context, file)
-    accounts = interrupt.run(review_accounts(declaration, simulator, environments, days=days, daily=True))
+    accounts = console.run(review_accounts(declaration, simulator, environments, days=days, daily=True))
     text = _page(accounts, declaration, environments, days, file)
     if str(out) == "-":
         show(text)

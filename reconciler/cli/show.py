@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from reconciler.cli import suggestions
+from reconciler.cli import options
 from reconciler.cli.options import environments_option, file_option, format_option, simulator_option
 
 if TYPE_CHECKING:
@@ -15,15 +15,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from reconciler.account.client import Account
-    from reconciler.cli.keys_reading import KeysReading
+    from reconciler.cli.reading import KeysReading
     from reconciler.errors import ReconcilerError
-    from reconciler.insight.detail import KeyDetail
-    from reconciler.insight.inventory import InventoryKey
+    from reconciler.insight.inventory import InventoryKey, KeyDetail
     from reconciler.model import Declaration
 
 
 @click.command("show")
-@click.argument("key", metavar="ADDRESS|ID", shell_complete=suggestions.addresses)
+@click.argument("key", metavar="ADDRESS|ID", shell_complete=options.addresses)
 @file_option
 @simulator_option
 @environments_option("Look in the account of")
@@ -48,17 +47,16 @@ def command(
       reconciler show production/api
       reconciler show 4711 --format json
     """
-    from reconciler.cli import interrupt
+    from reconciler.cli import console
     from reconciler.cli.console import note, show, use_color, width
-    from reconciler.cli.insight_reading import declaration_if_any
-    from reconciler.cli.keys_reading import readings_or_raise
-    from reconciler.render.key_detail import detail_json, detail_text
+    from reconciler.cli.reading import declaration_if_any, readings_or_raise
+    from reconciler.render.inventory import detail_json, detail_text
 
     declaration = declaration_if_any(context, file)
     if declaration is None:
         note(f"note: there is no {file}, so names are read as environment/key and no key counts as declared")
     among = () if declaration is None else environments
-    answers = interrupt.run(find(key, declaration, simulator, among))
+    answers = console.run(find(key, declaration, simulator, among))
     finds, incomplete = readings_or_raise(answers)
     detail = the_one(key, finds, incomplete=incomplete)
     show(detail_json(detail) if output_format == "json" else detail_text(detail, color=use_color(), width=width()))
@@ -80,12 +78,18 @@ async def find(
 
     One that is the only match in its account is read once more by its id.
     """
-    from reconciler.cli.accounts import accounts_of, read_all
-    from reconciler.cli.insight_reading import AT_A_TIME, read_insight
-    from reconciler.cli.keys_reading import keys_reading, wanted_windows, warn_of_unread
-    from reconciler.fleet.connect import refuse_same_credential
-    from reconciler.insight.detail import matching
-    from reconciler.plan.accounts import part_of
+    from reconciler.cli.reading import (
+        AT_A_TIME,
+        accounts_of,
+        keys_reading,
+        read_insight,
+        wanted_windows,
+        warn_of_unread,
+    )
+    from reconciler.engine.accounts import refuse_same_credential
+    from reconciler.engine.planning import read_all
+    from reconciler.insight.inventory import matching
+    from reconciler.planning.accounts import part_of
 
     async def look(variable: str, account: Account) -> Find:
         declared = None if declaration is None else part_of(declaration, variable)
@@ -98,7 +102,7 @@ async def find(
             snapshot = replace(inventory.snapshot, keys=tuple(each for each in kept if each is not None))
             inventory = keys_reading(replace(reading, snapshot=snapshot), declared)
             found = matching(inventory.keys, text)
-        warn_of_unread(inventory.facts)
+        warn_of_unread(inventory.inputs)
         return Find(details_of(found, inventory), _names(inventory.keys))
 
     everywhere = accounts_of(declaration, environments)
@@ -126,12 +130,12 @@ def _settles(answer: Find | ReconcilerError) -> bool:
 
 def details_of(found: Iterable[InventoryKey], inventory: KeysReading) -> tuple[KeyDetail, ...]:
     """Put together what there is to say of these keys, the plan of their account included."""
-    from reconciler.insight.detail import detail_of
-    from reconciler.plan.planner import make_plan
+    from reconciler.insight.inventory import detail_of
+    from reconciler.planning.planner import make_plan
 
     plan = None
     if inventory.declared is not None:
-        plan = make_plan(inventory.declared, inventory.snapshot, facts=inventory.facts)
+        plan = make_plan(inventory.declared, inventory.snapshot, inputs=inventory.inputs)
     return tuple(detail_of(each, inventory.keys, plan) for each in found)
 
 
@@ -140,7 +144,7 @@ def the_one(text: str, finds: Sequence[Find], *, incomplete: bool) -> KeyDetail:
 
     Where the finds are `incomplete`, there may be one in an account that is left out, and AccountError says so.
     """
-    from reconciler.cli.request import refuse_unknown
+    from reconciler.cli.options import refuse_unknown
     from reconciler.errors import AccountError, UsageError
 
     details = [detail for each in finds for detail in each.details]

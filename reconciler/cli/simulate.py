@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from reconciler.cli import suggestions
+from reconciler.cli import options
 from reconciler.simulator import Faults, State, parse_fault, require_extra
-from reconciler.simulator.database import IN_MEMORY
-from reconciler.simulator.grammar import GRAMMAR
+from reconciler.simulator.faults import GRAMMAR
+from reconciler.simulator.state import IN_MEMORY
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,7 +41,7 @@ They ask for no credential, and any bearer may manage the account: stay on loopb
     "--state",
     "path",
     metavar="PATH",
-    shell_complete=suggestions.files,
+    shell_complete=options.files,
     default=IN_MEMORY,
     help="Keeps the account; without it, it ends here.",
 )
@@ -61,8 +61,8 @@ def command(
     """
     require_extra()
     from reconciler.simulator.app import create_app
+    from reconciler.simulator.fields import generate
     from reconciler.simulator.serve import Server
-    from reconciler.simulator.usage import generate
 
     faults = Faults(map(parse_fault, specs), seed=seed)
     with State(path) as state:

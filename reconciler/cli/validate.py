@@ -28,9 +28,9 @@ def command(file: Path, output_format: str) -> None:
       reconciler validate --format github
     """
     from reconciler.cli.console import show
-    from reconciler.cli.request import annotated
+    from reconciler.cli.options import annotated
     from reconciler.declaration import STANDARD_INPUT, load
-    from reconciler.declaration.source import STDIN
+    from reconciler.declaration.loader import STDIN
     from reconciler.render.escape import terminal
 
     with annotated(output_format):

@@ -10,12 +10,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from reconciler.declaration.collector import collector_paused
-from reconciler.declaration.merge import merged
-from reconciler.declaration.nodes import Report, TooManyDiagnostics
-from reconciler.declaration.resolve import resolve
+from reconciler.declaration.loader import (
+    LARGEST_FILE,
+    STANDARD_INPUT,
+    SourceFile,
+    collector_paused,
+    read,
+    standard_input,
+)
+from reconciler.declaration.parser import Report, TooManyDiagnostics
+from reconciler.declaration.resolve import merged, resolve
 from reconciler.declaration.schema import check
-from reconciler.declaration.source import LARGEST_FILE, STANDARD_INPUT, SourceFile, read, standard_input
 from reconciler.errors import DeclarationError, UsageError
 
 if TYPE_CHECKING:

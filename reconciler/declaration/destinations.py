@@ -2,24 +2,371 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
+import re
+import stat
+import unicodedata
 from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
-from reconciler.declaration.kinds import kind_of
-from reconciler.declaration.nodes import Fields, Items, location
-from reconciler.declaration.places import Ground, file_written, resolved
-from reconciler.declaration.templates import Template, parse_template
-from reconciler.declaration.wording import shown, suggestion
+from reconciler.declaration.parser import Fields, Items, location, shown, suggestion
+from reconciler.files import real_path, repository_of
 from reconciler.model import Delivery, Target
+from reconciler.planning.names import NAME
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
-    from pathlib import Path
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
-    from reconciler.declaration.kinds import Kind
-    from reconciler.declaration.nodes import Mark, Report, Value
+    from reconciler.declaration.parser import Mark, Report, Value
     from reconciler.diagnostic import Location
-    from reconciler.model import Setting
+    from reconciler.model import Address, DeclaredKey, Setting
+
+
+# What the types of destinations differ in while a file is read; the schema says which settings each has.
+
+_ANYTHING: Final = re.compile(r".+", re.DOTALL)
+_NOTHING: Final[frozenset[str]] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A type of destinations.
+
+    `names` is what `as` must come out as, `words` says so to people. `paths` are the settings that are relative to the
+    folder of the file, `reads` those of files that the destination reads, `writes` that of the file that it writes,
+    with `is_file_per_secret` when it holds nothing else. `named` are those in which the destination itself fills {name}
+    in, `defaults` the settings to be filled in where the file says nothing, `ambient` those that the environment says
+    then, `manner` those that say how secrets get there and are kept, and not where. The settings `joined` name a place
+    together, one behind the other. With `caseless`, small and capital letters name the same place.
+    """
+
+    names: re.Pattern[str] = _ANYTHING
+    words: str = "a name"
+    paths: frozenset[str] = _NOTHING
+    reads: frozenset[str] = _NOTHING
+    writes: str | None = None
+    is_file_per_secret: bool = False
+    named: frozenset[str] = _NOTHING
+    defaults: dict[str, str] = field(default_factory=dict)
+    ambient: dict[str, Callable[[], str]] = field(default_factory=dict)
+    manner: frozenset[str] = _NOTHING
+    joined: tuple[str, ...] = ()
+    caseless: bool = False
+
+
+def _region() -> str:
+    """Give the region that AWS's own tools take where nothing else says one; empty for none."""
+    for variable in ("AWS_REGION", "AWS_DEFAULT_REGION"):
+        if region := os.environ.get(variable, "").strip():
+            return region
+    from configparser import ConfigParser, Error
+
+    config = ConfigParser(interpolation=None, strict=False)
+    try:
+        with Path(os.environ.get("AWS_CONFIG_FILE") or "~/.aws/config").expanduser().open(encoding="utf-8") as file:
+            config.read_file(file)
+    except (OSError, ValueError, RuntimeError, Error):  # RuntimeError: nobody has a home
+        return ""
+    profile = os.environ.get("AWS_PROFILE") or os.environ.get("AWS_DEFAULT_PROFILE") or "default"
+    sections = (f"profile {profile}", profile)
+    return next((found for each in sections if (found := config.get(each, "region", fallback=""))), "")
+
+
+def _namespace() -> str:
+    return os.environ.get("VAULT_NAMESPACE", "")
+
+
+KINDS: Final = {
+    "age": Kind(
+        names=re.compile(r"(?!\.\.?\Z)[^/]+", re.DOTALL),
+        words="the name of a file, without a folder",
+        paths=frozenset({"path", "recipients_file"}),
+        reads=frozenset({"recipients_file"}),
+        writes="path",
+        is_file_per_secret=True,
+        named=frozenset({"path"}),
+    ),
+    "aws-secrets-manager": Kind(
+        names=re.compile(r"[A-Za-z0-9/_+=.@-]{1,512}", re.ASCII),
+        words="the name of a secret (letters, digits and / _ + = . @ -)",
+        ambient={"region": _region},
+        manner=frozenset({"kms_key_id"}),
+        caseless=True,  # a region has no capitals, and names are not settings
+    ),
+    "dotenv": Kind(
+        names=re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII),
+        words="a variable name (letters, digits and _, no digit first)",
+        paths=frozenset({"path"}),
+        writes="path",
+    ),
+    "exec": Kind(
+        names=re.compile(r"[^-].*", re.DOTALL),
+        words="a name that does not begin with '-', which programs take for an option",
+        paths=frozenset({"folder"}),
+        named=frozenset({"command"}),
+        defaults={"folder": "."},
+        manner=frozenset({"parallelism", "timeout"}),
+    ),
+    "github-actions": Kind(
+        names=re.compile(r"(?!GITHUB_)[A-Z_][A-Z0-9_]{0,254}", re.ASCII),
+        words="the name of a secret (capitals, digits and _, no digit first, not GITHUB_…)",
+        manner=frozenset({"selected_repositories", "visibility"}),
+        caseless=True,
+    ),
+    "vault": Kind(
+        names=re.compile(r"[A-Za-z0-9_.-]{1,100}", re.ASCII),
+        words="the name of a field (letters, digits and _ . -, at most 100)",
+        defaults={"mount": "secret"},
+        ambient={"namespace": _namespace},
+        joined=("namespace", "mount", "path"),
+        manner=frozenset({"audience", "auth_mount", "role"}),
+    ),
+}
+
+OTHER: Final = Kind()
+"""A type that nothing more is known about."""
+
+
+def kind_of(type_: str) -> Kind:
+    """Give what is known about a type."""
+    return KINDS.get(type_, OTHER)
+
+
+# Where deliveries lead in truth: behind links, outside of the repository, or to one place by two ways.
+
+LARGEST_READ: Final = 1024 * 1024
+"""The most bytes that a file which a destination reads may have."""
+
+_Takers = list[tuple["DeclaredKey", "Delivery"]]
+
+
+class Ground:
+    """The folder of a file of the declaration, and what the paths in it really are."""
+
+    def __init__(self, folder: Path) -> None:
+        """Take the folder; the file system is asked when the first path is."""
+        self._folder = folder
+        self._parents: dict[str, str] = {}
+        self._files: dict[str, str] = {}
+
+    @cached_property
+    def root(self) -> str:
+        """The real path of the repository that the folder is in, or of the folder itself."""
+        return repository_of(self._folder) or real_path(self._folder)
+
+    def joined(self, path: str) -> str:
+        """Give a path of the file as this process can open it."""
+        return str(self._folder / path)
+
+    def real(self, path: str) -> str:
+        """Give the real path of one that has been joined; each file and each folder is looked at once."""
+        if path not in self._files:
+            self._files[path] = self._look(path)
+        return self._files[path]
+
+    def _look(self, path: str) -> str:
+        parent, name = os.path.split(path)
+        if name in {"", ".", ".."}:
+            return real_path(path)
+        if parent not in self._parents:
+            self._parents[parent] = real_path(parent)
+        whole = os.path.join(self._parents[parent], name)  # noqa: PTH118  # text is faster, and there may be many
+        return real_path(whole) if os.path.islink(whole) else whole  # noqa: PTH114
+
+    def portable(self, real: str) -> str:
+        """Give a real path as it is on every machine: relative to the root inside of it."""
+        return real.removeprefix(f"{self.root.rstrip('/')}/")
+
+
+def resolved(type_: str, settings: Mapping[str, Setting], ground: Ground) -> tuple[tuple[str, Setting], ...]:
+    """Give the settings of a target as they are in truth; see `Target`."""
+    kind = kind_of(type_)
+    found: dict[str, Setting] = dict(settings)
+    for name in kind.paths & settings.keys():
+        real = ground.real(str(settings[name]))
+        found[name] = ground.portable(real)
+        if name in kind.reads:
+            found[f"{name} sha256"] = _fingerprint(real)
+    return tuple(sorted(found.items()))
+
+
+def _fingerprint(path: str) -> str:
+    """Give the SHA-256 of a regular file's content; empty where there is none, or one that is too large to be read."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
+        with open(descriptor, "rb") as file:  # noqa: PTH123  # a descriptor, not a path
+            is_regular = stat.S_ISREG(os.fstat(descriptor).st_mode)
+            content = file.read(LARGEST_READ + 1) if is_regular else None
+    except OSError:
+        return ""
+    return "" if content is None or len(content) > LARGEST_READ else hashlib.sha256(content).hexdigest()
+
+
+def file_written(target: Target, name: str, ground: Ground) -> str | None:
+    """Give the real path of the file that a secret of this name is written to; None for what is no file."""
+    setting = kind_of(target.type).writes
+    return None if setting is None else ground.real(str(dict(target.settings)[setting]).replace("{name}", name))
+
+
+def check_collisions(keys: Iterable[DeclaredKey], report: Report) -> None:
+    """Report two deliveries of which one would put its secret over that of the other, whatever the way there."""
+    deliveries = [(key, delivery) for key in keys for delivery in key.deliver]
+    # A file that is one secret as a whole has no room for anything else.
+    whole = {
+        _one_spelling(each.file)
+        for _, each in deliveries
+        if each.file is not None and kind_of(each.target.type).is_file_per_secret
+    }
+    defaults: dict[str, str] = {}
+    ways: dict[int, object] = {}  # by id(): keys share targets, and hashing one takes longer than the rest
+    taken: dict[object, _Takers] = {}
+    for key, delivery in deliveries:
+        if delivery.file is not None:
+            file = _one_spelling(delivery.file)
+            place: object = file if file in whole else (file, delivery.name)
+        else:
+            target = delivery.target
+            if id(target) not in ways:
+                ways[id(target)] = _way(target, defaults)
+            place = (ways[id(target)], delivery.name)
+        taken.setdefault(place, []).append((key, delivery))
+    for takers in taken.values():
+        if len(takers) > 1:
+            _report_collision(takers, report)
+
+
+def _one_spelling(path: str) -> str:
+    """Make paths equal that differ in case or composition only: on macOS and on Windows they are one file."""
+    return path.casefold() if path.isascii() else unicodedata.normalize("NFC", path).casefold()
+
+
+def _way(target: Target, defaults: dict[str, str]) -> object:
+    """Give what targets have in common that lead to one place; `defaults` keeps what the environment says."""
+    kind = kind_of(target.type)
+    settings = dict(target.resolved)
+    for name, default in kind.ambient.items():
+        if name not in settings:
+            if name not in defaults:
+                defaults[name] = default()
+            settings[name] = defaults[name]
+    if kind.joined:
+        # A namespace can be the first part of a path, and the mount its last one: only all of it says where it is.
+        settings["path"] = "/".join(filter(None, (str(settings.pop(name)).strip("/ ") for name in kind.joined)))
+    places = sorted((name, value) for name, value in settings.items() if name not in kind.manner)
+    if kind.caseless:
+        places = [(name, value.lower() if isinstance(value, str) else value) for name, value in places]
+    return (target.type, *places)
+
+
+def _report_collision(takers: _Takers, report: Report) -> None:
+    (first, _), *others = sorted(takers, key=lambda taker: (taker[0].source, taker[1].source))
+    for key, delivery in others:
+        name, to = shown(delivery.name), delivery.target.destination
+        if key is first:
+            report.error_at(delivery.source, f"deliver puts {key.address} twice as {name} into '{to}'; keep one")
+        else:
+            words = f"deliver puts {key.address} as {name} into '{to}', where {first.address} ({first.source}) goes too"
+            report.error_at(key.source, f"{words}; use {{KEY}} and {{ENVIRONMENT}} in as or in the destination")
+
+
+# Texts with fields in braces: `NAGA_{KEY}`, `.secrets/{environment}.env`, `{environment}/{key}`.
+
+NAMING_FIELDS: Final = ("environment", "key")
+FIELDS: Final = ("environment", "key", "ENVIRONMENT", "KEY", "live_name")
+DEFAULT_NAMING: Final = "{environment}/{key}"
+
+_BRACES: Final = re.compile(r"\{([^{}]*)\}|[{}]")
+_CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_NAME_PATTERN: Final = re.compile(NAME, re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A text whose fields are known to be good; made by `parse_template`."""
+
+    fields: tuple[str, ...]
+    percent_format: str
+
+    def fill(self, values: Mapping[str, str]) -> str:
+        """Put the values in."""
+        return self.percent_format % values
+
+
+def parse_template(text: str, known: Collection[str] = FIELDS, kept: Collection[str] = ()) -> Template:
+    """Read a template; raises ValueError, in words that follow the field's name, for braces that name nothing known.
+
+    Fields to be `kept` are let through as they are, for somebody else to fill in.
+    """
+    if _CONTROL.search(text):
+        msg = "must not hold line breaks or other control characters"
+        raise ValueError(msg)
+    fields: list[str] = []
+    for match in _BRACES.finditer(text):
+        if match[1] in kept:
+            continue
+        if match[1] not in known:
+            choice = ", ".join(f"{{{field}}}" for field in (*known, *kept))
+            msg = f"must hold no other braces than {choice}; '{shown(match[0])}' is none of them"
+            raise ValueError(msg)
+        fields.append(match[1])
+
+    def opened(match: re.Match[str]) -> str:
+        return match[0] if match[1] in kept else f"%({match[1]})s"
+
+    return Template(tuple(fields), _BRACES.sub(opened, text.replace("%", "%%")))
+
+
+def address_values(address: Address, live_name: str) -> dict[str, str]:
+    """Give the values of all FIELDS for a key."""
+    environment, key = address.environment, address.key
+    return {
+        "environment": environment,
+        "key": key,
+        "ENVIRONMENT": _upper(environment),
+        "KEY": _upper(key),
+        "live_name": live_name,
+    }
+
+
+def _upper(name: str) -> str:
+    """Make a valid name fit for a variable; it holds nothing but letters, digits, `.`, `_` and `-`."""
+    return name.upper().replace("-", "_").replace(".", "_")
+
+
+def check_naming(text: str) -> None:
+    """Raise ValueError, in words that follow the field's name, for a text that can't be `naming`."""
+    fields = parse_template(text, NAMING_FIELDS).fields
+    if sorted(fields) != sorted(NAMING_FIELDS):
+        msg = "must hold {environment} and {key}, each once"
+        raise ValueError(msg)
+    if "~" in text:
+        msg = "must not hold '~', which starts what reconciler itself adds to names"
+        raise ValueError(msg)
+
+
+def ambiguities(naming: str, environments: Sequence[str]) -> Iterator[tuple[str, str, str]]:
+    """Find environments whose live names can be read as another's: the one, the other, and such a key of the other.
+
+    If a name of the longer environment reads as one of the shorter, the shorter is a proper prefix of the longer (a
+    suffix where `{key}` comes first), and what lies between goes to the key. What follows in the key changes nothing
+    then, so that the shortest key there is, one letter, finds every case.
+    """
+    declared = set(environments)
+    key_first = naming.index("{key}") < naming.index("{environment}")
+    between = _BRACES.split(naming)[2]
+    for longer in environments:
+        name = f"a{between}{longer}" if key_first else f"{longer}{between}a"
+        for length in range(1, len(longer)):
+            shorter = longer[-length:] if key_first else longer[:length]
+            if shorter in declared:
+                rest = f"{between}{shorter}" if key_first else f"{shorter}{between}"
+                key = name.removesuffix(rest) if key_first else name.removeprefix(rest)
+                if key != name and _NAME_PATTERN.fullmatch(key):
+                    yield longer, shorter, key
+
 
 _PER_KEY: Final = frozenset({"key", "KEY", "live_name"})
 _NAME: Final = "name"

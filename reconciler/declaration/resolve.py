@@ -5,13 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, cast
 
-from reconciler.declaration import checks, rules
-from reconciler.declaration.destinations import read_destinations
+from reconciler.declaration import fields
+from reconciler.declaration.destinations import (
+    DEFAULT_NAMING,
+    address_values,
+    ambiguities,
+    check_collisions,
+    check_naming,
+    read_destinations,
+)
 from reconciler.declaration.fields import KeyFields, read_duration, read_fields
-from reconciler.declaration.nodes import Fields, location
-from reconciler.declaration.templates import DEFAULT_NAMING, address_values, check_naming
+from reconciler.declaration.parser import Fields, Items, label, location, shown
 from reconciler.model import KEY_VARIABLE, Address, Declaration, DeclaredKey, Environment, Unmanaged
-from reconciler.plan.names import Naming
+from reconciler.planning.names import LONGEST_LIVE_NAME, LONGEST_SUFFIX, Naming
 from reconciler.units import format_duration
 
 if TYPE_CHECKING:
@@ -19,9 +25,115 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from reconciler.declaration.destinations import Destination, Drop
-    from reconciler.declaration.nodes import Report
+    from reconciler.declaration.parser import Report
     from reconciler.diagnostic import Location
     from reconciler.model import Delivery
+
+
+# Several files, put together to one.
+
+_ANY: Final = "*"
+_IN_EVERY_FILE: Final = "version"
+
+
+class _Shape(dict[str, "_Shape"]):
+    """Which mappings of several files are put together; any other value stands in one file only."""
+
+
+_GROUP: Final = _Shape()
+_SHAPE: Final = _Shape(
+    destinations=_GROUP,
+    guardrails=_GROUP,
+    alerts=_GROUP,
+    defaults=_GROUP,
+    environments=_Shape({_ANY: _Shape(keys=_GROUP, defaults=_GROUP, guardrails=_GROUP)}),
+)
+
+
+def merged(documents: Sequence[Fields], report: Report) -> Fields:
+    """Put documents together that are sound each for itself; reports what stands in two of them, with both places."""
+    return documents[0] if len(documents) == 1 else _merged(documents, _SHAPE, (), report)
+
+
+def _merged(nodes: Sequence[Fields], shape: Mapping[str, _Shape], path: tuple[str, ...], report: Report) -> Fields:
+    result = Fields(nodes[0].mark)
+    parts: dict[str, list[Fields]] = {}
+    for node in nodes:
+        result.broken = result.broken | node.broken
+        for name, value in node.items():
+            if name not in result:
+                result.take(node, name)
+                parts[name] = [value] if isinstance(value, Fields) else []
+            elif name in parts and isinstance(value, Fields) and (name in shape or _ANY in shape):
+                parts[name].append(value)
+            elif path or name != _IN_EVERY_FILE:
+                first = location(result.key_marks[name])
+                report.error(node.key_marks[name], f"{_named((*path, name))} stands twice, first at {first}; keep one")
+    for name, found in parts.items():
+        if len(found) > 1:
+            result[name] = _merged(found, shape[name if name in shape else _ANY], (*path, name), report)
+    return result
+
+
+def _named(path: tuple[str, ...]) -> str:
+    """Name what stands at a path, and whose it is where many have such a thing."""
+    match path:
+        case ("environments", _, group, *_) if group != "keys":
+            return f"{label(path)} of {label(path[:2])}"
+        case _:
+            return label(path)
+
+
+# What can only be seen over several keys: two of them must never want to be the same thing.
+
+Resolved = tuple[DeclaredKey, Fields]
+"""A key, and the mapping of the file that it comes from."""
+
+
+def check_environments(naming: str, environments: Fields, report: Report) -> None:
+    """Report environments whose live names could be taken for another's."""
+    for longer, shorter, key in ambiguities(naming, sorted(environments)):
+        words = f"live names of environment '{longer}' can be read as those of '{shorter}': its key 'a' as '{key}'"
+        hint = "put a character between {environment} and {key} in naming that no name can hold, such as '/'"
+        report.error(environments.key_marks[longer], f"{words}; {hint}")
+
+
+def check_live_names(keys: Sequence[Resolved], report: Report) -> None:
+    """Report live names that are too long, and earlier names that are still somebody's."""
+    longest = LONGEST_LIVE_NAME - LONGEST_SUFFIX
+    owners = {key.name: key for key, _ in keys}
+    for key, node in keys:
+        if len(key.name) > longest:
+            words = (
+                f"the live name of {key.address} has {len(key.name)} characters by naming, and {longest} are the most"
+            )
+            report.error_at(key.source, words)
+        for index, name in enumerate(key.renamed_from):
+            if name in owners:
+                owner = owners[name]
+                whose = "this key itself" if owner is key else f"{owner.address}, declared at {owner.source}"
+                mark = cast("Items", node["renamed_from"]).marks[index]
+                report.error(mark, f"renamed_from must name earlier live names, and '{shown(name)}' is that of {whose}")
+
+
+def check_keys(keys: Sequence[Resolved], environments: Mapping[str, Environment], report: Report) -> None:
+    """Report two keys that claim one live key, or one name in one destination."""
+    claims: dict[tuple[str, str, int | str], list[Resolved]] = {}
+    for key, node in keys:
+        if key.id is None and not key.renamed_from:
+            continue
+        account = environments[key.address.environment].provisioning_key_env
+        if key.id is not None:
+            claims.setdefault((account, "id", key.id), []).append((key, node))
+        for name in key.renamed_from:
+            claims.setdefault((account, "renamed_from", name), []).append((key, node))
+    for (_, field, claimed), claimants in claims.items():
+        (first, _), *others = sorted(claimants, key=lambda claimant: claimant[0].source)
+        for _, node in others:
+            words = f"{field} {shown(str(claimed))} is claimed by {first.address} too, at {first.source}"
+            report.error(node.value_marks[field], f"{words}; a live key belongs to one place only")
+    check_collisions((key for key, _ in keys), report)
+
 
 NO_KEY_VARIABLES: Final = frozenset({"NAGA_BASE_URL"})
 
@@ -53,14 +165,14 @@ def resolve(root: Fields, folders: Mapping[str, Path], report: Report) -> Declar
     context = _Context(root, Naming(naming or DEFAULT_NAMING, environments), destinations, report)
     inherited = context.fields(_group(root, "defaults"))
     declared: dict[str, Environment] = {}
-    keys: list[checks.Resolved] = []
+    keys: list[Resolved] = []
     for name in sorted(environments):
         declared[name] = _read_environment(name, environments, context)
         keys += _read_keys(name, cast("Fields", environments[name]), inherited, context)
     if naming is not None:
-        checks.check_environments(naming, environments, report)
-        checks.check_live_names(keys, report)
-    checks.check_keys(keys, declared, report)
+        check_environments(naming, environments, report)
+        check_live_names(keys, report)
+    check_keys(keys, declared, report)
     return Declaration(
         naming=naming or DEFAULT_NAMING,
         environments=declared,
@@ -68,8 +180,8 @@ def resolve(root: Fields, folders: Mapping[str, Path], report: Report) -> Declar
         source=location(root.mark),
         unmanaged=Unmanaged(cast("str", root.get("unmanaged", Unmanaged.REPORT))),
         ignore=tuple(cast("Sequence[str]", root.get("ignore", ()))),
-        guardrails=rules.read_account(root, report),
-        alerts=rules.read_alerts(root, report),
+        guardrails=fields.read_account(root, report),
+        alerts=fields.read_alerts(root, report),
     )
 
 
@@ -105,7 +217,7 @@ def _read_environment(name: str, environments: Fields, context: _Context) -> Env
         name,
         location(mark),
         grace,
-        rules.read_environment(node, context.report),
+        fields.read_environment(node, context.report),
         _read_key_variable(node, context.report),
     )
 
@@ -118,7 +230,7 @@ def _read_key_variable(node: Fields, report: Report) -> str:
     return variable
 
 
-def _read_keys(name: str, environment: Fields, outer: KeyFields, context: _Context) -> Iterator[checks.Resolved]:
+def _read_keys(name: str, environment: Fields, outer: KeyFields, context: _Context) -> Iterator[Resolved]:
     """Read the keys of an environment, each over what it inherits."""
     defaults, keys = _group(environment, "defaults"), _group(environment, "keys")
     inherited: KeyFields = {**outer, **context.fields(defaults), **context.fields(environment)}

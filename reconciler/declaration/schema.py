@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import jsonschema_rs
 
 from reconciler import schema_files
-from reconciler.declaration.nodes import Fields, Items
-from reconciler.declaration.wording import closest, described, label, shown, spelling, suggestion
+from reconciler.declaration.parser import Fields, Items, closest, described, label, shown, spelling, suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from jsonschema.exceptions import ValidationError
     from jsonschema.protocols import Validator
 
-    from reconciler.declaration.nodes import Mark, Report, Value
+    from reconciler.declaration.parser import Mark, Report, Value
 
 SCHEMA: Final = "keys.schema.json"
 

@@ -14,15 +14,14 @@ from typing import TYPE_CHECKING, Final
 import pyrage
 
 from reconciler.destinations import files
-from reconciler.destinations.shared import PerRun
-from reconciler.destinations.wording import one_line, repeated, utf8
+from reconciler.destinations.shared import PerRun, one_line, repeated, utf8
 from reconciler.errors import DestinationError
-from reconciler.remote.quoting import redacted
+from reconciler.http.redact import redacted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from reconciler.destinations.base import Consignment
+    from reconciler.destinations.base import SecretDelivery
     from reconciler.model import Target
     from reconciler.secret import Secret
 
@@ -68,14 +67,14 @@ class Age:
         if problems:
             raise DestinationError(one_line(f"{self._path}: {'; '.join(problems)}"))
 
-    async def deliver(self, consignment: Consignment) -> None:
+    async def deliver(self, secret_delivery: SecretDelivery) -> None:
         """Encrypt the secret and return when the file is on the disk; see `Destination`."""
-        async with _folders.get(Path(self._path.replace(_NAME, consignment.name)).parent, asyncio.Lock):
+        async with _folders.get(Path(self._path.replace(_NAME, secret_delivery.name)).parent, asyncio.Lock):
             # A copy: cancelled, this is over at once, and the thread is not.
-            problem = await asyncio.to_thread(self._write, consignment.name, consignment.secret.copy())
+            problem = await asyncio.to_thread(self._write, secret_delivery.name, secret_delivery.secret.copy())
         if problem is not None:
             # Raised here, from nothing: the frames that saw the secret are no part of the traceback.
-            message = one_line(f"{consignment.name} was not written to {self._path}: {problem.words}")
+            message = one_line(f"{secret_delivery.name} was not written to {self._path}: {problem.words}")
             raise DestinationError(message, uncertain=problem.uncertain)
 
     def _write(self, name: str, secret: Secret) -> files.Problem | None:

@@ -27,7 +27,7 @@ FOREIGN: Final = (Exception, SystemExit)
 
 
 @dataclass(frozen=True, slots=True)
-class Consignment:
+class SecretDelivery:
     """One secret on its way; `name` is what it is called at the destination (the declared `as`, filled in)."""
 
     address: Address
@@ -57,7 +57,7 @@ class Destination(Protocol):
         """
         ...
 
-    async def deliver(self, consignment: Consignment) -> None:
+    async def deliver(self, secret_delivery: SecretDelivery) -> None:
         """Store one secret, in place of an earlier one of its name; return only once it is durably there.
 
         Cancelled, it leaves the secret either there or not, and the destination as usable as before. The secret is

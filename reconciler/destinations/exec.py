@@ -15,24 +15,184 @@ import asyncio
 import os
 import shutil
 import signal
-from dataclasses import dataclass
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, assert_never
 
-from reconciler.destinations import subprocesses
-from reconciler.destinations.shared import PerRun
-from reconciler.destinations.wording import one_line, repeated, utf8
+from reconciler.destinations.shared import PerRun, one_line, repeated, utf8
 from reconciler.errors import DestinationError
-from reconciler.remote.quoting import LONGEST_QUOTE, harmless, redacted
+from reconciler.http.redact import LONGEST_QUOTE, redact, redacted
 from reconciler.units import format_duration, parse_duration
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import timedelta
 
-    from reconciler.destinations.base import Consignment
+    from reconciler.destinations.base import SecretDelivery
     from reconciler.model import Target
     from reconciler.secret import Secret
+
+
+# Runs one program: input given, output kept in part, stopped with all it has started when its time is over.
+
+GRACE: Final = 0.5
+"""Seconds between asking a program to stop and making it; an interrupted run has few left at this point."""
+
+KEPT: Final = 64 * 1024
+"""The bytes of a program's output that are kept: the last."""
+
+_TRAILING: Final = 0.5
+"""Seconds to wait for output after the end of a program; something that it has left behind may hold it open."""
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What to run, for how many seconds at most: the file `program`, with `variables` alone as environment."""
+
+    program: str
+    argv: tuple[str, ...]
+    folder: Path
+    variables: Mapping[str, str] = field(repr=False)
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class NotStarted:
+    """It never ran."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class TimedOut:
+    """It was stopped."""
+
+    output: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """It ended: `status` is its exit status, or the negative number of the signal that ended it."""
+
+    status: int
+    output: bytes = field(repr=False)
+
+
+Ending = NotStarted | TimedOut | Ended
+
+
+async def run(command: Command, content: bytearray) -> Ending:
+    """Run a program with this standard input, which is wiped; never raises for what it does.
+
+    It gets a session of its own: no terminal, no Ctrl-C meant for us, and one signal reaches whatever it has started.
+    Cancelled, it is stopped too.
+    """
+    # Pipes of our own: asyncio's would have to be waited for until the last process that holds them lets go.
+    with ExitStack() as pipes:
+        try:
+            stdin, feeding = _pipe(pipes)
+            reading, stdout = _pipe(pipes)
+        except OSError as error:
+            return _not_started(error)
+        if not _fill(feeding, content):
+            return NotStarted("the secret is too large for a pipe")
+        output = _Output()
+        transport, _ = await asyncio.get_running_loop().connect_read_pipe(lambda: output, reading)
+        pipes.callback(transport.close)
+        process = await _start(command, stdin, stdout)
+        stdout.close()
+        return process if isinstance(process, NotStarted) else await _finish(process, command.seconds, output)
+
+
+def _pipe(pipes: ExitStack) -> tuple[FileIO, FileIO]:
+    """Open a pipe: the end to read from, and the end to write to."""
+    reading, writing = os.pipe()
+    return pipes.enter_context(FileIO(reading, "r")), pipes.enter_context(FileIO(writing, "w"))
+
+
+def _fill(feeding: FileIO, content: bytearray) -> bool:
+    """Put the whole input into a pipe before anybody reads it, which no program can delay; tells whether it fits."""
+    with feeding:
+        os.set_blocking(feeding.fileno(), False)
+        fits = feeding.write(content) == len(content)
+    content[:] = bytes(len(content))  # the program may run for long
+    return fits
+
+
+class _Output(asyncio.Protocol):
+    """Keeps the last of what comes out of a pipe."""
+
+    def __init__(self) -> None:
+        self._content = bytearray()
+        self._ended = asyncio.get_running_loop().create_future()
+
+    def data_received(self, data: bytes) -> None:
+        self._content += data
+        del self._content[:-KEPT]
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # however it has ended
+        self._ended.set_result(None)
+
+    async def last(self) -> bytes:
+        await asyncio.wait({self._ended}, timeout=_TRAILING)
+        return bytes(self._content)
+
+
+async def _start(command: Command, stdin: FileIO, stdout: FileIO) -> asyncio.subprocess.Process | NotStarted:
+    try:
+        return await asyncio.create_subprocess_exec(
+            *command.argv,
+            executable=command.program,
+            cwd=command.folder,
+            env=command.variables,
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stdout,
+            start_new_session=True,
+        )
+    except OSError as error:
+        return _not_started(error)
+
+
+def _not_started(error: OSError) -> NotStarted:
+    return NotStarted(error.strerror or type(error).__name__)
+
+
+async def _finish(process: asyncio.subprocess.Process, seconds: float, output: _Output) -> Ending:
+    try:
+        async with asyncio.timeout(seconds):
+            status = await process.wait()
+    except TimeoutError:
+        await _stop(process)
+        return TimedOut(await output.last())
+    except asyncio.CancelledError:
+        await _stop(process)
+        raise
+    return Ended(status, await output.last() if status else b"")
+
+
+async def _stop(process: asyncio.subprocess.Process) -> None:
+    """Ask the program and whatever it has started to stop, and after GRACE make them."""
+    try:
+        _signal(process, signal.SIGTERM)
+        await _wait(process, GRACE)
+    finally:
+        _signal(process, signal.SIGKILL)
+    await _wait(process, _TRAILING)  # one that runs as another user cannot be stopped
+
+
+def _signal(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, number)
+
+
+async def _wait(process: asyncio.subprocess.Process, seconds: float) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await process.wait()
+
 
 _NAME: Final = "{name}"
 _CREDENTIALS: Final = "NAGA_"
@@ -84,48 +244,48 @@ class Exec:
         if problems:
             raise DestinationError(one_line(f"{self._command[0]}: {'; '.join(problems)}"))
 
-    async def deliver(self, consignment: Consignment) -> None:
+    async def deliver(self, secret_delivery: SecretDelivery) -> None:
         """Hand the secret to the program and return when it has ended well; see `Destination`.
 
         Cancelled, the program is stopped; whether it has stored the secret before that is unknown.
         """
-        failure = await self._store(consignment)
+        failure = await self._store(secret_delivery)
         if failure is not None:
             # Raised here, from nothing: the frames that saw the secret are no part of the traceback.
             verb = "may not be stored" if failure.uncertain else "was not stored"
-            message = f"{consignment.name} {verb}: {self._command[0]} {failure.words}"
+            message = f"{secret_delivery.name} {verb}: {self._command[0]} {failure.words}"
             raise DestinationError(one_line(message), uncertain=failure.uncertain)
 
-    async def _store(self, consignment: Consignment) -> _Failure | None:
+    async def _store(self, secret_delivery: SecretDelivery) -> _Failure | None:
         program = self._program()
-        if not _is_usable(consignment.name):
+        if not _is_usable(secret_delivery.name):
             return _Failure("cannot be given this name", uncertain=False)
-        if utf8(consignment.secret) is None:
+        if utf8(secret_delivery.secret) is None:
             return _Failure("cannot be given a secret that UTF-8 cannot hold", uncertain=False)
         if program is None:
             return _Failure("is no program that can be executed", uncertain=False)
         async with _slots.get(self._destination, lambda: asyncio.Semaphore(self._parallelism)):
-            ending = await subprocesses.run(
-                subprocesses.Command(
+            ending = await run(
+                Command(
                     program=program,
-                    argv=(self._command[0], *(each.replace(_NAME, consignment.name) for each in self._command[1:])),
+                    argv=(self._command[0], *(each.replace(_NAME, secret_delivery.name) for each in self._command[1:])),
                     folder=self._folder,
-                    variables=_variables(consignment),
+                    variables=_variables(secret_delivery),
                     seconds=self._timeout.total_seconds(),
                 ),
-                bytearray(consignment.secret.reveal(), "utf-8"),
+                bytearray(secret_delivery.secret.reveal(), "utf-8"),
             )
-        return self._judge(ending, consignment.secret)
+        return self._judge(ending, secret_delivery.secret)
 
-    def _judge(self, ending: subprocesses.Ending, secret: Secret) -> _Failure | None:
+    def _judge(self, ending: Ending, secret: Secret) -> _Failure | None:
         match ending:
-            case subprocesses.NotStarted():
+            case NotStarted():
                 return _Failure(f"could not be started: {ending.reason}", uncertain=False)
-            case subprocesses.Ended():
+            case Ended():
                 if ending.status == 0:
                     return None
                 words = _manner(ending.status)
-            case subprocesses.TimedOut():
+            case TimedOut():
                 words = f"did not end within {format_duration(self._timeout)} and was stopped"
             case _:
                 assert_never(ending)
@@ -156,15 +316,15 @@ def _read_timeout(destination: str, text: str) -> timedelta:
         raise DestinationError(msg) from None
 
 
-def _variables(consignment: Consignment) -> dict[str, str]:
+def _variables(secret_delivery: SecretDelivery) -> dict[str, str]:
     """Give the environment of the program: ours without credentials of the account, and what it is about."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(_CREDENTIALS)}
     return inherited | {
-        "RECONCILER_NAME": consignment.name,
-        "RECONCILER_ADDRESS": str(consignment.address),
-        "RECONCILER_ENVIRONMENT": consignment.address.environment,
-        "RECONCILER_KEY": consignment.address.key,
-        "RECONCILER_KEY_ID": str(consignment.key_id),
+        "RECONCILER_NAME": secret_delivery.name,
+        "RECONCILER_ADDRESS": str(secret_delivery.address),
+        "RECONCILER_ENVIRONMENT": secret_delivery.address.environment,
+        "RECONCILER_KEY": secret_delivery.address.key,
+        "RECONCILER_KEY_ID": str(secret_delivery.key_id),
     }
 
 
@@ -183,4 +343,4 @@ def _last_words(output: bytes, secret: Secret) -> str:
     """Give the end of what a program has said, after a colon."""
     text = " ".join(redacted(output.decode(errors="replace"), secret).split())
     shortened = text if len(text) <= LONGEST_QUOTE else f"…{text[1 - LONGEST_QUOTE :]}"
-    return f": {harmless(shortened)}" if text else ", and said nothing"
+    return f": {redact(shortened)}" if text else ", and said nothing"

@@ -16,17 +16,16 @@ from nacl.public import PublicKey as NaclKey
 from nacl.public import SealedBox
 
 from reconciler.destinations.base import Held
-from reconciler.destinations.github_place import LONGEST_NAME, is_name, read_place
-from reconciler.destinations.github_server import SERVERS, GitHub, PublicKey
-from reconciler.destinations.wording import one_line, repeated, utf8
+from reconciler.destinations.github_server import LONGEST_NAME, SERVERS, GitHub, PublicKey, is_name, read_place
+from reconciler.destinations.shared import one_line, repeated, utf8
 from reconciler.errors import DestinationError
-from reconciler.github.exchange import Answer
-from reconciler.remote.retry import Timing
+from reconciler.github.client import Answer
+from reconciler.http.retry import Timing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from reconciler.destinations.base import Consignment
+    from reconciler.destinations.base import SecretDelivery
     from reconciler.model import Target
     from reconciler.secret import Secret
 
@@ -71,13 +70,13 @@ class GitHubActions:
         if problems:
             raise DestinationError(one_line(f"{self._place.label}: {'; '.join(problems)}"))
 
-    async def deliver(self, consignment: Consignment) -> None:
+    async def deliver(self, secret_delivery: SecretDelivery) -> None:
         """Store the secret, sealed, and return when GitHub has it; see `Destination`."""
-        failure = await self._store(consignment)
+        failure = await self._store(secret_delivery)
         if failure is not None:
             # Raised here, from nothing: the frames that saw the secret are no part of the traceback.
             verb = "may not be in" if failure.uncertain else "was not stored in"
-            message = f"{consignment.name} {verb} {self._place.label}: {failure.why}"
+            message = f"{secret_delivery.name} {verb} {self._place.label}: {failure.why}"
             raise DestinationError(one_line(message), uncertain=failure.uncertain)
 
     async def describe(self, names: Sequence[str]) -> Mapping[str, Held]:
@@ -130,10 +129,10 @@ class GitHubActions:
             return f"there is no such environment; create it ({where})"
         return self._words(answer)
 
-    async def _store(self, consignment: Consignment) -> _Failure | None:
-        if not is_name(consignment.name):
+    async def _store(self, secret_delivery: SecretDelivery) -> _Failure | None:
+        if not is_name(secret_delivery.name):
             return _Failure("it is no name for a secret")
-        if not _fits(consignment.secret):
+        if not _fits(secret_delivery.secret):
             return _Failure(f"the secret is no UTF-8 text of at most {LARGEST_SECRET} bytes")
         try:
             github = self._connected()
@@ -142,20 +141,20 @@ class GitHubActions:
         key = await github.public_key(self._place)
         if isinstance(key, Answer):
             return _Failure(self._words(key))
-        answer = await self._put(github, consignment, key)
+        answer = await self._put(github, secret_delivery, key)
         if answer.status == HTTPStatus.UNPROCESSABLE_ENTITY:
             other = await github.another_key(self._place, key)
             if isinstance(other, PublicKey) and other != key:
-                again = await self._put(github, consignment, other)
+                again = await self._put(github, secret_delivery, other)
                 answer = replace(again, maybe_done=answer.maybe_done or again.maybe_done)
         return None if answer.ok else _Failure(self._words(answer), uncertain=answer.maybe_done)
 
-    async def _put(self, github: GitHub, consignment: Consignment, key: PublicKey) -> Answer:
-        sealed = _sealed(consignment.secret, key)
+    async def _put(self, github: GitHub, secret_delivery: SecretDelivery, key: PublicKey) -> Answer:
+        sealed = _sealed(secret_delivery.secret, key)
         if sealed is None:
             return Answer(0, said="its public key is none that a secret can be sealed with")
         body = {"encrypted_value": sealed, "key_id": key.id, **dict(self._place.fields)}
-        return await github.put(self._place, f"{self._place.secrets}/{consignment.name}", body)
+        return await github.put(self._place, f"{self._place.secrets}/{secret_delivery.name}", body)
 
     def _words(self, answer: Answer) -> str:
         """Say what an answer that is no success means, and what to do about it."""

@@ -5,18 +5,18 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import re
 import time
 from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
 
-from reconciler.destinations.github_login import Token, find_login, signed
 from reconciler.destinations.shared import Memo, PerRun
 from reconciler.errors import DestinationError, GitHubError
-from reconciler.github.address import base_url
-from reconciler.github.client import Client
-from reconciler.github.exchange import Answer, Request
+from reconciler.github.client import REPOSITORY, Answer, Client, Request, base_url, is_token
 from reconciler.secret import Secret
 from reconciler.units import parse_instant
 
@@ -24,9 +24,92 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from reconciler.destinations.github_login import App
-    from reconciler.destinations.github_place import Place
-    from reconciler.remote.retry import Timing
+    from reconciler.http.retry import Timing
+    from reconciler.model import Setting, Target
+
+
+# How reconciler proves to GitHub who it is: by what the environment holds, never by keys.yaml.
+
+_APP_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,100}", re.ASCII)
+_FRESH_SECONDS: Final = 60
+"""A JWT is dated back, so that a clock that is a little ahead does not make it one of the future."""
+_LASTING_SECONDS: Final = 540
+"""GitHub takes ten minutes at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A token that somebody else got: fine-grained, classic, or of an App."""
+
+    token: Secret
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """A GitHub App, which gets tokens for the places where it is installed."""
+
+    id: str
+    private_key: Secret
+
+
+Login = Token | App
+
+
+def find_login(environment: Mapping[str, str]) -> Login:
+    """Choose the login that the environment has the credentials for: a GitHub App before a token.
+
+    Raises:
+        DestinationError: there are none, or some that cannot be used.
+    """
+    if app_id := environment.get("GITHUB_APP_ID", "").strip():
+        if not _APP_ID.fullmatch(app_id):
+            msg = "GITHUB_APP_ID is no id of a GitHub App"
+            raise DestinationError(msg)
+        return App(app_id, _private_key(environment))
+    if token := environment.get("GITHUB_TOKEN", "").strip():
+        if not is_token(token):
+            msg = "GITHUB_TOKEN holds characters that no token has"
+            raise DestinationError(msg)
+        return Token(Secret(token))
+    msg = (
+        "there is nothing to log in with: set GITHUB_TOKEN, or for a GitHub App GITHUB_APP_ID and "
+        "GITHUB_APP_PRIVATE_KEY (or GITHUB_APP_PRIVATE_KEY_FILE)"
+    )
+    raise DestinationError(msg)
+
+
+def signed(app: App, now: float) -> Secret:
+    """Make the JWT that an App logs in with; `now` is the time in seconds since 1970.
+
+    Raises:
+        DestinationError: the private key is none.
+    """
+    import jwt
+
+    claims = {"iss": app.id, "iat": int(now) - _FRESH_SECONDS, "exp": int(now) + _LASTING_SECONDS}
+    try:
+        return Secret(jwt.encode(claims, app.private_key.reveal(), algorithm="RS256"))
+    except Exception:  # noqa: BLE001, S110  # whatever it is, it may hold the key
+        pass
+    msg = "the private key of the GitHub App is no RSA key in PEM (-----BEGIN RSA PRIVATE KEY-----)"
+    raise DestinationError(msg)
+
+
+def _private_key(environment: Mapping[str, str]) -> Secret:
+    if text := environment.get("GITHUB_APP_PRIVATE_KEY", "").strip():
+        # Many tools keep a variable on one line, and write its line breaks so.
+        return Secret(text.replace("\\n", "\n"))
+    if not (file := environment.get("GITHUB_APP_PRIVATE_KEY_FILE", "").strip()):
+        msg = "GITHUB_APP_ID is set, but neither GITHUB_APP_PRIVATE_KEY nor GITHUB_APP_PRIVATE_KEY_FILE"
+        raise DestinationError(msg)
+    try:
+        content = Path(file).read_bytes()
+    except (OSError, ValueError) as error:
+        reason = isinstance(error, OSError) and error.strerror
+        msg = f"GITHUB_APP_PRIVATE_KEY_FILE cannot be read: {reason or 'it is no path'}"
+        raise DestinationError(msg) from None
+    return Secret(content.decode(errors="replace") or " ")
+
 
 GOODBYE_SECONDS: Final = 5.0
 
@@ -200,3 +283,116 @@ def _instant(text: object) -> datetime | None:
         return parse_instant(str(text))
     except ValueError:
         return None
+
+
+# What of GitHub takes the secrets of a target: a repository, an environment of one, or an organisation.
+
+LONGEST_NAME: Final = 255
+VISIBILITIES: Final = ("all", "private", "selected")
+
+_OWNER: Final = re.compile(r"[A-Za-z0-9_-]{1,100}", re.ASCII)
+_ENVIRONMENT: Final = re.compile(r"(?!\.{1,2}\Z)[^\x00-\x1f\x7f]{1,255}")
+_ID: Final = re.compile(r"[1-9][0-9]{0,18}", re.ASCII)
+_NAME: Final = re.compile(r"(?!GITHUB_)[A-Z_][A-Z0-9_]*", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One holder of secrets, with what GitHub wants to know and be allowed for it.
+
+    `home` is the path of the repository or organisation, `secrets` that of its secrets. `permission` is what a GitHub
+    App calls the right to write them, `needs` what people call it, `scope` what a classic token calls it. `capacity` is
+    how many secrets it holds, `fields` what a secret is stored with besides its value.
+    """
+
+    label: str
+    home: str
+    secrets: str
+    permission: str
+    needs: str
+    scope: str
+    capacity: int
+    fields: tuple[tuple[str, str | tuple[int, ...]], ...] = ()
+    environment: str | None = None
+    repository: str | None = None
+
+
+def read_place(target: Target) -> Place:
+    """Read the settings of a target.
+
+    Raises:
+        DestinationError: they name no place, or one that cannot be.
+    """
+    settings = dict(target.settings)
+    where = f"the github-actions destination {target.destination!r}"
+    if ("repository" in settings) == ("organization" in settings):
+        msg = f"{where} needs either a repository or an organization"
+        raise DestinationError(msg)
+    try:
+        return _repository(settings) if "repository" in settings else _organization(settings)
+    except ValueError as error:
+        msg = f"{where} needs {error}"
+        raise DestinationError(msg) from None
+
+
+def is_name(name: str) -> bool:
+    """Tell whether GitHub takes a secret of this name; it would turn small letters into capitals."""
+    return len(name) <= LONGEST_NAME and _NAME.fullmatch(name) is not None
+
+
+def _repository(settings: Mapping[str, Setting]) -> Place:
+    repository = _text(settings["repository"], REPOSITORY, "a repository like acme/api")
+    home = f"repos/{repository}"
+    if "environment" not in settings:
+        needs = "the repository permission 'Secrets: write'"
+        name = repository.partition("/")[2]
+        return Place(
+            repository, home, f"{home}/actions/secrets", "secrets", needs, scope="repo", capacity=100, repository=name
+        )
+    environment = _text(settings["environment"], _ENVIRONMENT, "the name of an environment")
+    path = f"{home}/environments/{quote(environment, safe='')}"
+    return Place(
+        label=f"the environment {environment} of {repository}",
+        home=home,
+        secrets=f"{path}/secrets",
+        permission="environments",
+        needs="the repository permission 'Environments: write'",
+        scope="repo",
+        capacity=100,
+        environment=path,
+        repository=repository.partition("/")[2],
+    )
+
+
+def _organization(settings: Mapping[str, Setting]) -> Place:
+    organization = _text(settings["organization"], _OWNER, "the name of an organization")
+    visibility = settings.get("visibility")
+    if visibility not in VISIBILITIES:
+        msg = f"visibility to be one of {', '.join(VISIBILITIES)}"
+        raise ValueError(msg)
+    fields: tuple[tuple[str, str | tuple[int, ...]], ...] = (("visibility", str(visibility)),)
+    if visibility == "selected":
+        fields = (*fields, ("selected_repository_ids", _ids(settings.get("selected_repositories"))))
+    return Place(
+        label=f"the organization {organization}",
+        home=f"orgs/{organization}",
+        secrets=f"orgs/{organization}/actions/secrets",
+        permission="organization_secrets",
+        needs="the organization permission 'Secrets: write'",
+        scope="admin:org",
+        capacity=1000,
+        fields=fields,
+    )
+
+
+def _text(value: Setting, pattern: re.Pattern[str], words: str) -> str:
+    if not isinstance(value, str) or not pattern.fullmatch(value):
+        raise ValueError(words)
+    return value
+
+
+def _ids(value: Setting | None) -> tuple[int, ...]:
+    if not isinstance(value, tuple) or not all(_ID.fullmatch(each) for each in value):
+        msg = "selected_repositories to be ids of repositories"
+        raise ValueError(msg)
+    return tuple(int(each) for each in value)

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
+from collections import Counter
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 from weakref import WeakValueDictionary
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Hashable
+    from collections.abc import Callable, Coroutine, Hashable, Iterator, Sequence
+
+    from reconciler.secret import Secret
+
 
 _Value = TypeVar("_Value")
 _Result = TypeVar("_Result")
@@ -104,3 +109,31 @@ def _performed(work: Callable[[], _Result]) -> Callable[[], _Result]:
 
         return fail
     return lambda: result
+
+
+# Words that several destinations need, and what they ask of a secret.
+
+_LONE_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+
+
+def one_line(message: str) -> str:
+    """Escape what would break the line: a path, a name or an answer may hold any character."""
+    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in message)
+
+
+def unforeseen(error: BaseException) -> str:
+    """Say that a destination raised what none may raise; only its type, for its text might hold the secret."""
+    return f"unexpected {type(error).__name__}, a bug of the destination"
+
+
+def repeated(names: Sequence[str]) -> Iterator[str]:
+    """Say which names more than one key would be delivered as."""
+    for name, count in sorted(Counter(names).items()):
+        if count > 1:
+            yield f"{count} keys would be delivered as {name}"
+
+
+def utf8(secret: Secret) -> bytes | None:
+    """Give a secret as bytes, None where it has none: the error that Python raises for that carries the secret."""
+    text = secret.reveal()
+    return None if _LONE_SURROGATE.search(text) else text.encode()

@@ -16,17 +16,17 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from reconciler.destinations.base import Held
+from reconciler.destinations.shared import one_line, repeated, utf8
 from reconciler.destinations.vault_server import SERVERS, Access, Server
-from reconciler.destinations.wording import one_line, repeated, utf8
 from reconciler.errors import DestinationError
-from reconciler.remote.retry import Passing, Timing, with_retries
+from reconciler.http.retry import Passing, Timing, with_retries
 from reconciler.units import parse_instant
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from reconciler.destinations.base import Consignment
-    from reconciler.destinations.vault_exchange import Answer
+    from reconciler.destinations.base import SecretDelivery
+    from reconciler.destinations.vault_server import Answer
     from reconciler.model import Target
 
 MOST_NOTES: Final = 64
@@ -44,7 +44,7 @@ _CONFLICT: Final = "check-and-set"
 class _Shipment:
     """What is written together, and how far it has come: `written` is when the server took it."""
 
-    group: Mapping[str, Consignment]
+    group: Mapping[str, SecretDelivery]
     maybe_there: bool = False
     written: str | None = None
 
@@ -81,7 +81,7 @@ class Vault:
         self._timing = timing or Timing()
         self._server: Server | None = None
         self._writing = asyncio.Lock()
-        self._queued: dict[str, Consignment] = {}
+        self._queued: dict[str, SecretDelivery] = {}
         self._commit: asyncio.Task[_Failure | None] | None = None
 
     async def preflight(self, names: Sequence[str]) -> None:
@@ -95,15 +95,15 @@ class Vault:
         if problems:
             raise DestinationError(one_line(f"{self._place()}: {'; '.join(problems)}"))
 
-    async def deliver(self, consignment: Consignment) -> None:
+    async def deliver(self, secret_delivery: SecretDelivery) -> None:
         """Set the field to the secret and return when the server has it; see `Destination`."""
-        failure = self._enlist(consignment)
+        failure = self._enlist(secret_delivery)
         if failure is None:
             # Shielded: a group is written for all who wait for it, whoever of them is cancelled.
             failure = await asyncio.shield(self._group())
         if failure is not None:
             word = "may not be in" if failure.uncertain else "was not written to"
-            msg = one_line(f"{consignment.name} {word} {self._place()}: {failure.why}")
+            msg = one_line(f"{secret_delivery.name} {word} {self._place()}: {failure.why}")
             raise DestinationError(msg, uncertain=failure.uncertain)
 
     async def describe(self, names: Sequence[str]) -> Mapping[str, Held]:
@@ -167,15 +167,15 @@ class Vault:
         value = answer.data.get(part)
         return value if isinstance(value, dict) else {}
 
-    def _enlist(self, consignment: Consignment) -> _Failure | None:
-        if not _FIELD.fullmatch(consignment.name):
+    def _enlist(self, secret_delivery: SecretDelivery) -> _Failure | None:
+        if not _FIELD.fullmatch(secret_delivery.name):
             return _Failure("it is no name for a field", uncertain=False)
-        if utf8(consignment.secret) is None:
+        if utf8(secret_delivery.secret) is None:
             return _Failure("the secret is no text", uncertain=False)
-        if consignment.name in self._queued:
+        if secret_delivery.name in self._queued:
             return _Failure("another secret of this name is being delivered at the same time", uncertain=False)
         # A copy: the group is written also for who is cancelled and wipes the secret.
-        self._queued[consignment.name] = replace(consignment, secret=consignment.secret.copy())
+        self._queued[secret_delivery.name] = replace(secret_delivery, secret=secret_delivery.secret.copy())
         return None
 
     def _group(self) -> asyncio.Task[_Failure | None]:

@@ -3,24 +3,262 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import logging
+import re
 import ssl
+import time
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
 import httpx
 
 from reconciler import __version__
 from reconciler.errors import GitHubError
-from reconciler.github.exchange import CONNECT_SECONDS, READ_SECONDS, Answer, exchange
-from reconciler.remote.retry import Passing, with_retries
+from reconciler.http.address import unencrypted
+from reconciler.http.redact import redact
+from reconciler.http.retry import PATIENCE, Passing, with_retries
+from reconciler.units import format_instant
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
-    from reconciler.github.exchange import Request
-    from reconciler.remote.retry import Timing
+    from reconciler.http.retry import Timing
+    from reconciler.secret import Secret
+
+
+# One request to GitHub's API and what came of it, as values: no exception of httpx gets out, they hold the request.
+
+CONNECT_SECONDS: Final = 5.0
+READ_SECONDS: Final = 30.0
+WHOLE_SECONDS: Final = 120.0
+LARGEST_ANSWER: Final = 4 * 1024 * 1024
+LARGEST_LIST: Final = 32 * 1024 * 1024
+"""Bytes of fifty comments as long as GitHub takes them, each character of which is escaped."""
+
+SECONDARY_LIMIT_SECONDS: Final = 60.0
+"""How long GitHub asks to be left alone where it gives no time itself."""
+
+_PASSING: Final = frozenset(
+    {
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+        HTTPStatus.BAD_GATEWAY,
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        HTTPStatus.GATEWAY_TIMEOUT,
+    }
+)
+_DONE: Final = {
+    "GET": {HTTPStatus.OK},
+    "PUT": {HTTPStatus.CREATED, HTTPStatus.NO_CONTENT},
+    "POST": {HTTPStatus.OK, HTTPStatus.CREATED},
+    "PATCH": {HTTPStatus.OK},
+    "DELETE": {HTTPStatus.NO_CONTENT},
+}
+_NUMBER: Final = re.compile(r"\d{1,12}", re.ASCII)
+_log = logging.getLogger("reconciler.github")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What to send: a path below the base URL, and a body that goes as JSON; `lists` when the answer is a list."""
+
+    method: str
+    path: str
+    bearer: Secret
+    body: Mapping[str, object] | None = field(default=None, repr=False)
+    lists: bool = False
+
+    def __str__(self) -> str:
+        """Show as `GET repos/acme/api`."""
+        return f"{self.method} {self.path}"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer; its status is 0 when none arrived. It holds an object in `body`, or the objects of a list in `items`.
+
+    `said` is why it is none or no success, fit to be shown; `maybe_done` that GitHub may have done as it was asked
+    although it does not say so; `passing` that another attempt may go better, `wait` seconds from now; `limited` that
+    everybody should wait so long. `scopes` are those of a classic token, None for any other.
+    """
+
+    status: int
+    body: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    items: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
+    said: str = ""
+    maybe_done: bool = False
+    passing: bool = False
+    limited: bool = False
+    wait: float = 0.0
+    scopes: frozenset[str] | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether GitHub did as it was asked."""
+        return HTTPStatus.OK <= self.status < HTTPStatus.MULTIPLE_CHOICES
+
+
+async def exchange(client: httpx.AsyncClient, request: Request) -> Answer:
+    """Send a request and read its answer; never raises for what the network, the library or GitHub do."""
+    started = time.monotonic()
+    content = None if request.body is None else json.dumps(request.body)
+    headers = {"Authorization": f"Bearer {request.bearer.reveal()}"}
+    if content is not None:
+        headers["Content-Type"] = "application/json"
+    try:
+        async with (
+            asyncio.timeout(WHOLE_SECONDS),
+            client.stream(request.method, request.path, content=content, headers=headers) as response,
+        ):
+            answer = _judge(request, response, await _read(response, LARGEST_LIST if request.lists else LARGEST_ANSWER))
+    except Exception as error:  # noqa: BLE001  # whatever it is, it may hold the request
+        answer = _no_answer(error)
+    took = round((time.monotonic() - started) * 1000)
+    _log.debug("%s: %s in %d ms", request, answer.status or answer.said, took)
+    return answer
+
+
+async def _read(response: httpx.Response, most: int) -> bytes:
+    """Read the body; cut off where nobody would read on."""
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in response.aiter_bytes():
+        chunks.append(chunk)
+        size += len(chunk)
+        if size > most:
+            break
+    return b"".join(chunks)
+
+
+def _judge(request: Request, response: httpx.Response, content: bytes) -> Answer:
+    status, headers = response.status_code, response.headers
+    parsed = _parse(content)
+    body = parsed if isinstance(parsed, dict) else None
+    if status < HTTPStatus.MULTIPLE_CHOICES:
+        awaited = list if request.lists else dict
+        if status not in _DONE[request.method] or (request.method == "GET" and not isinstance(parsed, awaited)):
+            return Answer(0, said=f"{status}, but no answer that GitHub gives", maybe_done=True)
+        items = tuple(each for each in parsed if isinstance(each, dict)) if isinstance(parsed, list) else ()
+        return Answer(status, body or {}, items, scopes=_scopes(headers))
+    if status < HTTPStatus.BAD_REQUEST:
+        host = redact(_host(headers.get("Location", "")), [request.bearer])
+        moved = "it was renamed or moved, or GITHUB_API_URL is wrong"
+        return Answer(status, said=f"{status}, a redirect{host and ' to ' + host}, which is never followed: {moved}")
+    complaint = content.decode(errors="replace") if body is None else str(body.get("message", ""))
+    said = f"{status} {redact(complaint, [request.bearer])}".strip()
+    if _is_limit(status, headers, said):
+        return _limited(headers, said)
+    return Answer(
+        status,
+        said=said,
+        maybe_done=status >= HTTPStatus.INTERNAL_SERVER_ERROR,
+        passing=status in _PASSING,
+        wait=_retry_after(headers) or 0.0,
+    )
+
+
+def _limited(headers: httpx.Headers, said: str) -> Answer:
+    """Read how long to wait; what takes longer than anybody waits here is final."""
+    wait = _retry_after(headers)
+    if wait is None:
+        wait = _until_reset(headers)
+    if wait <= PATIENCE:
+        return Answer(HTTPStatus.TOO_MANY_REQUESTS, said=said, passing=True, limited=True, wait=wait)
+    until = format_instant(datetime.fromtimestamp(round(_now(headers).timestamp() + wait), UTC))
+    return Answer(HTTPStatus.TOO_MANY_REQUESTS, said=f"{said}; not before {until}", limited=True, wait=wait)
+
+
+def _is_limit(status: int, headers: httpx.Headers, said: str) -> bool:
+    """Tell a limit from a refusal: GitHub answers 403 to both."""
+    if status != HTTPStatus.FORBIDDEN:
+        return status == HTTPStatus.TOO_MANY_REQUESTS
+    return "Retry-After" in headers or headers.get("X-RateLimit-Remaining") == "0" or "rate limit" in said.lower()
+
+
+def _retry_after(headers: httpx.Headers) -> float | None:
+    """Read for how many seconds GitHub, or what is in between, wants to be left alone."""
+    text = headers.get("Retry-After", "").strip()
+    if _NUMBER.fullmatch(text):
+        return float(text)
+    until = _date(text)
+    return None if until is None else max(0.0, (until - _now(headers)).total_seconds())
+
+
+def _until_reset(headers: httpx.Headers) -> float:
+    reset = headers.get("X-RateLimit-Reset", "")
+    if headers.get("X-RateLimit-Remaining") == "0" and _NUMBER.fullmatch(reset):
+        return max(1.0, float(reset) - _now(headers).timestamp())
+    return SECONDARY_LIMIT_SECONDS
+
+
+def _now(headers: httpx.Headers) -> datetime:
+    """Tell the time that GitHub goes by."""
+    return _date(headers.get("Date", "")) or datetime.now(UTC)
+
+
+def _date(text: str) -> datetime | None:
+    try:
+        date = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    return date.replace(tzinfo=UTC) if date.tzinfo is None else date
+
+
+def _scopes(headers: httpx.Headers) -> frozenset[str] | None:
+    """Read the scopes of a classic token; other tokens say nothing, in one way or the other."""
+    scopes = frozenset(each.strip() for each in headers.get("X-OAuth-Scopes", "").split(","))
+    return None if scopes == {""} else scopes
+
+
+def _parse(content: bytes) -> object:
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _host(location: str) -> str:
+    try:
+        return urlsplit(location).netloc.rpartition("@")[2]
+    except ValueError:
+        return ""
+
+
+def _no_answer(error: Exception) -> Answer:
+    """Say why there is no answer, in words of our own: those of the library may hold addresses and headers."""
+    match error:
+        case httpx.ConnectError() if _distrust(error):
+            trust = "SSL_CERT_FILE can name the file of the authority that signed it"
+            return Answer(0, said=f"its certificate is not trusted; {trust}")
+        case httpx.ConnectError():
+            return Answer(0, said="it cannot be reached", passing=True)
+        case httpx.ConnectTimeout() | httpx.PoolTimeout():
+            return Answer(0, said=f"no connection within {CONNECT_SECONDS:g} s", passing=True)
+        case httpx.ProxyError():
+            return Answer(0, said="the proxy does not connect to it", passing=True)
+        case httpx.ReadTimeout():
+            return Answer(0, said=f"no answer within {READ_SECONDS:g} s", passing=True, maybe_done=True)
+        case TimeoutError():
+            return Answer(0, said=f"no whole answer within {WHOLE_SECONDS:g} s", passing=True, maybe_done=True)
+        case httpx.HTTPError() | OSError():
+            return Answer(0, said="the connection broke, or the answer is not HTTP", passing=True, maybe_done=True)
+        case _:
+            return Answer(0, said=f"unexpected {type(error).__name__}", maybe_done=True)
+
+
+def _distrust(error: BaseException) -> bool:
+    """Look for a refused certificate in what led to an error."""
+    reason: BaseException | None = error
+    while reason is not None and not isinstance(reason, ssl.SSLCertVerificationError):
+        reason = reason.__cause__ or reason.__context__
+    return reason is not None
+
 
 CONNECTIONS: Final = 8
 """GitHub answers more of them at a time with its secondary limits."""
@@ -113,3 +351,31 @@ def new_client(url: str) -> httpx.AsyncClient:
         )
     msg = "a proxy variable (HTTPS_PROXY, ALL_PROXY, NO_PROXY) or SSL_CERT_FILE, SSL_CERT_DIR cannot be used"
     raise GitHubError(msg)
+
+
+# Where GitHub's API is: as the environment says, never a file.
+
+DEFAULT_URL: Final = "https://api.github.com"
+REPOSITORY: Final = re.compile(r"[A-Za-z0-9_-]{1,100}/(?!\.{1,2}\Z)[A-Za-z0-9_.-]{1,100}", re.ASCII)
+"""A repository like acme/api, which is nothing else in a path."""
+
+_URL: Final = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9._~/-]*)?", re.ASCII)
+_TOKEN: Final = re.compile(r"[!-~]+", re.ASCII)
+
+
+def base_url(environment: Mapping[str, str]) -> str:
+    """Give the address of the API: GITHUB_API_URL where there is one, as on a GitHub Enterprise server.
+
+    Raises:
+        GitHubError: a token must not be sent there.
+    """
+    url = environment.get("GITHUB_API_URL", "").strip() or DEFAULT_URL
+    if not _URL.fullmatch(url) or unencrypted(url):
+        msg = "GITHUB_API_URL must be an https address, as in https://github.example.com/api/v3"
+        raise GitHubError(msg)
+    return url.rstrip("/")
+
+
+def is_token(text: str) -> bool:
+    """Tell whether a text can stand in a header as a token does."""
+    return _TOKEN.fullmatch(text) is not None

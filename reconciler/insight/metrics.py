@@ -16,7 +16,7 @@ from reconciler.diagnostic import Severity
 from reconciler.insight.alerts import AlertRule
 from reconciler.insight.inventory import KeyStatus
 from reconciler.insight.report import AccountReport
-from reconciler.plan.actions import ActionKind
+from reconciler.planning.actions import ActionKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

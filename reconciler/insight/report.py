@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from reconciler.insight.balance import Balance
     from reconciler.insight.breakdown import Breakdown
     from reconciler.insight.inventory import InventoryKey
-    from reconciler.plan.actions import Plan
+    from reconciler.planning.actions import Plan
 
 HORIZON: Final = timedelta(days=90)
 """How far ahead a report looks for what expires or is due."""

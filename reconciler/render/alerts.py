@@ -8,27 +8,24 @@ from typing import TYPE_CHECKING, Final
 
 from reconciler.diagnostic import Severity
 from reconciler.render import words
+from reconciler.render.columns import Ansi, Column, Entry, Listing, Pen, Row, markdown_table
 from reconciler.render.document import to_json
 from reconciler.render.escape import markdown, markdown_code, markdown_name, terminal, terminal_name
-from reconciler.render.ink import Ink, Pen
 from reconciler.render.inventory import source_document
-from reconciler.render.listing import Entry, Listing
-from reconciler.render.table import Column, Row, markdown_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from reconciler.insight.alerts import Alert, Unjudged, Verdict
-    from reconciler.insight.news import Identity, News
+    from reconciler.insight.alerts import Alert, Identity, News, Unjudged, Verdict
 
 MOST_ROWS: Final = 200
 """As many alerts a page or a message shows; the rest is counted."""
 
 _MOST_IN_A_MESSAGE: Final = 20
 _LOOKS: Final = {
-    Severity.ERROR: ("✗", Ink.ALARM),
-    Severity.WARNING: ("!", Ink.YELLOW),
-    Severity.NOTE: ("·", Ink.CYAN),
+    Severity.ERROR: ("✗", Ansi.ALARM),
+    Severity.WARNING: ("!", Ansi.YELLOW),
+    Severity.NOTE: ("·", Ansi.CYAN),
 }
 _SIGNS: Final = {Severity.ERROR: "❌", Severity.WARNING: "⚠️", Severity.NOTE: "ℹ️"}  # noqa: RUF001  # the sign for information
 # What chat services make mentions, links and markup of, even in code.
@@ -39,8 +36,8 @@ def alerts_text(verdict: Verdict, *, several: bool, color: bool, width: int | No
     """Show what fired and what was not judged; with `several` accounts, each says which one it is about."""
     pen = Pen(color=color)
     groups = {
-        pen(Ink.BOLD, "Alerts"): [_entry(alert, several=several) for alert in verdict.alerts],
-        pen(Ink.BOLD, "Not judged"): [_unjudged_entry(each, several=several) for each in verdict.unjudged],
+        pen(Ansi.BOLD, "Alerts"): [_entry(alert, several=several) for alert in verdict.alerts],
+        pen(Ansi.BOLD, "Not judged"): [_unjudged_entry(each, several=several) for each in verdict.unjudged],
     }
     listing = Listing((entry for entries in groups.values() for entry in entries), pen, width)
     blocks = [
@@ -129,23 +126,23 @@ def _count(alerts: Sequence[Alert], severity: Severity) -> int:
     return Counter(alert.severity for alert in alerts)[severity]
 
 
-def _ink(verdict: Verdict) -> Ink:
+def _ink(verdict: Verdict) -> Ansi:
     if verdict.alerts:
-        return Ink.ALARM
-    return Ink.YELLOW if verdict.unjudged else Ink.GREEN
+        return Ansi.ALARM
+    return Ansi.YELLOW if verdict.unjudged else Ansi.GREEN
 
 
 def _entry(alert: Alert, *, several: bool) -> Entry:
-    mark, ink = _LOOKS[alert.severity]
+    mark, ansi = _LOOKS[alert.severity]
     lines = (terminal(alert.message), terminal(alert.remedy), terminal(f"$ {alert.command}"))
     place = None if alert.source is None else words.place(alert.source, terminal)
     parts = (alert.rule.value, place, terminal_name(alert.account) if several else None)
-    return Entry(mark, alert.severity.value, terminal_name(alert.subject), ink, lines, ", ".join(filter(None, parts)))
+    return Entry(mark, alert.severity.value, terminal_name(alert.subject), ansi, lines, ", ".join(filter(None, parts)))
 
 
 def _unjudged_entry(unjudged: Unjudged, *, several: bool) -> Entry:
     account = terminal_name(unjudged.account) if several else ""
-    return Entry("?", "unknown", unjudged.rule.value, Ink.YELLOW, (terminal(unjudged.reason),), account)
+    return Entry("?", "unknown", unjudged.rule.value, Ansi.YELLOW, (terminal(unjudged.reason),), account)
 
 
 def _alert_row(alert: Alert, *, several: bool) -> Row:

@@ -6,11 +6,9 @@ from datetime import timedelta
 from decimal import ROUND_FLOOR, Context, Decimal
 from typing import TYPE_CHECKING, Final
 
-from reconciler.insight.runway import LONGEST_RUNWAY
-from reconciler.render.amounts import cents
+from reconciler.insight.balance import LONGEST_RUNWAY
+from reconciler.render.columns import Ansi, Pen, cents, wrapped
 from reconciler.render.escape import markdown, markdown_code, markdown_name, terminal, terminal_name
-from reconciler.render.ink import Ink, Pen
-from reconciler.render.listing import wrapped
 from reconciler.render.words import Show, dollars, plural
 from reconciler.units import format_instant, format_money
 
@@ -18,8 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
-    from reconciler.insight.balance import Balance, BalanceReport, Limits
-    from reconciler.insight.runway import Runway
+    from reconciler.insight.balance import Balance, BalanceReport, Limits, Runway
 
 FORMAT_VERSION: Final = 1
 
@@ -34,11 +31,11 @@ def render_text(report: BalanceReport, *, color: bool, width: int | None = None)
     blocks = []
     for balance in report.accounts:
         head = _head(balance, report, _TEXT)
-        ink = Ink.ALARM if balance.suffices(report.minimum) is False or balance.amount is None else Ink.BOLD
+        ansi = Ansi.ALARM if balance.suffices(report.minimum) is False or balance.amount is None else Ansi.BOLD
         lines = [part for line in _details(balance, report.now, _TEXT) for part in wrapped(line, _room(width))]
-        blocks.append([pen(ink, head), *(f"  {line}" for line in lines)])
+        blocks.append([pen(ansi, head), *(f"  {line}" for line in lines)])
     if len(report.accounts) > 1:
-        blocks.append([pen(Ink.BOLD, _whole(report, _TEXT))])
+        blocks.append([pen(Ansi.BOLD, _whole(report, _TEXT))])
     return "\n\n".join("\n".join(block) for block in blocks) + "\n"
 
 

@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from typing import TYPE_CHECKING, assert_never
 
-from reconciler.plan.actions import (
+from reconciler.planning.actions import (
     ActionKind,
     Create,
     Delete,
@@ -15,11 +15,11 @@ from reconciler.plan.actions import (
     Restore,
     Retire,
     Rotate,
+    Status,
     Update,
     usage_key,
 )
-from reconciler.plan.outcome import Status
-from reconciler.plan.planfile import FORMAT_VERSION, options_document
+from reconciler.planning.planfile import FORMAT_VERSION, options_document
 from reconciler.render import words
 from reconciler.units import format_instant, format_money
 
@@ -30,8 +30,7 @@ if TYPE_CHECKING:
 
     from reconciler.diagnostic import Location
     from reconciler.model import KeyState, Usage
-    from reconciler.plan.actions import Action, Credit, Field, Finding, Plan, UsageKey
-    from reconciler.plan.outcome import ApplyResult, Outcome
+    from reconciler.planning.actions import Action, ApplyResult, Credit, Field, Finding, Outcome, Plan, UsageKey
 
 
 def plan_document(plan: Plan, digest: str) -> dict[str, object]:

@@ -10,35 +10,50 @@ from decimal import ROUND_FLOOR, Context, Decimal
 from typing import TYPE_CHECKING, Final
 
 from reconciler.insight.inventory import InventoryKey, KeyStatus, LastUse
+from reconciler.planning import phrases
 from reconciler.render import words
-from reconciler.render.amounts import cents
-from reconciler.render.escape import defused, markdown_code, markdown_name, terminal_name
-from reconciler.render.ink import Ink, Pen
-from reconciler.render.table import Column, Inked, Row, markdown_table, text_table
-from reconciler.units import format_instant, format_money
+from reconciler.render.columns import (
+    Ansi,
+    Column,
+    Entry,
+    Listing,
+    Pen,
+    Row,
+    Styled,
+    cents,
+    markdown_table,
+    pad,
+    text_table,
+)
+from reconciler.render.document import plan_document, to_json
+from reconciler.render.escape import defused, markdown_code, markdown_name, terminal, terminal_name
+from reconciler.units import format_duration, format_instant, format_money
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from datetime import datetime
 
     from reconciler.diagnostic import Location
-    from reconciler.insight.inventory import Share
+    from reconciler.insight.inventory import KeyDetail, Share
+    from reconciler.model import DeclaredKey, LiveKey
+    from reconciler.planning.actions import Plan
+
 
 _NONE: Final = "–"  # noqa: RUF001  # a dash, as tables have it
 _UNKNOWN: Final = "?"
 _DAY: Final = timedelta(days=1)
 _INKS: Final = {
-    KeyStatus.MISSING: Ink.RED,
-    KeyStatus.UNCLEAR: Ink.RED,
-    KeyStatus.EXPIRED: Ink.RED,
-    KeyStatus.DISABLED: Ink.YELLOW,
-    KeyStatus.UNDECLARED: Ink.YELLOW,
-    KeyStatus.UNMANAGED: Ink.YELLOW,
-    KeyStatus.NEXT: Ink.CYAN,
-    KeyStatus.NEW: Ink.CYAN,
-    KeyStatus.OLD: Ink.DIM,
-    KeyStatus.GONE: Ink.DIM,
-    KeyStatus.LOCK: Ink.DIM,
+    KeyStatus.MISSING: Ansi.RED,
+    KeyStatus.UNCLEAR: Ansi.RED,
+    KeyStatus.EXPIRED: Ansi.RED,
+    KeyStatus.DISABLED: Ansi.YELLOW,
+    KeyStatus.UNDECLARED: Ansi.YELLOW,
+    KeyStatus.UNMANAGED: Ansi.YELLOW,
+    KeyStatus.NEXT: Ansi.CYAN,
+    KeyStatus.NEW: Ansi.CYAN,
+    KeyStatus.OLD: Ansi.DIM,
+    KeyStatus.GONE: Ansi.DIM,
+    KeyStatus.LOCK: Ansi.DIM,
 }
 _ROOMY: Final = Context(prec=100)  # whatever amount the service writes, rounding it is no error
 _BLANK: Final = InventoryKey("", KeyStatus.MISSING)
@@ -146,7 +161,7 @@ def _columns(days: int, *, several: bool) -> tuple[Column, ...]:
 
 def _row(key: InventoryKey, name: Callable[[str], str], value: Callable[[str], str], *, several: bool) -> Row:
     live = key.live
-    cells: list[str | Inked] = [name(key.name), Inked(state(key), _INKS.get(key.status, Ink.GREEN))]
+    cells: list[str | Styled] = [name(key.name), Styled(state(key), _INKS.get(key.status, Ansi.GREEN))]
     if live is None:
         cells += [_NONE] * 8
     else:
@@ -210,3 +225,126 @@ def _rounded(value: Decimal, to: str) -> Decimal:
 
 def _instant(instant: datetime | None) -> str | None:
     return None if instant is None else format_instant(instant)
+
+
+# One key with all that is known of it, for people and for programs.
+
+_SHOW: Final = words.Show(terminal_name)
+_NOT_KNOWN: Final = "not known"
+
+
+def detail_text(detail: KeyDetail, *, color: bool, width: int | None) -> str:
+    """Show a key: what it is, what is declared, its relatives, and what a plan would do with it."""
+    pen, key = Pen(color=color), detail.key
+    facts = [*_live_facts(key), *_declared_facts(key)]
+    column = max(len(title) for title, _ in facts)
+    blocks = [[pen(Ansi.BOLD, terminal_name(key.name)), *(f"  {pad(title, column)}  {text}" for title, text in facts)]]
+    if detail.relatives:
+        entries = [_relative(each) for each in detail.relatives]
+        blocks.append([pen(Ansi.BOLD, "Other keys of this address"), *_lines(entries, pen, width)])
+    if detail.plan is not None:
+        blocks.append([pen(Ansi.BOLD, "What a plan would do"), *_plan_lines(detail.plan, pen, width)])
+    return "\n\n".join("\n".join(block) for block in blocks) + "\n"
+
+
+def detail_json(detail: KeyDetail) -> str:
+    """Lay out a key for programs; `changes` and `findings` are those of a plan, null where nothing is declared."""
+    declared = detail.key.declared
+    plan = None if detail.plan is None else plan_document(detail.plan, "")
+    return to_json(
+        {
+            "format_version": 1,
+            **key_document(detail.key),
+            "declared": None if declared is None else _declared_document(declared),
+            "relatives": [key_document(each) for each in detail.relatives],
+            "changes": None if plan is None else plan["changes"],
+            "findings": None if plan is None else plan["findings"],
+        }
+    )
+
+
+def _live_facts(key: InventoryKey) -> Iterator[tuple[str, str]]:
+    yield "State", state(key)
+    yield "Account", terminal(key.account)
+    if key.live is None:
+        return
+    live = key.live
+    yield "Id", str(live.id)
+    yield "Live name", terminal_name(live.name)
+    yield "Limit", words.limit(live.credit_limit)
+    yield "Spend", _spend(key)
+    yield "Created", f"{format_instant(live.created_at)}{f', {age(key.age)} ago' if key.age is not None else ''}"
+    yield "Expires", words.expiry(live.expires_at)
+    yield "Last used", _NOT_KNOWN if key.last_use is LastUse.UNKNOWN else key.last_use.value
+
+
+def _spend(key: InventoryKey) -> str:
+    if key.usage is None:
+        return _NOT_KNOWN
+    text = phrases.used(key.usage)
+    if key.share is None:
+        return text
+    hedge = "; a limit is on all that it ever spends" if key.share.at_least else ""
+    return f"{text}, {share_of_limit(key.share)} of its limit{hedge}"
+
+
+def _declared_facts(key: InventoryKey) -> Iterator[tuple[str, str]]:
+    declared = key.declared
+    if declared is None:
+        return
+    yield "Declared at", words.place(declared.source, terminal)
+    if declared.description is not None:
+        yield "Description", terminal(declared.description)
+    if declared.team is not None:
+        yield "Team", terminal_name(declared.team)
+    if declared.rotate_every is not None:
+        due = "" if key.rotation_due is None else f", due on {day(key.rotation_due)}"
+        yield "Rotation", f"every {format_duration(declared.rotate_every)}{due}"
+    for each in declared.deliver:
+        where = f"{terminal_name(each.target.destination)} ({terminal(each.target.type)})"
+        yield "Goes to", f"{where} as {terminal_name(each.name)}, {words.place(each.source, terminal)}"
+    if not declared.deliver:
+        yield "Goes to", "no destination"
+
+
+def _relative(key: InventoryKey) -> Entry:
+    live = key.live
+    lines = () if live is None else (f"{terminal_name(live.name)}, {_traits(live)}",)
+    return Entry("·", "missing" if live is None else f"id {live.id}", state(key), Ansi.DIM, lines)
+
+
+def _traits(live: LiveKey) -> str:
+    expires = "" if live.expires_at is None else f", expires {format_instant(live.expires_at)}"
+    return f"created {day(live.created_at)}{expires}"
+
+
+def _plan_lines(plan: Plan, pen: Pen, width: int | None) -> Iterable[str]:
+    entries = [
+        Entry(words.SYMBOLS[each.kind], words.word(each.kind), terminal_name(words.full_name(each)), Ansi.YELLOW, lines)
+        for each in plan.actions
+        for lines in [words.details(each, _SHOW)]
+    ]
+    entries += [
+        Entry("!", each.severity.value, terminal(each.rule), Ansi.YELLOW, (terminal(each.message),))
+        for each in plan.findings
+    ]
+    return _lines(entries, pen, width) if entries else ["  nothing"]
+
+
+def _lines(entries: list[Entry], pen: Pen, width: int | None) -> list[str]:
+    listing = Listing(entries, pen, width)
+    return [line for entry in entries for line in listing.lines(entry)]
+
+
+def _declared_document(declared: DeclaredKey) -> dict[str, object]:
+    return {
+        "name": declared.name,
+        "is_enabled": declared.is_enabled,
+        "credit_limit": None if declared.credit_limit is None else format_money(declared.credit_limit),
+        "expires_at": None if declared.expires_at is None else format_instant(declared.expires_at),
+        "description": declared.description,
+        "rotate_every": None if declared.rotate_every is None else format_duration(declared.rotate_every),
+        "deliver": [
+            {"to": each.target.destination, "type": each.target.type, "as": each.name} for each in declared.deliver
+        ],
+    }

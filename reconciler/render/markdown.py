@@ -9,9 +9,8 @@ from collections import Counter
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from reconciler.diagnostic import Severity
-from reconciler.plan import effects
-from reconciler.plan.actions import Delete, Finding, Retire
-from reconciler.plan.outcome import Status
+from reconciler.planning import guardrails
+from reconciler.planning.actions import Delete, Finding, Retire, Status
 from reconciler.render import words
 from reconciler.render.escape import markdown, markdown_code, markdown_name, terminal
 
@@ -19,8 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from reconciler.diagnostic import Location
-    from reconciler.plan.actions import Action, Plan
-    from reconciler.plan.outcome import ApplyResult, Outcome
+    from reconciler.planning.actions import Action, ApplyResult, Outcome, Plan
 
 # GitHub takes comments of up to 65,536 characters; this leaves room for what a workflow puts around one.
 LIMIT: Final = 60_000
@@ -177,7 +175,7 @@ def _plan_summary(plan: Plan) -> Iterator[str]:
 
 
 def _deletions(plan: Plan) -> str:
-    count = sum(effects.cuts_off(action, plan.created_at) for action in plan.actions)
+    count = sum(guardrails.cuts_off(action, plan.created_at) for action in plan.actions)
     return f"⚠️ **{words.deletion(count)}.**" if count else ""
 
 

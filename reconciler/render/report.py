@@ -2,25 +2,299 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
 from reconciler.diagnostic import Severity
-from reconciler.insight.alerts import AlertRule
+from reconciler.insight.alerts import AlertRule, percent
+from reconciler.insight.breakdown import ZERO, Grouping
 from reconciler.insight.inventory import KeyStatus
-from reconciler.insight.report import UnreadAccount
-from reconciler.plan.phrases import plural
-from reconciler.render import report_sections as sections
-from reconciler.render.amounts import cents
-from reconciler.render.page import Figure, Mark, Name, Page, Part, Section, Table, Tile, Tone
+from reconciler.insight.report import HORIZON, WHOLE_ACCOUNT, UnreadAccount, by_need, calendar, strands, upcoming
+from reconciler.planning.phrases import plural
+from reconciler.render import words
+from reconciler.render.activity import label_of
+from reconciler.render.activity import percent as share_text
+from reconciler.render.columns import cents
+from reconciler.render.html import (
+    Chart,
+    Detail,
+    Figure,
+    Mark,
+    Name,
+    Page,
+    Part,
+    Section,
+    Series,
+    Share,
+    Table,
+    Tile,
+    Tone,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from datetime import datetime
-    from decimal import Decimal
 
-    from reconciler.insight.report import Account, AccountReport
-    from reconciler.insight.runway import Runway
-    from reconciler.render.page import Cell
+    from reconciler.insight.balance import Runway
+    from reconciler.insight.breakdown import Breakdown, Group
+    from reconciler.insight.inventory import InventoryKey
+    from reconciler.insight.report import Account, AccountReport, Strand
+    from reconciler.planning.actions import Action
+    from reconciler.render.html import Cell
+
+
+# The sections of a report on one account, in words. Long tables are cut, and say by how much.
+
+TONES: Final = {Severity.ERROR: Tone.BAD, Severity.WARNING: Tone.WARNING, Severity.NOTE: Tone.PLAIN}
+MOST_LINES: Final = 12
+
+_SHOW: Final = words.Show(str)
+_HIGH: Final = Decimal("0.8")
+_FULL: Final = Decimal(1)
+
+
+# --- what needs attention ---------------------------------------------------------------------------------------------
+
+
+def attention(account: AccountReport, most: int) -> Section | None:
+    """List alerts and findings, the worst first; None without a declaration, which they are about."""
+    if account.plan is None or account.verdict is None:
+        return _unread(account)
+    alerts = [
+        (each.severity, each.subject, each.message, f"{each.remedy}: {each.command}")
+        for each in account.verdict.alerts
+        if each.rule is not AlertRule.DRIFT
+    ]
+    findings = [
+        (each.severity, "account" if each.address is None else str(each.address), each.message, "")
+        for each in account.plan.findings
+    ]
+    found = sorted([*alerts, *findings], key=lambda each: [*Severity].index(each[0]))
+    rows = [
+        (Mark(severity.value, TONES[severity]), Name(subject), Detail(message, remedy))
+        for severity, subject, message, remedy in found
+    ]
+    notes = (
+        *account.unread,
+        *(f"{each.rule.value} was not judged: {each.reason}" for each in account.verdict.unjudged),
+    )
+    caption = "Alerts and findings, the worst first"
+    tables = (_cut(caption, ("Severity", "About", "What it is"), rows, most, "finding", head=1),) if rows else ()
+    return Section("attention", "What needs attention", "" if rows else "Nothing does.", tables=tables, notes=notes)
+
+
+def _unread(account: AccountReport) -> Section | None:
+    if not account.unread:
+        return None
+    return Section("attention", "What needs attention", notes=account.unread)
+
+
+# --- spend ------------------------------------------------------------------------------------------------------------
+
+
+def spend(account: AccountReport) -> Section | None:
+    """Draw what was spent by day, stacked by environment where that is known."""
+    if account.spend is None or account.by_day is None:
+        return None
+    days, found = calendar(account.days, account.now), strands(account)
+    if not found:
+        return Section("spend", "Spend by day", f"Nothing was spent in {plural(account.days, 'day')}.")
+    chart = _chart(account, found, tuple(f"{day:%b} {day.day}" for day in days))
+    return Section("spend", "Spend by day", chart=chart, notes=tuple(_notes(account, found)))
+
+
+def _chart(account: AccountReport, found: Sequence[Strand], columns: tuple[str, ...]) -> Chart:
+    series = tuple(Series(_kind(account, strand), strand.costs, strand.total) for strand in found)
+    sums = [sum(costs, ZERO) for costs in zip(*(strand.costs for strand in found), strict=True)]
+    total, highest = sum(sums, ZERO), max(sums)
+    summary = f"{cents(total)} in {plural(account.days, 'day')}, "
+    summary += f"the most on {columns[sums.index(highest)]}: {cents(highest)}."
+    if len(series) > 1:
+        first = max(series, key=lambda each: each.total)
+        summary += f" {first.name}: {percent(first.total / total)} of it."
+    rows: tuple[tuple[Cell, ...], ...] = tuple(
+        (column, *(Figure(cents(each.values[at])) for each in series), Figure(cents(sums[at])))
+        for at, column in enumerate(columns)
+    )
+    totals: tuple[Cell, ...] = ("All days", *(Figure(cents(each.total)) for each in series), Figure(cents(total)))
+    table = Table(
+        "What was spent on each day", ("Day", *(each.name for each in series), "Total"), (*rows, totals), wide=True
+    )
+    return Chart("Spend by day", summary, columns, series, table)
+
+
+def _kind(account: AccountReport, strand: Strand) -> str:
+    if strand.group is None:
+        return f"{strand.count} others"
+    return "all keys" if strand.group == WHOLE_ACCOUNT else _group(account, strand.group)
+
+
+def _group(account: AccountReport, group: Group) -> str:
+    return label_of(group, Grouping.ENVIRONMENT, _SHOW, declared=account.plan is not None)
+
+
+def _notes(account: AccountReport, found: Sequence[Strand]) -> Iterator[str]:
+    assert account.spend is not None  # noqa: S101  # the caller has seen to it
+    if found[0].group == WHOLE_ACCOUNT:
+        yield "Not every day could be read by environment, so the days are those of the whole account."
+    else:
+        yield "The service tells no days of a key: each day is what the last n days have and the last n-1 have not."
+    if account.corrected:
+        yield (
+            f"{plural(account.corrected, 'day')} came out below zero, because the service answers as of up to 5 minutes"
+            " ago; counted as nothing and taken off the days after."
+        )
+    difference = account.spend.total.cost - sum((strand.total for strand in found), ZERO)
+    if difference:
+        yield f"{cents(difference)} of the service's total is in none of its parts, and so not in the chart."
+
+
+def teams(account: AccountReport) -> Section | None:
+    """Share the spend out to teams; None where there are not at least two lines of them."""
+    if account.teams is None or len(account.teams.lines) <= 1:
+        return None
+    return Section("teams", "Teams", tables=(_shared_out(account, account.teams, "team"),))
+
+
+def models(account: AccountReport) -> Section | None:
+    """List the models that cost most; None where nothing was used."""
+    if account.models is None or not account.models.lines:
+        return None
+    return Section("models", "Models", tables=(_shared_out(account, account.models, "model"),))
+
+
+def _shared_out(account: AccountReport, breakdown: Breakdown, noun: str) -> Table:
+    rows = [
+        (
+            Name(label_of(line.group, breakdown.by, _SHOW, declared=account.plan is not None)),
+            Figure(f"{line.tally.requests:,}"),
+            Share((line.share or ZERO) / 100, share_text(line.share)),
+            Figure(cents(line.tally.cost)),
+        )
+        for line in breakdown.lines
+    ]
+    columns = (noun.capitalize(), "Requests", "Share of the cost", "Cost")
+    caption = f"What each {noun} cost in {plural(account.days, 'day')}"
+    return _cut(caption, columns, rows, MOST_LINES, noun)
+
+
+# --- keys -------------------------------------------------------------------------------------------------------------
+
+
+def limits(account: AccountReport, most: int) -> Section | None:
+    """Hold the keys against their limits, those that have used up most of it first."""
+    keys = by_need(account.keys)
+    if not keys:
+        return None
+    rows = [
+        (
+            Name(key.name, f"team {key.team}" if key.team else ""),
+            _used_up(key),
+            Figure("unknown" if key.usage is None else cents(key.usage.cost)),
+            key.last_use.value,
+            Mark(key.status.value, _STATES.get(key.status, Tone.PLAIN)),
+        )
+        for key in keys[:most]
+    ]
+    columns = ("Key", "Spent of its limit", f"Spent in {plural(account.days, 'day')}", "Last used", "State")
+    table = _cut("What has used up most of its limit first", columns, rows, most, "key", of=len(keys))
+    notes = () if not any(key.share and key.share.at_least for key in keys[:most]) else (_AT_LEAST,)
+    return Section("limits", "Keys against their limits", tables=(table,), notes=notes)
+
+
+_AT_LEAST: Final = (
+    "“At least”: the key is older than the 30 days that the service tells of, and its limit is on all it spends."
+)
+_STATES: Final = {
+    KeyStatus.SETTLED: Tone.GOOD,
+    KeyStatus.UNCLEAR: Tone.BAD,
+    KeyStatus.EXPIRED: Tone.BAD,
+    KeyStatus.DISABLED: Tone.WARNING,
+    KeyStatus.UNDECLARED: Tone.WARNING,
+    KeyStatus.UNMANAGED: Tone.WARNING,
+}
+
+
+def _used_up(key: InventoryKey) -> Cell:
+    share, limit = key.share, None if key.live is None else key.live.credit_limit
+    if share is None:
+        return "no limit" if limit is None else f"of {cents(limit)}"
+    tone = Tone.BAD if share.value >= _FULL else Tone.WARNING if share.value >= _HIGH else Tone.PLAIN
+    least = "at least " if share.at_least and share.spent else ""
+    return Share(share.value, f"{least}{percent(share.value)} · {cents(share.spent)} of {cents(share.limit)}", tone)
+
+
+def coming(account: AccountReport, most: int) -> Section:
+    """List what expires, rotates or ends next."""
+    heading, days = "What is next", HORIZON.days
+    events = upcoming(account.keys, account.now)
+    if not events:
+        return Section("next", heading, f"Nothing expires or is due for rotation in the next {days} days.")
+    rows = [
+        (
+            _when(event.at, account.now),
+            Name(event.key.name),
+            event.kind.value,
+        )
+        for event in events[:most]
+    ]
+    caption = f"What is overdue, and what happens in the next {days} days (UTC)"
+    return Section("next", heading, tables=(_cut(caption, _COMING, rows, most, "event", head=1, of=len(events)),))
+
+
+_COMING: Final = ("When", "Key", "What")
+
+
+def _when(at: datetime, now: datetime) -> Cell:
+    days = (at.date() - now.date()).days
+    day = f"{at:%b} {at.day}" if at.year == now.year else f"{at:%b} {at.day}, {at.year}"
+    if at <= now:
+        return Mark(f"{day}, overdue" if not days else f"{day}, {plural(-days, 'day')} ago", Tone.BAD)
+    return f"{day}, today" if not days else f"{day}, in {plural(days, 'day')}"
+
+
+def changes(account: AccountReport, most: int) -> Section | None:
+    """List what the next apply does; None without a declaration."""
+    plan = account.plan
+    if plan is None:
+        return None
+    heading = "Changes to apply"
+    if not plan.actions:
+        return Section("changes", heading, words.matching(plan) if not plan.errors else f"{words.headline(plan)}.")
+    rows = [
+        (
+            Name(words.full_name(action)),
+            f"{words.SYMBOLS[action.kind]} {action.kind.value}",
+            "; ".join(_effects(action)),
+        )
+        for action in plan.actions[:most]
+    ]
+    table = _cut(
+        "What reconciler apply does next", ("Key", "Change", "What changes"), rows, most, "change", of=len(plan.actions)
+    )
+    intro = f"{words.headline(plan)}. Limits: {words.limits(plan.credit)}."
+    return Section("changes", heading, intro, tables=(table,))
+
+
+def _effects(action: Action) -> tuple[str, ...]:
+    return words.essentials(action, _SHOW)
+
+
+def _cut(  # noqa: PLR0913  # by keyword what is seldom needed
+    caption: str,
+    columns: tuple[str, ...],
+    rows: Sequence[tuple[Cell, ...]],
+    most: int,
+    noun: str,
+    *,
+    head: int = 0,
+    of: int = 0,
+) -> Table:
+    """Make a table of the first rows and say how many more there are; `of` is how many, where not all are given."""
+    beyond = (of or len(rows)) - most
+    more = f"{plural(beyond, f'more {noun}')} not shown here." if beyond > 0 else ""
+    return Table(caption, columns, tuple(rows[:most]), head=head, more=more)
+
 
 TITLE: Final = "API keys and credits"
 MOST_ACCOUNTS: Final = 10
@@ -54,13 +328,13 @@ def _part(account: Account, number: int, rows: int, *, several: bool) -> Part:
     if isinstance(account, UnreadAccount):
         return Part(ident, name, (), (Section("unread", "Not read", account.reason),))
     shown = (
-        sections.attention(account, rows),
-        sections.spend(account),
-        sections.teams(account),
-        sections.models(account),
-        sections.limits(account, rows),
-        sections.coming(account, rows),
-        sections.changes(account, rows),
+        attention(account, rows),
+        spend(account),
+        teams(account),
+        models(account),
+        limits(account, rows),
+        coming(account, rows),
+        changes(account, rows),
     )
     return Part(ident, name, _tiles(account), tuple(section for section in shown if section is not None))
 
@@ -83,7 +357,7 @@ def _balance(account: AccountReport) -> Tile:
         return Tile("Balance", "unknown", ("it could not be read",), Tone.WARNING)
     alerts = () if account.verdict is None else account.verdict.alerts
     rules = {AlertRule.BALANCE_BELOW, AlertRule.RUNWAY_BELOW}
-    worst = next((sections.TONES[each.severity] for each in alerts if each.rule in rules), Tone.PLAIN)
+    worst = next((TONES[each.severity] for each in alerts if each.rule in rules), Tone.PLAIN)
     return Tile("Balance", cents(amount), tuple(_lasts(each) for each in account.balance.runways), worst)
 
 
@@ -141,7 +415,7 @@ def _keys(account: AccountReport) -> Tile:
 def _attention(account: AccountReport) -> Tile:
     found = [(severity, account.troubles.get(severity, 0)) for severity in (Severity.ERROR, Severity.WARNING)]
     notes = tuple(plural(count, severity) for severity, count in found if count)
-    worst = next((sections.TONES[severity] for severity, count in found if count), Tone.PLAIN)
+    worst = next((TONES[severity] for severity, count in found if count), Tone.PLAIN)
     waiting = len(account.plan.actions) if account.plan else 0
     changes = (f"{plural(waiting, 'change')} to apply",) if waiting else ()
     total = sum(count for _, count in found)

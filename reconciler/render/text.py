@@ -6,34 +6,42 @@ from collections import Counter
 from typing import TYPE_CHECKING, Final, assert_never
 
 from reconciler.diagnostic import Severity
-from reconciler.plan import effects
-from reconciler.plan.actions import ActionKind, Create, Delete, Finish, Rename, Restore, Retire, Rotate, Update
-from reconciler.plan.outcome import Status
+from reconciler.planning import guardrails
+from reconciler.planning.actions import (
+    ActionKind,
+    Create,
+    Delete,
+    Finish,
+    Rename,
+    Restore,
+    Retire,
+    Rotate,
+    Status,
+    Update,
+)
 from reconciler.render import words
+from reconciler.render.columns import Ansi, Entry, Listing, Pen, wrapped
 from reconciler.render.escape import terminal, terminal_name
-from reconciler.render.ink import Ink, Pen
-from reconciler.render.listing import Entry, Listing, wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from reconciler.diagnostic import Location
     from reconciler.model import LiveKey
-    from reconciler.plan.actions import Action, Finding, Plan
-    from reconciler.plan.outcome import ApplyResult, Outcome
+    from reconciler.planning.actions import Action, ApplyResult, Finding, Outcome, Plan
 
 _DELETIONS_NAMED: Final = 5
 _SHOW: Final = words.Show(terminal_name)
 _SEVERITIES: Final = {
-    Severity.ERROR: ("✗", Ink.ALARM),
-    Severity.WARNING: ("!", Ink.YELLOW),
-    Severity.NOTE: ("·", Ink.CYAN),
+    Severity.ERROR: ("✗", Ansi.ALARM),
+    Severity.WARNING: ("!", Ansi.YELLOW),
+    Severity.NOTE: ("·", Ansi.CYAN),
 }
 # Failures come last, where the eye is when the run ends.
 _STATUSES: Final = {
-    Status.DONE: ("Done", Ink.BOLD),
-    Status.NOT_ATTEMPTED: ("Not attempted", Ink.YELLOW),
-    Status.FAILED: ("Failed", Ink.ALARM),
+    Status.DONE: ("Done", Ansi.BOLD),
+    Status.NOT_ATTEMPTED: ("Not attempted", Ansi.YELLOW),
+    Status.FAILED: ("Failed", Ansi.ALARM),
 }
 
 
@@ -45,9 +53,9 @@ def render_plan(plan: Plan, *, color: bool, verbose: bool = False, width: int | 
     pen = Pen(color=color)
     blocks = [*_sections(_changes(plan, pen), pen, width)]
     if plan.findings:
-        blocks += _sections({pen(Ink.BOLD, "Findings"): _findings(plan.findings)}, pen, width)
+        blocks += _sections({pen(Ansi.BOLD, "Findings"): _findings(plan.findings)}, pen, width)
     if verbose and plan.unmanaged:
-        blocks += _sections({pen(Ink.BOLD, title): _unmanaged(keys) for title, keys in _strangers(plan)}, pen, width)
+        blocks += _sections({pen(Ansi.BOLD, title): _unmanaged(keys) for title, keys in _strangers(plan)}, pen, width)
     blocks.append([*_plan_summary(plan, pen, width)])
     return _joined(blocks)
 
@@ -58,12 +66,12 @@ def render_result(result: ApplyResult, *, color: bool, verbose: bool = True) -> 
     Without `verbose`, what was done and has nothing to say for itself is counted only: the plan has listed it.
     """
     pen = Pen(color=color)
-    groups: dict[str, list[Entry]] = {pen(ink, title): [] for title, ink in _STATUSES.values()}
+    groups: dict[str, list[Entry]] = {pen(ansi, title): [] for title, ansi in _STATUSES.values()}
     for outcome in result.outcomes:
         if not verbose and outcome.status is Status.DONE and outcome.message is None:
             continue
-        title, ink = _STATUSES[outcome.status]
-        groups[pen(ink, title)].append(_outcome_entry(outcome))
+        title, ansi = _STATUSES[outcome.status]
+        groups[pen(ansi, title)].append(_outcome_entry(outcome))
     return _joined([*_sections(groups, pen, None), [*_result_summary(result, pen)]])
 
 
@@ -87,31 +95,31 @@ def _changes(plan: Plan, pen: Pen) -> dict[str, list[Entry]]:
     for action in plan.actions:
         group = "not managed" if action.address is None else terminal_name(action.address.environment)
         group += f" ({terminal(action.account)})" if action.account else ""
-        groups.setdefault(pen(Ink.BOLD, group), []).append(_change_entry(action, plan))
+        groups.setdefault(pen(Ansi.BOLD, group), []).append(_change_entry(action, plan))
     return groups
 
 
 def _change_entry(action: Action, plan: Plan) -> Entry:
-    mark, word, ink = _look(action)
+    mark, word, ansi = _look(action)
     name = terminal_name(words.subject(action))
     lines = (*words.details(action, _SHOW), words.used(action, plan, _SHOW))
-    return Entry(mark, word, name, ink, lines, _place(words.source(action)), loud=isinstance(action, Delete))
+    return Entry(mark, word, name, ansi, lines, _place(words.source(action)), loud=isinstance(action, Delete))
 
 
-def _look(action: Action) -> tuple[str, str, Ink]:
+def _look(action: Action) -> tuple[str, str, Ansi]:
     return words.SYMBOLS[action.kind], words.word(action.kind), _ink(action)
 
 
-def _ink(action: Action) -> Ink:
+def _ink(action: Action) -> Ansi:
     match action:
         case Create() | Restore():
-            return Ink.GREEN
+            return Ansi.GREEN
         case Update():
-            return Ink.YELLOW
+            return Ansi.YELLOW
         case Rename() | Rotate() | Finish():
-            return Ink.CYAN
+            return Ansi.CYAN
         case Retire() | Delete():
-            return Ink.ALARM
+            return Ansi.ALARM
         case _:
             assert_never(action)
 
@@ -123,10 +131,10 @@ def _findings(findings: tuple[Finding, ...]) -> list[Entry]:
 
 
 def _finding_entry(finding: Finding) -> Entry:
-    mark, ink = _SEVERITIES[finding.severity]
+    mark, ansi = _SEVERITIES[finding.severity]
     about = terminal(finding.account or "account") if finding.address is None else terminal_name(str(finding.address))
     place = ", ".join(part for part in (terminal(finding.rule), _place(finding.source)) if part)
-    return Entry(mark, finding.severity.value, about, ink, (terminal(finding.message),), place)
+    return Entry(mark, finding.severity.value, about, ansi, (terminal(finding.message),), place)
 
 
 def _strangers(plan: Plan) -> Iterator[tuple[str, tuple[LiveKey, ...]]]:
@@ -140,33 +148,33 @@ def _strangers(plan: Plan) -> Iterator[tuple[str, tuple[LiveKey, ...]]]:
 def _unmanaged(keys: tuple[LiveKey, ...]) -> list[Entry]:
     # An id below 0 belongs to no live key: a file stands for the account.
     return [
-        Entry("·", "id", "unknown" if key.id < 0 else str(key.id), Ink.DIM, (terminal_name(key.name),)) for key in keys
+        Entry("·", "id", "unknown" if key.id < 0 else str(key.id), Ansi.DIM, (terminal_name(key.name),)) for key in keys
     ]
 
 
 def _plan_summary(plan: Plan, pen: Pen, width: int | None) -> Iterator[str]:
     rest = words.standing(plan)
     if plan.actions:
-        yield f"{pen(Ink.BOLD, 'Plan:')} {_pending(plan.actions, pen)}{'; ' if rest else ''}{rest}."
-        yield f"{pen(Ink.BOLD, 'Limits:')} {words.limits(plan.credit)}"
+        yield f"{pen(Ansi.BOLD, 'Plan:')} {_pending(plan.actions, pen)}{'; ' if rest else ''}{rest}."
+        yield f"{pen(Ansi.BOLD, 'Limits:')} {words.limits(plan.credit)}"
     elif plan.errors:
-        yield f"{pen(Ink.BOLD, words.headline(plan))}{'; ' if rest else ''}{rest}."
+        yield f"{pen(Ansi.BOLD, words.headline(plan))}{'; ' if rest else ''}{rest}."
     else:
-        yield f"{pen(Ink.GREEN, 'No changes.')} {words.matching(plan)}"
+        yield f"{pen(Ansi.GREEN, 'No changes.')} {words.matching(plan)}"
     yield from _deletions(plan, pen, width)
     if plan.errors:
-        yield pen(Ink.ALARM, words.refusal(plan))
+        yield pen(Ansi.ALARM, words.refusal(plan))
 
 
 def _pending(actions: Iterable[Action], pen: Pen) -> str:
     counts = Counter(action.kind for action in actions)
     return ", ".join(
-        pen(Ink.ALARM if kind is ActionKind.DELETE else Ink.PLAIN, text) for kind, text in words.pending(counts)
+        pen(Ansi.ALARM if kind is ActionKind.DELETE else Ansi.PLAIN, text) for kind, text in words.pending(counts)
     )
 
 
 def _deletions(plan: Plan, pen: Pen, width: int | None) -> Iterator[str]:
-    doomed = [action for action in plan.actions if effects.cuts_off(action, plan.created_at)]
+    doomed = [action for action in plan.actions if guardrails.cuts_off(action, plan.created_at)]
     if not doomed:
         return
     names = [terminal_name(words.full_name(action)) for action in doomed[:_DELETIONS_NAMED]]
@@ -174,7 +182,7 @@ def _deletions(plan: Plan, pen: Pen, width: int | None) -> Iterator[str]:
         names.append(f"and {len(doomed) - _DELETIONS_NAMED:,} more")
     text = f"{words.deletion(len(doomed))}: {', '.join(names)}."
     for line in wrapped(text, width):
-        yield pen(Ink.ALARM, line)
+        yield pen(Ansi.ALARM, line)
 
 
 def _place(location: Location | None) -> str:
@@ -185,25 +193,25 @@ def _place(location: Location | None) -> str:
 
 
 def _outcome_entry(outcome: Outcome) -> Entry:
-    mark, word, ink = _look(outcome.action)
+    mark, word, ansi = _look(outcome.action)
     message = () if outcome.message is None else (terminal(outcome.message),)
     made = () if outcome.key_id is None or outcome.status is not Status.DONE else (f"id {outcome.key_id}",)
-    return Entry(mark, word, terminal_name(words.full_name(outcome.action)), ink, (*made, *message))
+    return Entry(mark, word, terminal_name(words.full_name(outcome.action)), ansi, (*made, *message))
 
 
 def _result_summary(result: ApplyResult, pen: Pen) -> Iterator[str]:
     yield pen(_result_ink(result), f"{words.applied(result)}.")
     if result.interrupted:
-        yield pen(Ink.YELLOW, words.INTERRUPTED)
+        yield pen(Ansi.YELLOW, words.INTERRUPTED)
     comparison = words.comparison(result, lambda actions: _pending(actions, pen))
-    yield pen(Ink.GREEN if result.in_sync else Ink.PLAIN, comparison)
+    yield pen(Ansi.GREEN if result.in_sync else Ansi.PLAIN, comparison)
     if result.note is not None:
         yield f"Note: {terminal(result.note)}"
 
 
-def _result_ink(result: ApplyResult) -> Ink:
+def _result_ink(result: ApplyResult) -> Ansi:
     if result.count(Status.FAILED):
-        return Ink.ALARM
+        return Ansi.ALARM
     if result.count(Status.NOT_ATTEMPTED):
-        return Ink.YELLOW
-    return Ink.GREEN if result.outcomes else Ink.PLAIN
+        return Ansi.YELLOW
+    return Ansi.GREEN if result.outcomes else Ansi.PLAIN

@@ -9,9 +9,9 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, assert_never
 
-from reconciler.plan import phrases
-from reconciler.plan.accounts import UNREAD
-from reconciler.plan.actions import (
+from reconciler.planning import phrases
+from reconciler.planning.accounts import UNREAD
+from reconciler.planning.actions import (
     ActionKind,
     Create,
     Delete,
@@ -21,10 +21,10 @@ from reconciler.plan.actions import (
     Restore,
     Retire,
     Rotate,
+    Status,
     Update,
     usage_key,
 )
-from reconciler.plan.outcome import Status
 from reconciler.units import format_duration, format_instant
 
 if TYPE_CHECKING:
@@ -33,8 +33,7 @@ if TYPE_CHECKING:
 
     from reconciler.diagnostic import Location
     from reconciler.model import Delivery, KeyState, LiveKey
-    from reconciler.plan.actions import Action, Credit, Plan
-    from reconciler.plan.outcome import ApplyResult
+    from reconciler.planning.actions import Action, ApplyResult, Credit, Plan
 
 # The signs people know from other tools: + comes, ~ changes, - goes, ± is replaced, → moves.
 SYMBOLS: Final = {

@@ -6,8 +6,7 @@ import os
 from typing import TYPE_CHECKING, Final
 
 from reconciler.errors import UsageError
-from reconciler.simulator.faults import Faults
-from reconciler.simulator.grammar import parse_fault, parse_faults
+from reconciler.simulator.faults import Faults, parse_fault, parse_faults
 from reconciler.simulator.state import State
 
 if TYPE_CHECKING:
@@ -29,8 +28,7 @@ def transport(
         UsageError: the extra that the service needs is not installed.
     """
     require_extra()
-    from reconciler.simulator.app import create_app
-    from reconciler.simulator.inprocess import SimulatorTransport
+    from reconciler.simulator.app import SimulatorTransport, create_app
 
     return SimulatorTransport(create_app(state, faults=faults, provisioning_keys=provisioning_keys))
 
@@ -45,8 +43,7 @@ def open_transport(path: Path) -> httpx.AsyncBaseTransport:
             the service needs is not installed.
     """
     require_extra()
-    from reconciler.simulator.app import create_app
-    from reconciler.simulator.inprocess import SimulatorTransport
+    from reconciler.simulator.app import SimulatorTransport, create_app
 
     faults = Faults(parse_faults(os.environ.get(FAULTS_VARIABLE, "")))
     state = State(path)

@@ -14,7 +14,7 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from reconciler.simulator.refusal import bad_request
+from reconciler.simulator.fields import bad_request
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler.gitops.marker import PlanMarker
+from reconciler.github.threads import PlanMarker
 from support.github.discussions import Pull
 from support.github.job import HEAD, MERGED, NUMBER, SELECTION, job_environment
 from support.github.workplace import Workplace

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler.destinations.base import Consignment
+from reconciler.destinations.base import SecretDelivery
 from reconciler.destinations.registry import GROUP, Registry
 from reconciler.errors import DestinationError
 from reconciler.model import Address, Target
@@ -51,13 +51,13 @@ def destination(place: Place) -> Destination:
     return Registry(allow_exec=True).open(place.target)
 
 
-def consignment(name: str, secret: str = LEAK) -> Consignment:
-    return Consignment(Address("production", "api"), 7, name, Secret(secret))
+def secret_delivery(name: str, secret: str = LEAK) -> SecretDelivery:
+    return SecretDelivery(Address("production", "api"), 7, name, Secret(secret))
 
 
 async def failure(destination: Destination, name: str) -> DestinationError:
     try:
-        await destination.deliver(consignment(name))
+        await destination.deliver(secret_delivery(name))
     except DestinationError as error:
         return error
     pytest.fail(f"{name} was delivered")
@@ -83,14 +83,14 @@ def test_opening_a_destination_touches_nothing(place: Place) -> None:
 
 
 def test_a_delivered_secret_is_there_under_its_name(place: Place, destination: Destination) -> None:
-    asyncio.run(destination.deliver(consignment("NAGA_API", "ng-1")))
+    asyncio.run(destination.deliver(secret_delivery("NAGA_API", "ng-1")))
     assert place.held() == {"NAGA_API": "ng-1"}
 
 
 def test_a_second_delivery_replaces_the_secret_of_its_name_and_no_other(place: Place, destination: Destination) -> None:
     async def deliver() -> None:
         for name, secret in (("NAGA_API", "ng-1"), ("NAGA_JOBS", "ng-2"), ("NAGA_API", "ng-3")):
-            await destination.deliver(consignment(name, secret))
+            await destination.deliver(secret_delivery(name, secret))
 
     asyncio.run(deliver())
     assert place.held() == {"NAGA_API": "ng-3", "NAGA_JOBS": "ng-2"}
@@ -98,7 +98,7 @@ def test_a_second_delivery_replaces_the_secret_of_its_name_and_no_other(place: P
 
 def test_what_an_earlier_run_delivered_stays(place: Place) -> None:
     for name in ("NAGA_ONE", "NAGA_TWO"):
-        asyncio.run(Registry(allow_exec=True).open(place.target).deliver(consignment(name, f"ng-{name}")))
+        asyncio.run(Registry(allow_exec=True).open(place.target).deliver(secret_delivery(name, f"ng-{name}")))
     assert place.held() == {"NAGA_ONE": "ng-NAGA_ONE", "NAGA_TWO": "ng-NAGA_TWO"}
 
 
@@ -106,7 +106,7 @@ def test_many_deliveries_at_once_all_arrive(place: Place, destination: Destinati
     wanted = {f"NAGA_{number}": f"ng-{number}" for number in range(64)}
 
     async def deliver() -> None:
-        await asyncio.gather(*(destination.deliver(consignment(*each)) for each in wanted.items()))
+        await asyncio.gather(*(destination.deliver(secret_delivery(*each)) for each in wanted.items()))
 
     asyncio.run(deliver())
     assert place.held() == wanted
@@ -114,7 +114,7 @@ def test_many_deliveries_at_once_all_arrive(place: Place, destination: Destinati
 
 def test_a_delivery_is_there_the_moment_it_returns(place: Place, destination: Destination) -> None:
     async def deliver(number: int) -> bool:
-        await destination.deliver(consignment(f"NAGA_{number}", f"ng-{number}"))
+        await destination.deliver(secret_delivery(f"NAGA_{number}", f"ng-{number}"))
         return place.held().get(f"NAGA_{number}") == f"ng-{number}"
 
     async def all_of_them() -> list[bool]:
@@ -153,14 +153,14 @@ def test_a_refused_name_leaves_no_trace_and_shows_no_secret(place: Place, destin
 
 
 def test_a_failed_delivery_leaves_what_was_there_and_shows_no_secret(place: Place, destination: Destination) -> None:
-    asyncio.run(destination.deliver(consignment("NAGA_API", "ng-old")))
+    asyncio.run(destination.deliver(secret_delivery("NAGA_API", "ng-old")))
     place.break_down()
     error = asyncio.run(failure(destination, "NAGA_API"))
     assert "NAGA_API" in str(error)
     assert "\n" not in str(error)
     assert place.held() == {"NAGA_API": "ng-old"}
     assert LEAK not in everything_shown(error)
-    assert LEAK not in f"{destination!r} {destination} {consignment('NAGA_API')!r}"
+    assert LEAK not in f"{destination!r} {destination} {secret_delivery('NAGA_API')!r}"
 
 
 def test_a_failure_is_told_to_everyone_whose_secret_did_not_arrive(place: Place, destination: Destination) -> None:
@@ -178,16 +178,16 @@ def test_a_failure_is_told_to_everyone_whose_secret_did_not_arrive(place: Place,
 def test_a_cancelled_delivery_is_whole_or_absent_and_blocks_nothing(
     place: Place, destination: Destination, turns: int
 ) -> None:
-    async def deliver_and_wipe(what: Consignment) -> None:
+    async def deliver_and_wipe(what: SecretDelivery) -> None:
         with what.secret:
             await destination.deliver(what)
 
     async def deliver() -> None:
-        cancelled = asyncio.create_task(deliver_and_wipe(consignment("NAGA_CANCELLED", "ng-1")))
+        cancelled = asyncio.create_task(deliver_and_wipe(secret_delivery("NAGA_CANCELLED", "ng-1")))
         for _ in range(turns):
             await asyncio.sleep(0)
         cancelled.cancel()
-        await asyncio.wait_for(destination.deliver(consignment("NAGA_NEXT", "ng-2")), timeout=20)
+        await asyncio.wait_for(destination.deliver(secret_delivery("NAGA_NEXT", "ng-2")), timeout=20)
         with pytest.raises(asyncio.CancelledError):
             await cancelled
 

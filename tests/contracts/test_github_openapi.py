@@ -14,7 +14,7 @@ from reconciler.destinations.base import Held
 from reconciler.units import parse_instant
 from support.github import cut, described
 from support.github.transport import Mishap
-from support.github.world import World, consignment
+from support.github.world import World, secret_delivery
 
 if TYPE_CHECKING:
     from reconciler.model import Setting
@@ -80,8 +80,8 @@ def test_everything_that_is_asked_and_answered_is_as_described(world: World, set
 
     async def run() -> None:
         await destination.preflight(["NAGA_API"])
-        await destination.deliver(consignment())
-        await destination.deliver(consignment())
+        await destination.deliver(secret_delivery())
+        await destination.deliver(secret_delivery())
         await destination.describe(["NAGA_API"])
         await destination.aclose()
 

@@ -79,7 +79,7 @@ PEOPLE: dict[str, Callable[[str], str]] = {
     "result as coloured text": lambda text: _plain(render_result(result_with(text), color=True)),
     "plan as Markdown": lambda text: markdown.render_plan(plan_with(text), digest=DIGEST),
     "result as Markdown": lambda text: markdown.render_result(result_with(text)),
-    "plan as annotations": lambda text: github.render_plan(plan_with(text)),
+    "plan as annotations": lambda text: github.annotate_plan(plan_with(text)),
     "diagnostics as annotations": lambda text: github.render_diagnostics(diagnostics_with(text)),
 }
 MARKDOWN = ["plan as Markdown", "result as Markdown"]

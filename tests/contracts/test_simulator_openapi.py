@@ -14,9 +14,9 @@ from jsonschema import Draft202012Validator
 from schemathesis.core.failures import FailureGroup
 
 from reconciler.simulator import State
-from reconciler.simulator import usage as usages
+from reconciler.simulator import fields as usages
 from reconciler.simulator.app import create_app
-from reconciler.simulator.openapi import description
+from reconciler.simulator.front import description
 from support.builders import NOW
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ from dotenv import dotenv_values
 
 import reconciler
 from reconciler.declaration import load
-from reconciler.declaration.canonical import formatted
 from reconciler.errors import ReconcilerError
+from reconciler.formatting.canonical import formatted
 from reconciler.simulator import State
 from reconciler.simulator.app import create_app
 from support import pages

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from reconciler.model import Environment, Snapshot
-from reconciler.plan.lineage import LEASE
-from reconciler.plan.planner import make_plan
+from reconciler.planning.matching import LEASE
+from reconciler.planning.planner import make_plan
 from support.builders import NOW, SOMEWHERE, declaration, declared, dotenv, live
 from support.packages import ROOT
 
@@ -74,7 +74,7 @@ def test_every_kind_of_change_has_its_crash_points_and_every_point_its_own_mark(
 
 def test_the_numbers_of_the_page_are_those_of_the_program() -> None:
     from reconciler.account import lock
-    from reconciler.apply import executor, issue
+    from reconciler.execution import executor, issue
 
     page = " ".join((ROOT / "docs/protocol.md").read_text("utf-8").split())
     assert timedelta(hours=24) == LEASE

@@ -11,7 +11,7 @@ from typing import Any, Final
 import pytest
 import yaml
 
-from reconciler.cli.scaffold import Project, workflow
+from reconciler.cli.init import Project, workflow
 from support.gh import GitHubProgram
 from support.repository import commit, git
 

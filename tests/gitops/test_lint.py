@@ -11,7 +11,7 @@ from typing import Any, Final
 import pytest
 import yaml
 
-from reconciler.cli.scaffold import ENVIRONMENTS, WORKFLOWS
+from reconciler.cli.init import ENVIRONMENTS, WORKFLOWS
 from reconciler.declaration import load
 from support.command import call
 from support.packages import ROOT

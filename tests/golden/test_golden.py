@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.plan.outcome import ApplyResult, Outcome, Status
+from reconciler.planning.actions import ApplyResult, Outcome, Status
 from reconciler.render import github, markdown
 from reconciler.render.document import plan_document, result_document, to_json
 from reconciler.render.text import render_plan, render_result
@@ -29,11 +29,11 @@ GOLDEN = {
     "plan.json": to_json(plan_document(FULL, DIGEST)),
     "plan.md": markdown.render_plan(FULL, digest=DIGEST),
     "plan-short.md": markdown.render_plan(FULL, digest=DIGEST, limit=2_000),
-    "plan.github": github.render_plan(FULL),
+    "plan.github": github.annotate_plan(FULL),
     "empty.txt": render_plan(EMPTY, color=False),
     "empty.json": to_json(plan_document(EMPTY, DIGEST)),
     "empty.md": markdown.render_plan(EMPTY, digest=DIGEST),
-    "empty.github": github.render_plan(EMPTY),
+    "empty.github": github.annotate_plan(EMPTY),
     "result.txt": render_result(full_result(), color=False),
     "result.ansi": render_result(full_result(), color=True),
     "result.json": to_json(result_document(full_result())),
@@ -45,7 +45,7 @@ GOLDEN = {
     "hostile.json": to_json(plan_document(plan_with(HOSTILE), DIGEST)),
     "hostile.md": markdown.render_plan(plan_with(HOSTILE), digest=DIGEST)
     + markdown.render_result(result_with(HOSTILE)),
-    "hostile.github": github.render_plan(plan_with(HOSTILE)) + github.render_diagnostics(diagnostics_with(HOSTILE)),
+    "hostile.github": github.annotate_plan(plan_with(HOSTILE)) + github.render_diagnostics(diagnostics_with(HOSTILE)),
 }
 
 

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import trustme
 
-from reconciler.account.client import Account, RetryPolicy, Timeouts, connect
+from reconciler.account.client import Account, connect
 from reconciler.errors import AccountError, AmbiguousCreate, ConnectionFailed, UnexpectedAnswer
+from reconciler.http.exchange import Timeouts
+from reconciler.http.retry import RetryPolicy
 from reconciler.model import NewKey
 from reconciler.secret import Secret
 from support.account import CREDENTIAL, ISSUED, FakeTime, created_json, key_json

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 import inspect
 import json
 import logging
@@ -13,8 +12,8 @@ import runpy
 import subprocess
 import sys
 from decimal import Decimal
+from importlib.util import find_spec
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, cast, get_type_hints
 
 import pytest
@@ -32,14 +31,14 @@ from reconciler.errors import (
     StalePlan,
     UsageError,
 )
-from reconciler.plan.outcome import Status
+from reconciler.planning.actions import Status
 from support.command import Front, environment, on_a_file
 from support.several import A, B, at_a_service, bearer_of, beside_each_other
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from reconciler.plan.outcome import Outcome
+    from reconciler.planning.actions import Outcome
 
 SIMULATOR = "sim.db"
 TWO = "{a: {credit_limit: 1}, b: {credit_limit: 1}}"
@@ -59,7 +58,7 @@ def front(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Front]:
     "lines",
     [
         "from reconciler import load, plan, apply",
-        "import reconciler.apply.apply; import reconciler.plan.actions; from reconciler import apply, plan, load",
+        "import reconciler.planning.actions; from reconciler import apply, plan, load",
         "from reconciler.api import load, plan, apply",
         "import reconciler; load, plan, apply = reconciler.load, reconciler.plan, reconciler.apply",
     ],
@@ -101,16 +100,11 @@ def test_importing_the_package_loads_nothing_else() -> None:
     assert done.stdout == "[]\n"
 
 
-def test_its_parts_are_still_packages() -> None:
-    assert isinstance(sys.modules["reconciler.plan"], ModuleType)
-    assert importlib.import_module("reconciler.plan.actions").Plan.__name__ == "Plan"
-
-
-def test_a_package_that_is_called_shows_what_it_is_called_with() -> None:
-    package: Any = importlib.import_module("reconciler.plan")
-    assert reconciler.plan is package
-    assert inspect.signature(package) == inspect.signature(api.plan)
-    assert inspect.getdoc(package) == inspect.getdoc(api.plan)
+def test_what_it_offers_is_functions_and_no_package_has_their_names() -> None:
+    assert reconciler.plan is api.plan
+    assert reconciler.apply is api.apply
+    assert find_spec("reconciler.plan") is None
+    assert find_spec("reconciler.apply") is None
 
 
 def sent(value: Any) -> Any:
@@ -119,9 +113,8 @@ def sent(value: Any) -> Any:
 
 
 def test_another_process_can_be_told_to_plan(front: Front) -> None:
-    package = importlib.import_module("reconciler.plan")
     front.declare(TWO)
-    function, argument = sent((package, load()))
+    function, argument = sent((plan, load()))
     actions = sent(function(argument, simulator=SIMULATOR).actions)
     assert [str(action.address) for action in actions] == ["ci/a", "ci/b"]
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from reconciler.account.client import Account
-from reconciler.apply import executor
 from reconciler.errors import DestinationError, GuardrailRefused, LockLost
+from reconciler.execution import executor
 from reconciler.model import Unmanaged
-from reconciler.plan.outcome import Status
+from reconciler.planning.actions import Status
 from reconciler.secret import Secret
 from support.builders import declaration, declared
 from support.fakes import FakeDestination, FakeRegistry
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from reconciler.destinations.base import Consignment
+    from reconciler.destinations.base import SecretDelivery
     from reconciler.model import Declaration, DeclaredKey
-    from reconciler.plan.outcome import ApplyResult
+    from reconciler.planning.actions import ApplyResult
 
 
 @pytest.fixture
@@ -268,8 +268,8 @@ def test_a_defect_beside_the_destinations_shows_no_secret_either(world: World, m
 
 def test_what_a_destination_says_of_a_failure_is_shown_without_the_secret(world: World) -> None:
     class Telling(FakeDestination):
-        async def deliver(self, consignment: Consignment) -> None:
-            msg = f"cannot store {consignment.secret.reveal()}"
+        async def deliver(self, secret_delivery: SecretDelivery) -> None:
+            msg = f"cannot store {secret_delivery.secret.reveal()}"
             raise DestinationError(msg)
 
     result = apply_with(world, [declared("ci/a", deliver=to("telling"))], telling=Telling())
@@ -346,9 +346,9 @@ def void(_: object) -> None:
 
 
 def test_a_stop_while_destinations_are_asked_ends_the_asking_at_once(world: World) -> None:
-    from reconciler.apply.apply import apply_plan
-    from reconciler.apply.run import Run
-    from reconciler.plan.planner import make_plan
+    from reconciler.execution.executor import apply_plan
+    from reconciler.execution.issue import ApplyContext
+    from reconciler.planning.planner import make_plan
 
     stop = asyncio.Event()
     ended: list[str] = []
@@ -366,7 +366,7 @@ def test_a_stop_while_destinations_are_asked_ends_the_asking_at_once(world: Worl
     async def work(wanted: Declaration) -> ApplyResult:
         async with world.account() as account:
             plan = make_plan(wanted, await account.list_keys())
-            run = Run(account, world.registry, lambda: "00ff", lambda _: None)
+            run = ApplyContext(account, world.registry, lambda: "00ff", lambda _: None)
             return await apply_plan(plan, wanted, run, parallelism=1, stop=stop, report=lambda _: None)
 
     result = asyncio.run(work(declaration([declared("ci/a", deliver=to("silent"))])))
@@ -425,12 +425,12 @@ def test_cancelling_the_whole_run_leaves_no_task_behind(world: World) -> None:
     world.registry = FakeRegistry(slow=slow)  # type: ignore[assignment]  # as above
 
     async def work(wanted: Declaration) -> int:
-        from reconciler.apply.run import Run
-        from reconciler.plan.planner import make_plan
+        from reconciler.execution.issue import ApplyContext
+        from reconciler.planning.planner import make_plan
 
         async with world.account() as account:
             plan = make_plan(wanted, await account.list_keys())
-            run = Run(account, world.registry, lambda: "00ff", lambda _: None)
+            run = ApplyContext(account, world.registry, lambda: "00ff", lambda _: None)
             task = asyncio.create_task(
                 executor.execute(plan.actions, run, parallelism=1, stop=asyncio.Event(), report=lambda _: None)
             )

@@ -17,7 +17,8 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from reconciler import __version__, schema_files
-from reconciler.cli import demo, main, mistyped
+from reconciler.cli import demo, main
+from reconciler.cli import help as help_pages
 from support.command import COMMAND, Front, call, environment, on_a_file, on_a_socket
 
 if TYPE_CHECKING:
@@ -69,19 +70,19 @@ def test_the_help_names_the_exit_codes_that_are_special(name: str, codes: str) -
     assert all(f" {code} " in shown for code in codes)
 
 
-@pytest.mark.parametrize("word", mistyped.HABITS)
+@pytest.mark.parametrize("word", help_pages.HABITS)
 def test_what_is_typed_from_habit_is_no_command_and_names_one(word: str) -> None:
     assert word not in main.COMMANDS
-    assert f"Did you mean '{mistyped.HABITS[word]}'?" in call(word).err
-    assert mistyped.HABITS[word] in main.COMMANDS
+    assert f"Did you mean '{help_pages.HABITS[word]}'?" in call(word).err
+    assert help_pages.HABITS[word] in main.COMMANDS
 
 
-@pytest.mark.parametrize("word", mistyped.TASKS)
+@pytest.mark.parametrize("word", help_pages.TASKS)
 def test_what_is_no_command_is_told_what_does_it(word: str) -> None:
     assert word not in main.COMMANDS
     said = call(word)
     assert (said.code, said.out) == (1, "")
-    assert mistyped.TASKS[word] in said.err
+    assert help_pages.TASKS[word] in said.err
 
 
 @pytest.mark.parametrize(

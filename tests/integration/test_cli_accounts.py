@@ -18,11 +18,10 @@ from jsonschema import Draft202012Validator
 from reconciler import schema_files
 from reconciler.account import lock
 from reconciler.account.client import Account
-from reconciler.cli.apply_output import Output
-from reconciler.cli.progress import Progress
+from reconciler.cli.output import Output, Progress
 from reconciler.destinations.dotenv import Dotenv
-from reconciler.fleet import applying, reading, stopping
-from reconciler.fleet.connect import Patience
+from reconciler.engine import applying, planning, stopping
+from reconciler.engine.accounts import Patience
 from reconciler.simulator.state import Usage
 from support.several import A, Accounts, B, C, at_a_service, bearer_of, beside_each_other
 
@@ -233,7 +232,7 @@ def test_an_account_that_is_down_is_given_up_and_the_others_are_applied(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str, why: str
 ) -> None:
     """It is asked once: with a wait of its own choice, or as long as any answer may take, it would hold up all."""
-    monkeypatch.setattr(reading, "AMONG_SEVERAL", Patience(failing=1.0, limited=1.0, answer=5.0))
+    monkeypatch.setattr(planning, "AMONG_SEVERAL", Patience(failing=1.0, limited=1.0, answer=5.0))
     with at_a_service(tmp_path, monkeypatch, NAGA_B=fault) as accounts:
         ended = accounts.declare_both("{x: {}}", "{x: {}}")("apply", "--auto-approve", "--format", "json")
         assert (ended.code, accounts.names_of(A)) == (5, ["a/x"])
@@ -244,8 +243,8 @@ def test_an_account_that_is_down_is_given_up_and_the_others_are_applied(
 
 @pytest.mark.usefixtures("local")
 def test_accounts_that_do_not_answer_do_not_keep_the_others_from_their_turn(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "AT_A_TIME", 1)
-    monkeypatch.setattr(reading, "LATE", 0.001)
+    monkeypatch.setattr(planning, "AT_A_TIME", 1)
+    monkeypatch.setattr(planning, "LATE", 0.001)
     last = asyncio.Event()
 
     async def read(variable: str, _: Account) -> str:
@@ -254,7 +253,7 @@ def test_accounts_that_do_not_answer_do_not_keep_the_others_from_their_turn(monk
         await asyncio.wait_for(last.wait(), 5)
         return variable
 
-    assert asyncio.run(reading.read_all((A, B, C), read, Path("sim.db"))) == {A: A, B: B, C: C}
+    assert asyncio.run(planning.read_all((A, B, C), read, Path("sim.db"))) == {A: A, B: B, C: C}
 
 
 def test_who_waits_for_one_of_several_accounts_is_told_for_which(
@@ -600,13 +599,13 @@ def test_a_signal_does_not_wait_for_an_account_that_hangs_while_its_lock_is_take
 def test_a_signal_while_the_plans_are_put_together_is_not_lost(
     local: Accounts, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
 ) -> None:
-    merge = reading._merged
+    merge = planning._merged
 
     def interrupted(*parts: Any) -> Any:
         signal.raise_signal(number)
         return merge(*parts)
 
-    monkeypatch.setattr(reading, "_merged", interrupted)
+    monkeypatch.setattr(planning, "_merged", interrupted)
     ended = local.declare_both("{x: {}}", "{x: {}}")("apply", "--auto-approve")
     assert (ended.code, ended.out, ended.err) == (130, "", "Interrupted.\n")
     assert local.names_of(A) == local.names_of(B) == []

@@ -13,7 +13,7 @@ import pytest
 from reconciler.account.client import Account
 from reconciler.errors import RefusedByService
 from reconciler.simulator import State
-from reconciler.simulator.usage import generate
+from reconciler.simulator.fields import generate
 from support.command import Front, Terminal, on_a_file, on_a_socket
 from support.spending import spend
 

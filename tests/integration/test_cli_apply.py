@@ -15,12 +15,12 @@ import pytest
 from dotenv import dotenv_values
 
 from reconciler.account import lock
-from reconciler.apply import executor
-from reconciler.cli import apply, apply_output
+from reconciler.cli import apply, output
 from reconciler.cli.apply import exit_code
-from reconciler.cli.progress import Progress
-from reconciler.fleet import applying, stopping
-from reconciler.plan.outcome import ApplyResult, Outcome, Status
+from reconciler.cli.output import Progress
+from reconciler.engine import applying, stopping
+from reconciler.execution import executor
+from reconciler.planning.actions import ApplyResult, Outcome, Status
 from support.command import Front, Output, on_a_file, on_a_socket
 from support.plans import full_plan, plan
 
@@ -328,7 +328,7 @@ def test_a_bug_in_the_middle_does_not_hide_what_was_done(
         msg = "ng-a-secret"
         raise RuntimeError(msg)
 
-    monkeypatch.setattr("reconciler.apply.apply.execute", stumble)
+    monkeypatch.setattr("reconciler.execution.executor.execute", stumble)
     ended = local.declare(ONE)("apply", "--auto-approve", "--format", output_format)
     assert ended.code == 1
     assert "error: unexpected RuntimeError, a bug" in ended.err
@@ -365,7 +365,7 @@ def test_who_waits_for_another_apply_says_for_whom(front: Front, monkeypatch: py
         notes.append(message)
         asyncio.get_running_loop().call_later(0.03, front.state.delete_key, rival)
 
-    monkeypatch.setattr(apply_output, "note", hear)
+    monkeypatch.setattr(output, "note", hear)
     assert front.declare(ONE)("apply", "--auto-approve", "--lock-timeout", "90s").code == 0
     (said,) = notes
     assert said.startswith(f"Waiting up to 90s for another apply: key {rival} (reconciler~lock.rival) has locked the")
@@ -387,7 +387,7 @@ def test_ctrl_c_while_waiting_for_the_lock_changes_nothing_and_leaves_no_lock(
     front: Front, monkeypatch: pytest.MonkeyPatch, output_format: str
 ) -> None:
     post_rival(front)
-    monkeypatch.setattr(apply_output, "note", lambda *_, **__: signal.raise_signal(signal.SIGINT))
+    monkeypatch.setattr(output, "note", lambda *_, **__: signal.raise_signal(signal.SIGINT))
     ended = front.declare(ONE)("apply", "--auto-approve", "--format", output_format)
     assert ended.code == 130
     assert ended.err.endswith("Interrupted.\n")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler.account.statistics import decode_statistics
+from reconciler.account.wire import decode_statistics
 from reconciler.destinations.base import Held
 from reconciler.destinations.registry import Registry
 from reconciler.errors import DestinationError
@@ -226,7 +226,7 @@ def without_ids(answer: bytes, days: int) -> Statistics:
 def test_use_that_is_told_by_live_names_alone_counts_everywhere(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("reconciler.account.statistics.decode_statistics", without_ids)
+    monkeypatch.setattr("reconciler.account.wire.decode_statistics", without_ids)
     with on_a_file(tmp_path, monkeypatch) as front:
         key, _ = front.state.create_key("ci/a", Decimal(5))
         spend(front.state, key.id, 5)
@@ -240,7 +240,7 @@ def test_use_that_is_told_by_live_names_alone_counts_everywhere(
 def test_statistics_without_what_single_keys_spent_leave_their_alert_unjudged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("reconciler.cli.keys_reading.key_activity", lambda _: None)
+    monkeypatch.setattr("reconciler.cli.reading.key_activity", lambda _: None)
     with on_a_file(tmp_path, monkeypatch) as front:
         declare(front, "{key_spend_above: 0.5}")
         ended = front("check")
@@ -249,7 +249,7 @@ def test_statistics_without_what_single_keys_spent_leave_their_alert_unjudged(
 
 
 def test_statistics_without_days_leave_the_runway_unjudged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("reconciler.cli.evidence.runways", lambda *_: ())
+    monkeypatch.setattr("reconciler.cli.reading.runways", lambda *_: ())
     with on_a_file(tmp_path, monkeypatch) as front:
         declare(front, "{runway_below: 1d}")
         ended = front("check")

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from reconciler.apply.inquiry import ask_destinations
 from reconciler.destinations.base import Held
 from reconciler.destinations.registry import Registry
 from reconciler.errors import DestinationError
+from reconciler.execution.preflight import ask_destinations
 from reconciler.model import Delivery
-from reconciler.plan.deliveries import Answer, Due, Holding, undelivered
+from reconciler.planning.deliveries import Answer, Due, Holding, undelivered
 from support.builders import NOW, SOMEWHERE, address, live
 from support.command import Ended, Front, on_a_file
 from support.fakes import FakeDestination, FakeRegistry
@@ -26,7 +26,7 @@ from support.places.vault import VaultPlace
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from reconciler.destinations.base import Consignment
+    from reconciler.destinations.base import SecretDelivery
     from reconciler.model import Target
     from support.places.base import Place
 
@@ -256,7 +256,7 @@ def test_the_real_destinations_tell_what_they_hold(kind: str, tmp_path: Path, mo
         registry = Registry()
         destination = registry.open(target)
         await destination.preflight(["NAGA_HELD"])
-        await destination.deliver(consignment("NAGA_HELD"))
+        await destination.deliver(secret_delivery("NAGA_HELD"))
         answers = await ask_destinations(deliveries, registry)
         await registry.aclose()
         return answers
@@ -270,11 +270,11 @@ def test_the_real_destinations_tell_what_they_hold(kind: str, tmp_path: Path, mo
     assert "does not hold the secret of key 7 (ci/a) (NAGA_MISSING)" in finding.message
 
 
-def consignment(name: str) -> Consignment:
-    from reconciler.destinations.base import Consignment
+def secret_delivery(name: str) -> SecretDelivery:
+    from reconciler.destinations.base import SecretDelivery
     from reconciler.secret import Secret
 
-    return Consignment(address("ci/a"), 7, name, Secret("ng-0123456789abcdefghij0123456789ab"))
+    return SecretDelivery(address("ci/a"), 7, name, Secret("ng-0123456789abcdefghij0123456789ab"))
 
 
 def test_each_destination_is_asked_once_and_one_that_cannot_be_opened_is_an_answer() -> None:
@@ -333,8 +333,8 @@ class Box:
         self.drawer = Path(dict(target.settings)["drawer"])
     async def preflight(self, names):
         pass
-    async def deliver(self, consignment):
-        self.drawer.write_text(f"{consignment.name} {consignment.secret.reveal()}")
+    async def deliver(self, secret_delivery):
+        self.drawer.write_text(f"{secret_delivery.name} {secret_delivery.secret.reveal()}")
 """
 
 

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from reconciler.cli import step
-from reconciler.cli.github_plan import PlanReport, Wishes
-from reconciler.cli.request import Asked
+from reconciler.cli import github
+from reconciler.cli.github import PlanReport, ReportOptions
+from reconciler.cli.options import SharedOptions
 from reconciler.diagnostic import Severity
-from reconciler.gitops.marker import plan_prefix, read_plan_marker, selection
-from reconciler.plan.accounts import UNREAD
-from reconciler.plan.actions import Finding
-from reconciler.plan.planfile import read_saved_plan
+from reconciler.github.threads import plan_prefix, read_plan_marker, selection
+from reconciler.planning.accounts import UNREAD
+from reconciler.planning.actions import Finding
+from reconciler.planning.planfile import read_saved_plan
 from support.command import KEYS, on_a_file, started
 from support.gfm import Page
 from support.github.discussions import BOT
@@ -116,14 +116,14 @@ def test_the_summaries_of_several_commands_of_a_step_stand_below_each_other(plac
 
 def test_a_summary_is_never_more_than_github_takes(place: Workplace) -> None:
     place.front.declare("{" + ", ".join(f"k{number}: {{credit_limit: 1}}" for number in range(500)) + "}")
-    (place.folder / "summary").write_bytes(b"x" * (step.LARGEST_SUMMARY - 60_000))
+    (place.folder / "summary").write_bytes(b"x" * (github.LARGEST_SUMMARY - 60_000))
     place.front(*PLAN)
     size = (place.folder / "summary").stat().st_size
-    assert step.LARGEST_SUMMARY - 60_000 < size <= step.LARGEST_SUMMARY
+    assert github.LARGEST_SUMMARY - 60_000 < size <= github.LARGEST_SUMMARY
     assert "more changes" in place.summary
-    (place.folder / "summary").write_bytes(b"x" * (step.LARGEST_SUMMARY + 5))
+    (place.folder / "summary").write_bytes(b"x" * (github.LARGEST_SUMMARY + 5))
     place.front(*PLAN)
-    assert (place.folder / "summary").stat().st_size <= step.LARGEST_SUMMARY + 6
+    assert (place.folder / "summary").stat().st_size <= github.LARGEST_SUMMARY + 6
 
 
 def test_files_that_cannot_be_written_are_told_and_change_nothing_else(place: Workplace) -> None:
@@ -135,7 +135,7 @@ def test_files_that_cannot_be_written_are_told_and_change_nothing_else(place: Wo
 
 @pytest.mark.parametrize("name", ["plan\nexitcode=0", "x\nEOF\ndigest=sha256:1", "a<<b\nc\nb", "\udce9"])
 def test_no_value_can_be_another_output(place: Workplace, name: str) -> None:
-    step.write_outputs({"plan-file": name, "exitcode": "3"})
+    github.write_outputs({"plan-file": name, "exitcode": "3"})
     raw = (place.folder / "output").read_bytes()
     (end,) = re.findall(rb"plan-file<<(end-[0-9a-f]{32})\n", raw)
     content = raw.split(end + b"\n")
@@ -221,7 +221,7 @@ def test_an_error_that_nobody_foresaw_is_told_without_what_it_holds(place: Workp
         msg = "ng-SECRET"
         raise RuntimeError(msg)
 
-    place.monkeypatch.setattr("reconciler.cli.request.make_request", bug)
+    place.monkeypatch.setattr("reconciler.cli.options.make_request", bug)
     assert place.front(*PLAN, "--comment").code == 1
     (body,) = place.bodies()
     assert "unexpected RuntimeError" in body
@@ -305,7 +305,7 @@ def test_a_cancelled_job_says_so_and_has_no_time_for_more(place: Workplace) -> N
     def cancelled(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    place.monkeypatch.setattr("reconciler.cli.request.make_request", cancelled)
+    place.monkeypatch.setattr("reconciler.cli.options.make_request", cancelled)
     assert place.front(*PLAN, "--comment").code == 130
     assert place.outputs["exitcode"] == "130"
     assert place.fake.asked == []
@@ -409,8 +409,8 @@ def test_a_plan_that_fails_says_nothing_about_drift(place: Workplace) -> None:
 
 
 def test_accounts_that_cannot_be_read_neither_open_nor_close_an_issue(place: Workplace) -> None:
-    asked = Asked(Path("keys.yaml"), None, (), (), (), (), no_overlap=False, base=None)
-    report = PlanReport(asked, Wishes(step=False, out=None, offline=False, comment=False, issue=True))
+    asked = SharedOptions(Path("keys.yaml"), None, (), (), (), (), no_overlap=False, base=None)
+    report = PlanReport(asked, ReportOptions(step=False, out=None, offline=False, comment=False, issue=True))
     report.prepare()
     unread = plan(findings=(Finding(UNREAD, Severity.ERROR, "not read"),))
     assert report.end(unread, 1) == 1
@@ -442,7 +442,7 @@ def test_offline_there_is_no_drift_to_tell_of(place: Workplace) -> None:
 def test_an_issue_that_cannot_be_written_is_an_error(
     place: Workplace, token: str, mishap: Mishap | None, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("reconciler.remote.retry.ATTEMPTS", 1)
+    monkeypatch.setattr("reconciler.http.retry.ATTEMPTS", 1)
     place.monkeypatch.setenv("GITHUB_TOKEN", token)
     place.way.broken = mishap
     ended = place.front(*PLAN, "--issue")

@@ -11,7 +11,7 @@ import pytest
 
 from reconciler.cli.reading import read_plan
 from reconciler.errors import AccountError
-from reconciler.gitops.marker import PlanMarker
+from reconciler.github.threads import PlanMarker
 from support.command import KEYS, on_a_file
 from support.github.discussions import Pull
 from support.github.job import (
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from reconciler.fleet.reading import Readings
-    from reconciler.fleet.request import Request
+    from reconciler.engine.accounts import PlanRequest
+    from reconciler.engine.planning import Readings
     from support.command import Ended
 
 ONE = "{a: {credit_limit: 1}}"
@@ -113,7 +113,7 @@ def test_an_account_that_cannot_be_read_is_not_taken_for_one_without_changes(pla
     assert place.front(*APPLY).code == 0
     merge(place)
 
-    async def read_with_another(request: Request, *, sweeps: bool) -> Readings:
+    async def read_with_another(request: PlanRequest, *, sweeps: bool) -> Readings:
         assert not sweeps
         return replace(await read_plan(request), unread={"NAGA_OTHER": AccountError("the account sleeps")})
 
@@ -171,7 +171,7 @@ def test_an_empty_digest_is_none(place: Workplace) -> None:
 def test_a_push_without_a_pull_request_is_refused_with_what_to_do(place: Workplace) -> None:
     review(place)
     place.discussions.pulls.clear()
-    place.monkeypatch.setattr("reconciler.gitops.reviews._PAUSE_SECONDS", 0.001)
+    place.monkeypatch.setattr("reconciler.github.reviews._PAUSE_SECONDS", 0.001)
     ended = place.front(*APPLY, "--reviewed")
     refused(place, ended, f"no pull request that was merged to main is known for commit {MERGED}")
     assert "apply with --expect-digest and its digest, or leave out --reviewed" in ended.err
@@ -241,7 +241,7 @@ def test_a_commit_that_was_superseded_is_refused(place: Workplace) -> None:
 
 def superseded_after_the_first_look(place: Workplace) -> list[str]:
     """Have the branch move on once it was looked at; gives the commits that are looked for, as they are."""
-    from reconciler.gitops import reviews
+    from reconciler.github import reviews
 
     original, looks = reviews.refuse_superseded, []
 

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from reconciler.declaration import load
-from reconciler.fleet.connect import open_account
-from reconciler.fleet.reading import read_account
+from reconciler.engine.accounts import open_account
+from reconciler.engine.planning import read_account
 from reconciler.simulator import State
 from support.builders import declaration
 from support.command import on_a_file, on_a_socket, started

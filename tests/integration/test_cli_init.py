@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 import reconciler
-from reconciler.cli.scaffold import ENVIRONMENTS, WORKFLOWS
+from reconciler.cli.init import ENVIRONMENTS, WORKFLOWS
 from reconciler.declaration import load
 from reconciler.simulator import State
 from support.command import call

@@ -23,7 +23,7 @@ from support.command import Ended, Front, call, on_a_file
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from reconciler.destinations.base import Consignment
+    from reconciler.destinations.base import SecretDelivery
 
 CREDENTIAL = "ng-provisioning-0123456789abcdefghij"
 MASK = "::add-mask::"
@@ -168,8 +168,8 @@ def test_a_service_that_repeats_the_credential_is_not_quoted(monkeypatch: pytest
 def test_not_even_a_bug_gives_a_secret_away(where: str) -> None:
     seen: list[str] = []
 
-    async def deliver(_: Dotenv, consignment: Consignment) -> None:
-        seen.append(consignment.secret.reveal())
+    async def deliver(_: Dotenv, secret_delivery: SecretDelivery) -> None:
+        seen.append(secret_delivery.secret.reveal())
         if where == "deliver":
             raise ValueError(seen[0])
 
@@ -178,7 +178,7 @@ def test_not_even_a_bug_gives_a_secret_away(where: str) -> None:
 
     with somewhere("keys.yaml") as front, patch.object(Dotenv, "deliver", deliver):
         front.declare("{a: {credit_limit: 1}}")
-        with patch("reconciler.cli.progress.Progress.report", stumble) if where == "report" else patch.dict(os.environ):
+        with patch("reconciler.cli.output.Progress.report", stumble) if where == "report" else patch.dict(os.environ):
             ended = front("-v", "apply", "--auto-approve")
     assert ended.code == 1
     assert "unexpected ValueError" in ended.out + ended.err

@@ -14,7 +14,7 @@ from jsonschema import Draft202012Validator
 
 from reconciler import schema_files
 from reconciler.account import lock
-from reconciler.fleet import applying
+from reconciler.engine import applying
 from support.command import Front, call, on_a_file, on_a_socket
 
 if TYPE_CHECKING:

@@ -12,11 +12,11 @@ from typing import IO, TYPE_CHECKING
 
 import pytest
 
-from reconciler.apply.executor import GRACE_SECONDS
-from reconciler.cli import ending
-from reconciler.cli.ending import explain
+from reconciler.cli import help as help_pages
+from reconciler.cli.help import explain
 from reconciler.cli.main import cli, run
-from reconciler.fleet.stopping import LEAVING_SECONDS
+from reconciler.engine.stopping import LEAVING_SECONDS
+from reconciler.execution.executor import GRACE_SECONDS
 from support.command import Front, call, on_a_file, on_a_socket, started
 
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ def test_a_signal_while_the_end_is_explained_changes_nothing(monkeypatch: pytest
         raise KeyboardInterrupt
 
     before = signal.getsignal(number)
-    monkeypatch.setattr(ending, "explain", explain_and_meet)
+    monkeypatch.setattr(help_pages, "explain", explain_and_meet)
     monkeypatch.setattr(cli, "invoke", interrupt)
     assert run(["plan"]) == 130
     assert signal.getsignal(number) == before

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from reconciler.declaration import load
-from reconciler.destinations.base import Consignment
+from reconciler.destinations.base import SecretDelivery
 from reconciler.destinations.registry import Registry
 from reconciler.errors import DestinationError
 from reconciler.secret import Secret
@@ -61,7 +61,7 @@ async def deliver(keys: tuple[DeclaredKey, ...], prefix: str) -> None:
         await registry.open(key.deliver[0].target).preflight([key.deliver[0].name])
     async with asyncio.TaskGroup() as group:
         for key in keys:
-            what = Consignment(key.address, 7, key.deliver[0].name, Secret(f"{prefix}{key.address.key}"))
+            what = SecretDelivery(key.address, 7, key.deliver[0].name, Secret(f"{prefix}{key.address.key}"))
             group.create_task(registry.open(key.deliver[0].target).deliver(what))
     await registry.aclose()
 
@@ -97,7 +97,7 @@ def test_what_sops_says_about_a_failure_is_passed_on_without_the_secret(reposito
     (repository / ".sops.yaml").write_text("creation_rules: []\n")
     (key, *_) = declared(repository, "sops")
     destination = Registry(allow_exec=True).open(key.deliver[0].target)
-    what = Consignment(key.address, 7, "naga-api", Secret("ng-THISMUSTNEVERBESHOWN"))
+    what = SecretDelivery(key.address, 7, "naga-api", Secret("ng-THISMUSTNEVERBESHOWN"))
     with pytest.raises(DestinationError) as caught:
         asyncio.run(destination.deliver(what))
     assert str(caught.value).startswith("naga-api may not be stored: sops ended with status 1: ")

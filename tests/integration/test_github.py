@@ -13,10 +13,10 @@ import trustme
 from reconciler.destinations.github import GitHubActions
 from reconciler.errors import DestinationError
 from reconciler.github import client as github_client
+from reconciler.http import retry
 from reconciler.model import Target
-from reconciler.remote import retry
 from support.github.fake import TOKEN, FakeGitHub
-from support.github.world import ENVIRONMENT, LEAK, consignment
+from support.github.world import ENVIRONMENT, LEAK, secret_delivery
 from support.leaks import everything_shown
 from support.raw_server import hang, http, raw_server, reset, say, say_and_close
 from support.simulation import served
@@ -47,7 +47,7 @@ def deliver_through(monkeypatch: pytest.MonkeyPatch, *turns: Turn, tls: ssl.SSLC
             monkeypatch.setenv("GITHUB_API_URL", f"{'https' if tls else 'http'}://localhost:{server.port}")
             destination = GitHubActions(TARGET)
             try:
-                await destination.deliver(consignment())
+                await destination.deliver(secret_delivery())
             finally:
                 await destination.aclose()
             return server.requests
@@ -64,7 +64,7 @@ def test_secrets_arrive_at_a_server_of_ones_own(
     async def run() -> None:
         destination = GitHubActions(TARGET)
         await destination.preflight(names)
-        await asyncio.gather(*(destination.deliver(consignment(name)) for name in names))
+        await asyncio.gather(*(destination.deliver(secret_delivery(name)) for name in names))
         assert len(await destination.describe(names)) == 30
         await destination.aclose()
 

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from reconciler.errors import GuardrailRefused
-from reconciler.plan.facts import Facts, windows
-from reconciler.plan.options import Options
-from reconciler.plan.planner import make_plan
+from reconciler.planning.actions import Options, PlanInputs, windows
+from reconciler.planning.planner import make_plan
 from reconciler.simulator.state import Usage
 from support.builders import declaration, environment, rails
 from support.world import World
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from reconciler.model import Declaration
-    from reconciler.plan.actions import Plan
+    from reconciler.planning.actions import Plan
 
 WEEK = timedelta(days=7)
 
@@ -38,7 +37,7 @@ def judged(world: World, wanted: Declaration) -> Plan:
         async with world.account() as account:
             activity = tuple([await account.activity(days) for days in windows(wanted)])
             snapshot = await account.list_keys()
-            return make_plan(wanted, snapshot, facts=Facts(await account.balance(), activity))
+            return make_plan(wanted, snapshot, inputs=PlanInputs(await account.balance(), activity))
 
     return asyncio.run(read())
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler.account.client import Timing
 from reconciler.account.lock import LEASE, Lock
 from reconciler.errors import AmbiguousCreate, LockLost, LockTimeout, RefusedByService
+from reconciler.http.retry import Timing
 from reconciler.model import KeyPatch
 from support.command import on_a_file
 from support.world import World

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from reconciler.apply import executor
+from reconciler.execution import executor
 from reconciler.model import Environment
-from reconciler.plan.options import Options
+from reconciler.planning.actions import Options
 from support.builders import SOMEWHERE, address, declaration, declared
 from support.fakes import FakeDestination, FakeRegistry
 from support.world import World, messages, statuses, to

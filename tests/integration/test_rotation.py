@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from reconciler.model import Environment
-from reconciler.plan.options import Options
-from reconciler.plan.outcome import Status
+from reconciler.planning.actions import Options, Status
 from support.builders import SOMEWHERE, address, declaration, declared
 from support.fakes import FakeDestination, FakeRegistry
 from support.world import World, messages, statuses, to

@@ -17,7 +17,7 @@ from click.testing import CliRunner
 from reconciler.cli.simulate import _announce, command
 from reconciler.errors import UsageError
 from reconciler.simulator import State
-from reconciler.simulator.grammar import GRAMMAR
+from reconciler.simulator.faults import GRAMMAR
 from reconciler.simulator.serve import Server, _url
 from support.simulation import Service, names, served
 

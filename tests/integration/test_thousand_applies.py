@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from reconciler.apply import issue
+from reconciler.execution import issue
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -53,7 +53,7 @@ def test_it_fails_when_secrets_are_lost(
 def test_it_fails_when_keys_are_forgotten(
     benchmark: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from reconciler.plan import planner
+    from reconciler.planning import planner
 
     monkeypatch.setattr(planner, "removals", lambda *_: ())
     assert benchmark.main() == 1

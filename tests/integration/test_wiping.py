@@ -13,9 +13,9 @@ import pytest
 from dotenv import dotenv_values
 
 from reconciler.account.lock import Lock
-from reconciler.apply import executor
-from reconciler.cli.progress import Progress
+from reconciler.cli.output import Progress
 from reconciler.destinations.dotenv import Dotenv
+from reconciler.execution import executor
 from reconciler.secret import Secret
 from reconciler.simulator import State
 from support.command import Front, started
@@ -24,9 +24,9 @@ from support.memory import ISSUED, issued_secrets
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
-    from reconciler.destinations.base import Consignment
+    from reconciler.destinations.base import SecretDelivery
     from reconciler.model import Snapshot
-    from reconciler.plan.outcome import Outcome
+    from reconciler.planning.actions import Outcome
 
 THREE = "{a: {credit_limit: 1}, b: {credit_limit: 1}, c: {credit_limit: 1}}"
 LIKE_ISSUED = "x" * 31
@@ -55,9 +55,9 @@ def delivering(monkeypatch: pytest.MonkeyPatch, then: Callable[[], object]) -> N
     """Have something happen in every delivery, with the secret in hand."""
     deliver = Dotenv.deliver
 
-    async def and_then(self: Dotenv, consignment: Consignment) -> None:
+    async def and_then(self: Dotenv, secret_delivery: SecretDelivery) -> None:
         then()
-        await deliver(self, consignment)
+        await deliver(self, secret_delivery)
 
     monkeypatch.setattr(Dotenv, "deliver", and_then)
 
@@ -132,8 +132,8 @@ def test_nothing_is_left_of_a_key_that_was_not_delivered(front: Front, fresh: Ca
 def test_nothing_is_left_of_a_key_whose_destination_broke(
     front: Front, fresh: Callable[[], set[bytes]], monkeypatch: pytest.MonkeyPatch, error: type[Exception]
 ) -> None:
-    async def deliver(_: Dotenv, consignment: Consignment) -> None:
-        raise error(consignment.secret.reveal())
+    async def deliver(_: Dotenv, secret_delivery: SecretDelivery) -> None:
+        raise error(secret_delivery.secret.reveal())
 
     monkeypatch.setattr(Dotenv, "deliver", deliver)
     assert front.declare(THREE)("-v", "apply", "--auto-approve").code == 1
@@ -144,7 +144,7 @@ def test_nothing_is_left_of_a_key_whose_destination_broke(
 def test_nothing_is_left_of_a_key_that_the_service_made_otherwise(
     front: Front, fresh: Callable[[], set[bytes]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("reconciler.apply.issue.altered_fields", lambda *_: "another name")
+    monkeypatch.setattr("reconciler.execution.issue.altered_fields", lambda *_: "another name")
     assert front.declare(THREE)("apply", "--auto-approve").code == 1
     assert fresh() == set()
 
@@ -197,8 +197,8 @@ def test_nothing_is_left_of_a_key_when_the_lock_was_lost_meanwhile(
 def test_a_destination_that_keeps_the_secret_keeps_nothing(front: Front, monkeypatch: pytest.MonkeyPatch) -> None:
     kept: list[Secret] = []
 
-    async def keep(_: Dotenv, consignment: Consignment) -> None:
-        kept.append(consignment.secret)
+    async def keep(_: Dotenv, secret_delivery: SecretDelivery) -> None:
+        kept.append(secret_delivery.secret)
 
     monkeypatch.setattr(Dotenv, "deliver", keep)
     assert front.declare(THREE)("apply", "--auto-approve").code == 0
@@ -208,13 +208,13 @@ def test_a_destination_that_keeps_the_secret_keeps_nothing(front: Front, monkeyp
 def test_a_group_is_written_for_those_who_were_cancelled_and_wiped_after_that(
     tmp_path: Path, fresh: Callable[[], set[bytes]]
 ) -> None:
-    from reconciler.destinations.base import Consignment
+    from reconciler.destinations.base import SecretDelivery
     from reconciler.model import Address, Target
 
     async def work() -> None:
         destination = Dotenv(Target("local", "dotenv", (("path", str(tmp_path / "s.env")),)))
         with Secret(f"ng-{LIKE_ISSUED}z") as secret:
-            delivery = asyncio.create_task(destination.deliver(Consignment(Address("ci", "a"), 1, "NAME", secret)))
+            delivery = asyncio.create_task(destination.deliver(SecretDelivery(Address("ci", "a"), 1, "NAME", secret)))
             await asyncio.sleep(0)
             delivery.cancel()
             await asyncio.wait([delivery])

@@ -21,19 +21,18 @@ from nacl.public import PrivateKey
 from reconciler.destinations.github import GitHubActions
 from reconciler.errors import DestinationError, GitHubError, StalePlan
 from reconciler.github import client as github_client
-from reconciler.gitops.comments import keep_comment
-from reconciler.gitops.issues import Drift, keep_issue
-from reconciler.gitops.repository import open_repository
-from reconciler.gitops.reviews import refuse_superseded
+from reconciler.github.repository import open_repository
+from reconciler.github.reviews import refuse_superseded
+from reconciler.github.threads import Drift, keep_comment, keep_issue
 from reconciler.model import Setting, Target
 from support.github.described import DESCRIPTION
 from support.github.job import SELECTION
-from support.github.world import consignment
+from support.github.world import secret_delivery
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
-    from reconciler.gitops.repository import Repository
+    from reconciler.github.repository import Repository
 
 PRISM = Path(__file__).parent / "node_modules" / ".bin" / "prism"
 PLACES: list[dict[str, Setting]] = [
@@ -120,7 +119,7 @@ async def use(settings: dict[str, Setting]) -> None:
     destination = GitHubActions(Target("github", "github-actions", tuple(settings.items())))
     try:
         await destination.preflight(["NAGA_API"])
-        await destination.deliver(consignment())
+        await destination.deliver(secret_delivery())
         assert await destination.describe(["GH_TOKEN", "NAGA_API"]) != {}
     finally:
         await destination.aclose()

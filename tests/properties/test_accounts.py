@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reconciler.fleet.planning import plan_account
-from reconciler.fleet.request import Request
+from reconciler.engine.accounts import PlanRequest
+from reconciler.engine.planning import plan_account
 from reconciler.model import Declaration, Environment, LiveKey, Snapshot
-from reconciler.plan.facts import NOTHING_READ
-from reconciler.plan.merge import merge
-from reconciler.plan.planner import make_plan
+from reconciler.planning.accounts import merge
+from reconciler.planning.actions import NOTHING_READ
+from reconciler.planning.planner import make_plan
 from support.builders import NOW, SOMEWHERE, declaration, declared, snapshot
 
 if TYPE_CHECKING:
-    from reconciler.plan.actions import Action, Plan
+    from reconciler.planning.actions import Action, Plan
 
 VARIABLES = ("NAGA_A", "NAGA_B", "NAGA_C")
 LIMITS = st.none() | st.integers(0, 9).map(str)
@@ -66,7 +66,7 @@ def test_accounts_planned_together_are_planned_as_each_alone(
 ) -> None:
     live = {variable: data.draw(live_accounts()) for variable in parts}
     alone = {variable: make_plan(part, live[variable]) for variable, part in parts.items()}
-    request = Request(together(parts))
+    request = PlanRequest(together(parts))
     assert request.variables() == tuple(sorted(parts))
     plan = merge({name: plan_account(request, name, live[name], NOTHING_READ) for name in request.variables()})
     assert sorted(map(str, unlabelled(plan))) == sorted(

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from reconciler.declaration import SourceFile, load_sources, schema
-from reconciler.declaration.nodes import Report
-from reconciler.declaration.source import read
-from reconciler.declaration.templates import ambiguities
+from reconciler.declaration.destinations import ambiguities
+from reconciler.declaration.loader import read
+from reconciler.declaration.parser import Report
 from reconciler.diagnostic import Location
 from reconciler.errors import DeclarationError
 

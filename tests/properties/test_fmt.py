@@ -9,8 +9,8 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from reconciler.declaration.canonical import check_shape, formatted
 from reconciler.errors import DeclarationError
+from reconciler.formatting.canonical import check_shape, formatted
 from support.packages import ROOT
 from support.writing import meaning, written
 

@@ -23,17 +23,16 @@ from reconciler.model import (
     Unmanaged,
     Usage,
 )
-from reconciler.plan.digest import digest
-from reconciler.plan.facts import Facts, windows
-from reconciler.plan.options import Options
-from reconciler.plan.planner import make_plan
-from reconciler.plan.strictness import kept, rules, tightest
+from reconciler.planning.actions import Options, PlanInputs, windows
+from reconciler.planning.guard_context import kept, rules, tightest
+from reconciler.planning.planfile import digest
+from reconciler.planning.planner import make_plan
 from support.builders import NOW, SOMEWHERE, declaration, declared, snapshot
 
 if TYPE_CHECKING:
     import random
 
-    from reconciler.plan.actions import Finding, Plan
+    from reconciler.planning.actions import Finding, Plan
 
 EXAMPLES = settings(max_examples=60, deadline=None)
 DAY = timedelta(days=1)
@@ -100,13 +99,13 @@ def accounts(draw: st.DrawFn) -> Snapshot:
 
 
 @st.composite
-def facts(draw: st.DrawFn) -> Facts:
+def inputs(draw: st.DrawFn) -> PlanInputs:
     read = st.lists(st.sampled_from([2, 8, LONGEST_DAYS]), unique=True)
     used = st.dictionaries(st.integers(1, 8), usages)
     activity = tuple(
         Activity(days, {key: replace(usage, days=days) for key, usage in draw(used).items()}) for days in draw(read)
     )
-    return Facts(draw(LIMITS), activity, draw(st.none() | declarations()))
+    return PlanInputs(draw(LIMITS), activity, draw(st.none() | declarations()))
 
 
 allows = st.lists(st.sampled_from(GLOBS), max_size=2).map(tuple)
@@ -138,9 +137,9 @@ def tighter(guardrails: Guardrails, name: str, added: Rule[Any]) -> Guardrails:
 
 
 @EXAMPLES
-@given(declarations(), accounts(), options, facts(), st.data())
+@given(declarations(), accounts(), options, inputs(), st.data())
 def test_one_guardrail_more_never_removes_a_violation(
-    wanted: Declaration, account: Snapshot, wishes: Options, known: Facts, data: st.DataObject
+    wanted: Declaration, account: Snapshot, wishes: Options, known: PlanInputs, data: st.DataObject
 ) -> None:
     name = data.draw(st.sampled_from([*VALUES]))
     where = data.draw(st.sampled_from(["the account", "ci", "production"]))
@@ -159,9 +158,9 @@ def consistent(read: tuple[Activity, ...]) -> tuple[Activity, ...]:
 
 
 @EXAMPLES
-@given(declarations(), accounts(), options, facts(), allows)
+@given(declarations(), accounts(), options, inputs(), allows)
 def test_to_allow_more_never_adds_an_error_and_changes_nothing_else(
-    wanted: Declaration, account: Snapshot, wishes: Options, known: Facts, more: tuple[str, ...]
+    wanted: Declaration, account: Snapshot, wishes: Options, known: PlanInputs, more: tuple[str, ...]
 ) -> None:
     strict = make_plan(wanted, account, wishes, known)
     lax = make_plan(wanted, account, replace(wishes, allow=(*wishes.allow, *more)), known)
@@ -176,9 +175,9 @@ def soft(plan: Plan) -> set[Finding]:
 
 
 @EXAMPLES
-@given(declarations(), accounts(), options, facts())
+@given(declarations(), accounts(), options, inputs())
 def test_what_is_known_changes_nothing_that_is_done(
-    wanted: Declaration, account: Snapshot, wishes: Options, known: Facts
+    wanted: Declaration, account: Snapshot, wishes: Options, known: PlanInputs
 ) -> None:
     plain, judged = make_plan(wanted, account, wishes), make_plan(wanted, account, wishes, known)
     assert digest(plain) == digest(judged)
@@ -186,9 +185,9 @@ def test_what_is_known_changes_nothing_that_is_done(
 
 
 @EXAMPLES
-@given(declarations(), accounts(), options, facts())
+@given(declarations(), accounts(), options, inputs())
 def test_a_base_never_removes_a_violation(
-    wanted: Declaration, account: Snapshot, wishes: Options, known: Facts
+    wanted: Declaration, account: Snapshot, wishes: Options, known: PlanInputs
 ) -> None:
     known = replace(known, activity=consistent(known.activity))
     assert errors(make_plan(wanted, account, wishes, replace(known, base=None))) <= errors(
@@ -197,9 +196,9 @@ def test_a_base_never_removes_a_violation(
 
 
 @EXAMPLES
-@given(declarations(), accounts(), options, facts(), st.randoms(use_true_random=False))
+@given(declarations(), accounts(), options, inputs(), st.randoms(use_true_random=False))
 def test_the_order_of_what_comes_in_never_matters(
-    wanted: Declaration, account: Snapshot, wishes: Options, known: Facts, shuffler: random.Random
+    wanted: Declaration, account: Snapshot, wishes: Options, known: PlanInputs, shuffler: random.Random
 ) -> None:
     keys, read = [*account.keys], [*known.activity]
     shuffler.shuffle(keys)
@@ -210,9 +209,9 @@ def test_the_order_of_what_comes_in_never_matters(
 
 
 @EXAMPLES
-@given(declarations(), accounts(), facts())
+@given(declarations(), accounts(), inputs())
 def test_a_run_about_some_addresses_does_what_the_whole_run_would_do_to_them(
-    wanted: Declaration, account: Snapshot, known: Facts
+    wanted: Declaration, account: Snapshot, known: PlanInputs
 ) -> None:
     some = Options(environments=frozenset({"ci"}))
     whole, part = make_plan(wanted, account, Options(), known), make_plan(wanted, account, some, known)

@@ -11,12 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from reconciler.declaration import SourceFile, load_sources
-from reconciler.declaration.additions import Additions, added
-from reconciler.declaration.adopted import inheritance, key_texts
+from reconciler.formatting.edit import Additions, added, inheritance, key_texts
 from reconciler.model import LiveKey, Snapshot
-from reconciler.plan.actions import Create, Delete, Rename
-from reconciler.plan.adoption import adopt, glob_of
-from reconciler.plan.planner import make_plan
+from reconciler.planning.actions import Create, Delete, Rename
+from reconciler.planning.importing import adopt, glob_of
+from reconciler.planning.planner import make_plan
 from support.builders import NOW, activity
 from support.writing import comments, without_places
 
@@ -24,8 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from reconciler.model import Address
-    from reconciler.plan.actions import Action, Plan
-    from reconciler.plan.adoption import Adoption
+    from reconciler.planning.actions import Action, Plan
+    from reconciler.planning.importing import Adoption
 
 fuzz = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 

@@ -12,12 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconciler.insight.activity import Question, account_activity, activity_report
-from reconciler.insight.breakdown import Grouping
-from reconciler.insight.daily import spread
-from reconciler.insight.shares import percentages
+from reconciler.insight.breakdown import Grouping, percentages, spread
 from reconciler.model import KeyTally, Statistics, Tally
-from reconciler.render.activity import render_markdown, render_text
-from reconciler.render.activity_data import activity_csv, activity_document
+from reconciler.render.activity import activity_csv, activity_document, render_markdown, render_text
 from reconciler.render.document import to_json
 from reconciler.render.escape import defused, terminal
 from support.builders import NOW, declaration, declared, live, snapshot

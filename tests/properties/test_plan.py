@@ -10,11 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.model import Declaration, DeclaredKey, Environment, KeyState, LiveKey, Snapshot, Unmanaged
-from reconciler.plan.actions import Create, Delete, Finish, Plan, Rename, Restore, Retire, Rotate, Update
-from reconciler.plan.digest import digest
-from reconciler.plan.names import Naming, old_name
-from reconciler.plan.options import Options
-from reconciler.plan.planner import make_plan
+from reconciler.planning.actions import Create, Delete, Finish, Options, Plan, Rename, Restore, Retire, Rotate, Update
+from reconciler.planning.names import Naming, old_name
+from reconciler.planning.planfile import digest
+from reconciler.planning.planner import make_plan
 from support.builders import NOW, SOMEWHERE, declaration, declared, snapshot
 
 if TYPE_CHECKING:

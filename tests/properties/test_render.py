@@ -10,15 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from reconciler.plan.actions import ActionKind
-from reconciler.plan.outcome import ApplyResult
+from reconciler.planning.actions import ActionKind, ApplyResult
 from reconciler.render.document import plan_document, result_document, to_json
 from reconciler.render.escape import terminal, terminal_name
 from reconciler.render.text import render_plan, render_result
 from support import plans
 
 if TYPE_CHECKING:
-    from reconciler.plan.actions import Plan
+    from reconciler.planning.actions import Plan
 
 DIGEST = "sha256:" + "0" * 64
 EXAMPLES = settings(max_examples=60, deadline=None)

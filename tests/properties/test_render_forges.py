@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconciler.diagnostic import Severity
-from reconciler.plan.actions import Delete
+from reconciler.planning.actions import Delete
 from reconciler.render import github, markdown
 from reconciler.render.escape import markdown as sentence
 from reconciler.render.escape import markdown_name, terminal, terminal_name, workflow_data, workflow_property
@@ -19,8 +19,7 @@ from support.annotations import commands
 from support.gfm import Page
 
 if TYPE_CHECKING:
-    from reconciler.plan.actions import Plan
-    from reconciler.plan.outcome import ApplyResult
+    from reconciler.planning.actions import ApplyResult, Plan
 
 DIGEST = "sha256:" + "0" * 64
 EXAMPLES = settings(max_examples=60, deadline=None)
@@ -118,7 +117,7 @@ def test_a_runner_reads_back_exactly_what_was_encoded(text: str) -> None:
 @given(plans.plans, st.integers(1, 30))
 def test_a_step_has_at_most_ten_annotations_of_a_kind(plan: Plan, times: int) -> None:
     many = plans.plan(*plan.actions * times, findings=plan.findings * times)
-    found = commands(github.render_plan(many))
+    found = commands(github.annotate_plan(many))
     counts = Counter(command.name for command in found)
 
     assert max(counts.values(), default=0) <= 10

@@ -24,10 +24,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from reconciler.model import Delivery, Environment, Target
-from reconciler.plan.actions import Delete, Finish, Retire, Rotate
-from reconciler.plan.options import Options
-from reconciler.plan.outcome import Status
-from reconciler.plan.planner import make_plan
+from reconciler.planning.actions import Delete, Finish, Options, Retire, Rotate, Status
+from reconciler.planning.planner import make_plan
 from support.builders import SOMEWHERE, address, declaration, declared
 from support.chaos import ChaosWorld, Moment, Mood, Order, Trouble
 from support.promises import place

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from reconciler.account.client import Account, RetryPolicy, Timing, connect
+from reconciler.account.client import Account, connect
+from reconciler.http.retry import RetryPolicy, Timing
 from reconciler.secret import Secret
 from support.builders import NOW
 

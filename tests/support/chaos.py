@@ -17,20 +17,19 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 import httpx
 from dotenv import dotenv_values
 
-from reconciler.account.client import Timing, connect
+from reconciler.account.client import connect
 from reconciler.account.lock import Lock
-from reconciler.apply.apply import apply_plan, refuse_errors
-from reconciler.apply.run import Run
 from reconciler.destinations.dotenv import Dotenv
 from reconciler.errors import DestinationError, ReconcilerError
+from reconciler.execution.executor import apply_plan, refuse_errors
+from reconciler.execution.issue import ApplyContext
+from reconciler.http.retry import Timing
 from reconciler.model import Snapshot
-from reconciler.plan.options import AS_THE_FILE_SAYS
-from reconciler.plan.outcome import untouched
-from reconciler.plan.planner import make_plan
+from reconciler.planning.actions import AS_THE_FILE_SAYS, untouched
+from reconciler.planning.planner import make_plan
 from reconciler.secret import Secret
 from reconciler.simulator import Faults, parse_fault
-from reconciler.simulator.app import create_app
-from reconciler.simulator.inprocess import SimulatorTransport
+from reconciler.simulator.app import SimulatorTransport, create_app
 from support.promises import Ledger, Place, Promises, environment_of
 from support.virtual import VirtualClock
 
@@ -39,10 +38,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from reconciler.account.client import Account
-    from reconciler.destinations.base import Consignment, Destination
+    from reconciler.destinations.base import Destination, SecretDelivery
     from reconciler.model import Declaration, Target
-    from reconciler.plan.options import Options
-    from reconciler.plan.outcome import ApplyResult, Outcome
+    from reconciler.planning.actions import ApplyResult, Options, Outcome
 
 PATIENCE: Final = timedelta(minutes=5)
 _Result = TypeVar("_Result")
@@ -259,7 +257,7 @@ class _Process:
                 if len(outcomes) == order.trouble.stop_after:
                     stop.set()
 
-            run = Run(account, self, world.nonce, lambda _: None)  # type: ignore[arg-type]  # it has the one method that counts
+            run = ApplyContext(account, self, world.nonce, lambda _: None)  # type: ignore[arg-type]  # it has the one method that counts
             async with Lock(account, world.nonce, run.mask, PATIENCE, world.timing).hold(stop.set) as snapshot:
                 plan = make_plan(order.declaration, snapshot, order.options)
                 return await apply_plan(
@@ -346,18 +344,18 @@ class _Unreliable:
         if self._file:
             await self._file.preflight(names)
 
-    async def deliver(self, consignment: Consignment) -> None:
-        self._world.promises.sent(consignment.key_id, self._process.wanted[consignment.address])
+    async def deliver(self, secret_delivery: SecretDelivery) -> None:
+        self._world.promises.sent(secret_delivery.key_id, self._process.wanted[secret_delivery.address])
 
         async def effect() -> None:
             mood = self._process.next_mood()
             if mood is not Mood.FINE:
                 self._world.troubles[f"delivery {mood}"] += 1
-            await self._deliver(consignment, mood)
+            await self._deliver(secret_delivery, mood)
 
         await self._process.step(effect, self._half_written)
 
-    async def _deliver(self, consignment: Consignment, mood: Mood) -> None:
+    async def _deliver(self, secret_delivery: SecretDelivery, mood: Mood) -> None:
         match mood:
             case Mood.REFUSES:
                 msg = "it refuses"
@@ -372,11 +370,13 @@ class _Unreliable:
                 await asyncio.sleep(45)
             case _:
                 pass
-        self._world.promises.arrives(consignment.key_id)
+        self._world.promises.arrives(secret_delivery.key_id)
         if self._file:
-            await self._file.deliver(consignment)
+            await self._file.deliver(secret_delivery)
         else:
-            self._world.vaults.setdefault(self._target.destination, {})[consignment.name] = consignment.secret.reveal()
+            self._world.vaults.setdefault(self._target.destination, {})[secret_delivery.name] = (
+                secret_delivery.secret.reveal()
+            )
         self._world.promises.check()
         if mood is Mood.LOST_AFTER:
             msg = "no answer"

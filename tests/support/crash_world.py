@@ -14,7 +14,7 @@ from dotenv import dotenv_values
 
 from reconciler.declaration import load
 from reconciler.model import LiveKey, Snapshot
-from reconciler.plan.planner import make_plan
+from reconciler.planning.planner import make_plan
 from reconciler.simulator import Faults, State, parse_fault
 from reconciler.simulator.app import create_app
 from support.runs import Job
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
-    from reconciler.plan.actions import Plan
+    from reconciler.planning.actions import Plan
     from reconciler.simulator.state import Key
     from support.runs import Done, Runner, Running
     from support.sabotage import Blow

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from reconciler.diagnostic import Location
 from reconciler.insight.alerts import Evidence, Standing
+from reconciler.insight.balance import Pace, Runway
 from reconciler.insight.inventory import take_inventory
-from reconciler.insight.runway import Pace, Runway
 from reconciler.model import KEY_VARIABLE, Alerts, Rule
-from reconciler.plan.facts import Facts
-from reconciler.plan.options import Options
-from reconciler.plan.planner import make_plan
+from reconciler.planning.actions import Options, PlanInputs
+from reconciler.planning.planner import make_plan
 from support.builders import declaration, snapshot
 
 if TYPE_CHECKING:
@@ -40,7 +39,7 @@ def standing(
     """An account with these keys as it stands to a declaration."""
     account, wanted, activities = snapshot(*keys), wanted or declaration(), tuple(activities)
     inventory = take_inventory(KEY_VARIABLE, account, activities, wanted)
-    return Standing(inventory, make_plan(wanted, account, EVERYTHING, Facts(activity=activities)))
+    return Standing(inventory, make_plan(wanted, account, EVERYTHING, PlanInputs(activity=activities)))
 
 
 def evidence(**fields: Any) -> Evidence:

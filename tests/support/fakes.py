@@ -10,7 +10,7 @@ from reconciler.errors import DestinationError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from reconciler.destinations.base import Consignment, Destination
+    from reconciler.destinations.base import Destination, SecretDelivery
     from reconciler.model import Target
 
 
@@ -44,14 +44,14 @@ class FakeDestination:
         if self._preflight:
             raise DestinationError(self._preflight)
 
-    async def deliver(self, consignment: Consignment) -> None:
+    async def deliver(self, secret_delivery: SecretDelivery) -> None:
         self.reached.set()
         self._on_deliver()
         if self._hangs:
             await asyncio.Event().wait()
         if self._refuses:
             raise self._refuses
-        self.held[consignment.name] = consignment.secret.reveal()
+        self.held[secret_delivery.name] = secret_delivery.secret.reveal()
 
 
 class FakeRegistry:

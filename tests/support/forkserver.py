@@ -40,7 +40,7 @@ PRELOADED: Final = (
 )
 PAUSES: Final[dict[str, dict[str, Any]]] = {
     "reconciler.account.lock": {"SHORTEST_PAUSE": 0.01, "LONGEST_PAUSE": 0.02},
-    "reconciler.apply.issue": {"TRIAL_PAUSES": (0.01, 0.01)},
+    "reconciler.execution.issue": {"TRIAL_PAUSES": (0.01, 0.01)},
 }
 RENEWALS: Final[dict[str, dict[str, Any]]] = {
     "reconciler.account.lock": {"RENEW_EVERY": 0.1, "RETRY_RENEWAL_EVERY": 0.02}
@@ -108,7 +108,7 @@ def _follow_clock(path: str) -> None:
         except FileNotFoundError:
             return datetime.now(UTC)
 
-    timing = importlib.import_module("reconciler.account.retry").Timing
+    timing = importlib.import_module("reconciler.http.retry").Timing
     *others, _ = timing.__init__.__defaults__
     timing.__init__.__defaults__ = (*others, machine)
 

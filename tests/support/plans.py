@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from reconciler.diagnostic import Diagnostic, Location, Severity
 from reconciler.model import Address, DeclaredKey, Delivery, KeyState, LiveKey, Target, Usage
-from reconciler.plan.actions import (
+from reconciler.planning.actions import (
+    ApplyResult,
     Create,
     Credit,
     Delete,
@@ -19,19 +20,20 @@ from reconciler.plan.actions import (
     Field,
     Finding,
     Finish,
+    Outcome,
     Plan,
     Rename,
     Restore,
     Retire,
     Rotate,
     RotateReason,
+    Status,
     Update,
 )
-from reconciler.plan.outcome import ApplyResult, Outcome, Status
 from support.builders import NOW, address, declared, dotenv, live
 
 if TYPE_CHECKING:
-    from reconciler.plan.actions import Action
+    from reconciler.planning.actions import Action
 
 NO_CREDIT = Credit(Decimal(0), Decimal(0), 0, 0)
 NEW_YEAR = datetime(2027, 1, 1, tzinfo=UTC)

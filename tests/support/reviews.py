@@ -6,8 +6,8 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from reconciler.cli.account_review import make_report
-from reconciler.cli.insight_reading import AccountReading
+from reconciler.cli.reading import AccountReading
+from reconciler.cli.review import make_report
 from reconciler.model import KEY_VARIABLE, KeyTally, Statistics, Tally
 from support.builders import NOW, declaration, declared, live, snapshot
 

@@ -19,7 +19,8 @@ from urllib.parse import parse_qs
 import httpx
 from dotenv import dotenv_values
 
-from reconciler.account.client import Timing, connect
+from reconciler.account.client import connect
+from reconciler.http.retry import Timing
 from support.command import Ended, call
 from support.runs import Job
 from support.second_server import Clock, Request, SecondServer, Silence

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from reconciler.simulator import Faults, State, parse_fault
-from reconciler.simulator.app import create_app
-from reconciler.simulator.inprocess import SimulatorTransport
+from reconciler.simulator.app import SimulatorTransport, create_app
 from reconciler.simulator.serve import Server
 
 if TYPE_CHECKING:

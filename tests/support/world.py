@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Self
 
 from dotenv import dotenv_values
 
-from reconciler.account.client import Timing, connect
-from reconciler.apply.apply import apply_plan
-from reconciler.apply.run import Run
+from reconciler.account.client import connect
 from reconciler.destinations.registry import Registry
+from reconciler.execution.executor import apply_plan
+from reconciler.execution.issue import ApplyContext
+from reconciler.http.retry import Timing
 from reconciler.model import Delivery, Target
-from reconciler.plan.options import AS_THE_FILE_SAYS, Options
-from reconciler.plan.planner import make_plan
+from reconciler.planning.actions import AS_THE_FILE_SAYS, Options
+from reconciler.planning.planner import make_plan
 from reconciler.secret import Secret
 from reconciler.simulator import Faults, State, parse_fault, transport
 from support.builders import SOMEWHERE, declared, dotenv
@@ -26,8 +27,7 @@ if TYPE_CHECKING:
 
     from reconciler.account.client import Account
     from reconciler.model import Declaration, DeclaredKey
-    from reconciler.plan.actions import Plan
-    from reconciler.plan.outcome import ApplyResult, Outcome
+    from reconciler.planning.actions import ApplyResult, Outcome, Plan
     from reconciler.simulator.state import Key
 
 
@@ -114,7 +114,7 @@ class World:
             async with self.account() as account:
                 plan = make_plan(wanted, await account.list_keys(), options)
                 after_plan()
-                run = Run(account, self.registry, self.nonce, self.mask, self.clock.sleep)
+                run = ApplyContext(account, self.registry, self.nonce, self.mask, self.clock.sleep)
                 return await apply_plan(plan, wanted, run, parallelism=parallelism, stop=stopping, report=report)
 
         return asyncio.run(work())

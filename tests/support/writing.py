@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reconciler.declaration import SourceFile, load_sources
-from reconciler.declaration.canonical import formatted
 from reconciler.diagnostic import Location
+from reconciler.formatting.canonical import formatted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,7 +11,7 @@ import sys
 
 from reconciler import apply, load, plan, to_dict
 from reconciler.errors import ReconcilerError
-from reconciler.plan.actions import Delete
+from reconciler.planning.actions import Delete
 
 
 def main(simulator: str | None) -> int:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from reconciler.gitops.marker import PlanMarker, selection
-from reconciler.gitops.repository import Repository
-from reconciler.remote.retry import Timing
+from reconciler.github.repository import Repository
+from reconciler.github.threads import PlanMarker, selection
+from reconciler.http.retry import Timing
 from reconciler.secret import Secret
 from support.github.fake import JOB_TOKEN, JOB_TOKENS, FakeGitHub
 from support.github.transport import lead_to, run_watched

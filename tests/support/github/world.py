@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
-from reconciler.destinations.base import Consignment
+from reconciler.destinations.base import SecretDelivery
 from reconciler.destinations.github import GitHubActions
 from reconciler.errors import DestinationError
+from reconciler.http.retry import Timing
 from reconciler.model import Address, Setting, Target
-from reconciler.remote.retry import Timing
 from reconciler.secret import Secret
 from support.github.fake import TOKEN, FakeGitHub
 from support.github.transport import lead_to, run_watched
@@ -28,8 +28,8 @@ ENVIRONMENT = "repos/acme/api/environments/production"
 ORGANIZATION = "orgs/acme"
 
 
-def consignment(name: str = "NAGA_API", secret: str = LEAK) -> Consignment:
-    return Consignment(Address("production", "api"), 7, name, Secret(secret))
+def secret_delivery(name: str = "NAGA_API", secret: str = LEAK) -> SecretDelivery:
+    return SecretDelivery(Address("production", "api"), 7, name, Secret(secret))
 
 
 class World:
@@ -67,10 +67,10 @@ class World:
         return self.run(attempt())
 
     def deliver(self, destination: GitHubActions, name: str = "NAGA_API", secret: str = LEAK) -> None:
-        self.run(destination.deliver(consignment(name, secret)))
+        self.run(destination.deliver(secret_delivery(name, secret)))
 
     def failure(self, destination: GitHubActions) -> DestinationError:
-        return self.error(lambda: destination.deliver(consignment()))
+        return self.error(lambda: destination.deliver(secret_delivery()))
 
     def refusal(self, destination: GitHubActions, *names: str) -> str:
         return str(self.error(lambda: destination.preflight(names or ("NAGA_API",))))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from reconciler.account.exchange import Answer, NoAnswer, Request
-from reconciler.account.failure import LONGEST_QUOTE, failure, harmless
+from reconciler.account.client import LONGEST_QUOTE, failure, redact
 from reconciler.errors import ConnectionFailed, RefusedByService, UnexpectedAnswer
+from reconciler.http.exchange import Answer, NoAnswer, Request
 from reconciler.secret import Secret
 from support.account import CREDENTIAL, ISSUED
 
@@ -106,16 +106,16 @@ def test_a_success_that_cannot_be_used_is_never_quoted() -> None:
     ],
 )
 def test_foreign_text_becomes_one_harmless_line(text: str, line: str) -> None:
-    assert harmless(text, (KEY,)) == line
+    assert redact(text, (KEY,)) == line
 
 
 @pytest.mark.parametrize("before", [LONGEST_QUOTE - 10, 3_990])
 def test_a_secret_is_not_cut_in_two_and_shown_in_half(before: int) -> None:
     for filler in ("x", " "):
-        assert CREDENTIAL[:6] not in harmless(filler * before + CREDENTIAL, (KEY,))
+        assert CREDENTIAL[:6] not in redact(filler * before + CREDENTIAL, (KEY,))
 
 
 def test_long_text_is_trimmed() -> None:
-    line = harmless("word " * 10_000)
+    line = redact("word " * 10_000)
     assert len(line) == LONGEST_QUOTE
     assert line.endswith("…")

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.account.client import RetryPolicy
 from reconciler.errors import AccountError
+from reconciler.http.retry import RetryPolicy
 from reconciler.model import NewKey
 from reconciler.secret import Secret
 from support.account import CREDENTIAL, ISSUED, Step, created_json, key_json, talk

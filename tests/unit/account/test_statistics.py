@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reconciler.account.statistics import decode_statistics
+from reconciler.account.wire import decode_statistics
 from reconciler.errors import UnexpectedAnswer
 from reconciler.model import KeyTally, Statistics, Tally
 from support.account import answer, talk

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler.cli.accounts import accounts_of, read_all
+from reconciler.cli.reading import accounts_of
+from reconciler.engine.planning import read_all
 from reconciler.errors import UsageError
 from support.declarations import loaded
 

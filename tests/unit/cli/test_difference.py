@@ -8,7 +8,7 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reconciler.cli.difference import difference
+from reconciler.cli.fmt import difference
 from reconciler.declaration import SourceFile
 
 

@@ -7,7 +7,7 @@ import sys
 import click
 import pytest
 
-from reconciler.cli.ending import explain
+from reconciler.cli.help import explain
 from reconciler.diagnostic import Diagnostic, Location
 from reconciler.errors import (
     AccountError,

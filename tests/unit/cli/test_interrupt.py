@@ -5,13 +5,13 @@ import signal
 
 import pytest
 
-from reconciler.cli import interrupt
+from reconciler.cli import console
 
-BOTH = pytest.mark.parametrize("number", interrupt.SIGNALS)
+BOTH = pytest.mark.parametrize("number", console.SIGNALS)
 
 
 def handlers() -> list[object]:
-    return [signal.getsignal(number) for number in interrupt.SIGNALS]
+    return [signal.getsignal(number) for number in console.SIGNALS]
 
 
 def test_undisturbed_work_gives_its_result() -> None:
@@ -19,7 +19,7 @@ def test_undisturbed_work_gives_its_result() -> None:
         return "done"
 
     before = handlers()
-    assert interrupt.run(work()) == "done"
+    assert console.run(work()) == "done"
     assert handlers() == before
 
 
@@ -34,7 +34,7 @@ def test_nobody_writes_the_result_out() -> None:
     async def work() -> Large:
         return Large()
 
-    interrupt.run(work())
+    console.run(work())
     assert not written
 
 
@@ -44,7 +44,7 @@ def test_the_errors_of_the_work_come_through() -> None:
 
     before = handlers()
     with pytest.raises(ValueError, match=r"^$"):
-        interrupt.run(work())
+        console.run(work())
     assert handlers() == before
 
 
@@ -62,7 +62,7 @@ def test_a_signal_lets_the_work_clean_up(number: signal.Signals) -> None:
 
     before = handlers()
     with pytest.raises(KeyboardInterrupt):
-        interrupt.run(work())
+        console.run(work())
     assert cleaned == ["up"]
     assert handlers() == before
 
@@ -81,7 +81,7 @@ def test_a_second_signal_cuts_the_cleaning_up_short(number: signal.Signals) -> N
             cleaned.append("up")
 
     with pytest.raises(KeyboardInterrupt):
-        interrupt.run(work())
+        console.run(work())
     assert cleaned == []
 
 
@@ -89,9 +89,9 @@ def test_a_second_signal_cuts_the_cleaning_up_short(number: signal.Signals) -> N
 def test_a_reaction_of_ones_own_takes_the_place_of_cancelling(number: signal.Signals) -> None:
     async def work() -> str:
         asked = asyncio.Event()
-        with interrupt.signals_call(asked.set):
+        with console.signals_call(asked.set):
             signal.raise_signal(number)
             await asked.wait()
         return "went on"
 
-    assert interrupt.run(work()) == "went on"
+    assert console.run(work()) == "went on"

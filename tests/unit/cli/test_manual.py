@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 import pytest
 
-from reconciler.cli import manual
+from reconciler.cli import help as help_pages
 from reconciler.cli.main import COMMANDS, cli
 from reconciler.errors import ReconcilerError
 from support.command import call
@@ -91,13 +91,13 @@ def test_the_help_of_the_program_lists_every_exit_code_and_every_variable() -> N
 
     found = sections(helped())
     assert {int(line.split()[0]) for line in found["Exit codes"]} == codes(ReconcilerError) | {0, 2}
-    assert [line.split("  ")[0] for line in found["Environment"]] == list(manual.VARIABLES)
-    assert [line.split("  ")[0] for line in found["Files"]] == list(manual.FILES)
+    assert [line.split("  ")[0] for line in found["Environment"]] == list(help_pages.VARIABLES)
+    assert [line.split("  ")[0] for line in found["Files"]] == list(help_pages.FILES)
 
 
 def test_the_variables_of_the_help_are_those_that_the_reference_explains() -> None:
     page = DOCS.read_text("utf-8")
-    for names in manual.VARIABLES:
+    for names in help_pages.VARIABLES:
         for name in names.split(", "):
             assert f"`{name}`" in page
 

@@ -6,13 +6,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from reconciler.cli.notify_state import check_state, read_state, write_state
+from reconciler.cli.check import check_state, read_state, write_state
 from reconciler.errors import NotificationError, UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from reconciler.insight.news import Identity
+    from reconciler.insight.alerts import Identity
 
 
 def test_a_state_whose_name_no_file_can_have_is_refused(tmp_path: Path) -> None:

@@ -5,9 +5,8 @@ import sys
 
 import pytest
 
-from reconciler.cli.progress import Progress
-from reconciler.plan.actions import Create, Delete, DeleteReason
-from reconciler.plan.outcome import Outcome, Status
+from reconciler.cli.output import Progress
+from reconciler.planning.actions import Create, Delete, DeleteReason, Outcome, Status
 from support.builders import declared, live
 from support.command import Output
 

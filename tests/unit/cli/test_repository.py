@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.cli.repository import find_repository
+from reconciler.cli.git import find_repository
 from reconciler.errors import UsageError
 from support.repository import commit, git
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler.cli.revision import last_change, sources_at
+from reconciler.cli.git import last_change, sources_at
 from reconciler.errors import UsageError
 from support.repository import commit, git
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from reconciler.cli import scaffold
-from reconciler.cli.scaffold import WORKFLOWS, Project, environments_of, workflow
+from reconciler.cli import init
+from reconciler.cli.init import WORKFLOWS, Project, environments_of, workflow
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -144,4 +144,4 @@ def test_of_a_workflow_that_is_not_like_ours_nothing_is_said(text: str, tmp_path
 
 def test_a_placeholder_that_nobody_fills_in_is_an_error() -> None:
     with pytest.raises(KeyError):
-        scaffold.fill("keys.yaml", {})
+        init.fill("keys.yaml", {})

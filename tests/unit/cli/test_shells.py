@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.cli import shells
+from reconciler.cli import completion
 from reconciler.cli.completion import SHELLS
-from reconciler.cli.main import COMMANDS
+from reconciler.cli.main import COMMANDS, cli
 
 KEYS = """\
 version: 1
@@ -35,7 +35,7 @@ class Asking:
 
     def __call__(self, shell: str, typed: str) -> list[list[str]]:
         self._monkeypatch.setenv("COMP_LINE", f"reconciler {typed}")
-        assert shells.answer(f"{shell}_complete") == 0
+        assert completion.answer(f"{shell}_complete", cli) == 0
         out, err = self._capsys.readouterr()
         assert err == ""
         return [line.split("\x1f") for line in out.splitlines() if line]
@@ -117,10 +117,10 @@ def test_a_shell_that_quotes_by_itself_gets_the_name(ask: Asking, shell: str) ->
 
 @pytest.mark.parametrize("shell", SHELLS)
 def test_a_shell_is_given_its_script(shell: str) -> None:
-    script = shells.script(shell)
+    script = completion.script(shell, cli)
     assert f"_RECONCILER_COMPLETE={shell}_complete" in script
     assert script.startswith({"bash": "_reconciler", "zsh": "#compdef reconciler\n", "fish": "function"}[shell])
 
 
 def test_a_question_of_no_shell_is_none() -> None:
-    assert shells.answer("tcsh_complete") == 1
+    assert completion.answer("tcsh_complete", cli) == 1

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from reconciler.cli.wiring import check_clock, open_account
+from reconciler.cli.reading import check_clock
+from reconciler.engine.accounts import open_account
 from reconciler.errors import UsageError
 
 if TYPE_CHECKING:

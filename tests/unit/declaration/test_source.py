@@ -7,10 +7,9 @@ from typing import Any
 import pytest
 import yaml
 
-from reconciler.declaration import source as source_module
-from reconciler.declaration.collector import collector_paused
-from reconciler.declaration.nodes import Fields, Items, Place, Report, TooManyDiagnostics, location
-from reconciler.declaration.source import read
+from reconciler.declaration import loader as source_module
+from reconciler.declaration.loader import collector_paused, read
+from reconciler.declaration.parser import Fields, Items, Place, Report, TooManyDiagnostics, location
 from reconciler.diagnostic import Severity
 from support.declarations import errors, source
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from reconciler.declaration.templates import FIELDS, address_values, ambiguities, check_naming, parse_template
+from reconciler.declaration.destinations import FIELDS, address_values, ambiguities, check_naming, parse_template
 from reconciler.model import Address
 
 VALUES = address_values(Address("prod-eu", "a.b-c_9"), "prod-eu/a.b-c_9")

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from reconciler.declaration.wording import closest, described, label, shown, spelling, suggestion
+from reconciler.declaration.parser import closest, described, label, shown, spelling, suggestion
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pyrage
 import pytest
 
 from reconciler.destinations.age import Age
-from reconciler.destinations.base import Consignment, Describing
+from reconciler.destinations.base import Describing, SecretDelivery
 from reconciler.errors import DestinationError
 from reconciler.model import Address, Setting, Target
 from reconciler.secret import Secret
@@ -54,12 +54,12 @@ def age(path: Path | str, *recipients: str, recipients_file: Path | None = None)
     return Age(Target("files", "age", settings))
 
 
-def consignment(secret: str = SECRET, *, name: str = "NAGA_API") -> Consignment:
-    return Consignment(Address("production", "api"), 7, name, Secret(secret))
+def secret_delivery(secret: str = SECRET, *, name: str = "NAGA_API") -> SecretDelivery:
+    return SecretDelivery(Address("production", "api"), 7, name, Secret(secret))
 
 
-def deliver(destination: Age, what: Consignment | None = None) -> None:
-    asyncio.run(destination.deliver(what or consignment()))
+def deliver(destination: Age, what: SecretDelivery | None = None) -> None:
+    asyncio.run(destination.deliver(what or secret_delivery()))
 
 
 def refusal(destination: Age, *names: str) -> str:
@@ -68,11 +68,11 @@ def refusal(destination: Age, *names: str) -> str:
     return str(caught.value)
 
 
-def failure(destination: Age, what: Consignment | None = None) -> DestinationError:
+def failure(destination: Age, what: SecretDelivery | None = None) -> DestinationError:
     with pytest.raises(DestinationError) as caught:
         deliver(destination, what)
     shown = everything_shown(caught.value)
-    assert (what or consignment()).secret.reveal() not in shown
+    assert (what or secret_delivery()).secret.reveal() not in shown
     assert not caught.value.uncertain
     return caught.value
 
@@ -121,8 +121,8 @@ def test_recipients_may_all_come_from_a_file(tmp_path: Path) -> None:
 def test_a_name_in_the_path_makes_a_file_a_secret(tmp_path: Path) -> None:
     destination = age(tmp_path / "{name}.age", ALICE.public)
     asyncio.run(destination.preflight(["NAGA_A", "NAGA_B"]))
-    deliver(destination, consignment("ng-a", name="NAGA_A"))
-    deliver(destination, consignment("ng-b", name="NAGA_B"))
+    deliver(destination, secret_delivery("ng-a", name="NAGA_A"))
+    deliver(destination, secret_delivery("ng-b", name="NAGA_B"))
     assert open_with_pyrage(tmp_path / "NAGA_A.age", ALICE) == b"ng-a"
     assert open_with_pyrage(tmp_path / "NAGA_B.age", ALICE) == b"ng-b"
 
@@ -141,9 +141,9 @@ def test_what_is_written_belongs_to_its_owner_alone(tmp_path: Path) -> None:
 
 def test_another_encryption_of_the_same_name_replaces_the_first(tmp_path: Path) -> None:
     destination = age(tmp_path / "api.age", ALICE.public)
-    deliver(destination, consignment("ng-first"))
+    deliver(destination, secret_delivery("ng-first"))
     asyncio.run(destination.preflight(["NAGA_API"]))
-    deliver(destination, consignment("ng-second"))
+    deliver(destination, secret_delivery("ng-second"))
     assert open_with_pyrage(tmp_path / "api.age", ALICE) == b"ng-second"
 
 
@@ -236,12 +236,12 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 def test_a_name_that_would_leave_the_folder_is_refused(name: str, tmp_path: Path) -> None:
     destination = age(tmp_path / "secrets" / "{name}", ALICE.public)
     assert "is no name for a file" in refusal(destination, name)
-    assert "it is no name for a file" in str(failure(destination, consignment(name=name)))
+    assert "it is no name for a file" in str(failure(destination, secret_delivery(name=name)))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_secret_that_is_no_text_is_refused_without_being_shown(tmp_path: Path) -> None:
-    error = failure(age(tmp_path / "api.age", ALICE.public), consignment("ng-\ud800"))
+    error = failure(age(tmp_path / "api.age", ALICE.public), secret_delivery("ng-\ud800"))
     assert str(error).endswith("the secret is no text that UTF-8 can hold")
 
 

@@ -14,12 +14,12 @@ import boto3
 import pytest
 from botocore import exceptions
 
-from reconciler.destinations import aws_client
-from reconciler.destinations.aws_secrets_manager import LARGEST, AwsSecretsManager
-from reconciler.destinations.base import Closing, Consignment, Describing, Held
+from reconciler.destinations import aws as aws_client
+from reconciler.destinations.aws import LARGEST, AwsSecretsManager
+from reconciler.destinations.base import Closing, Describing, Held, SecretDelivery
 from reconciler.errors import DestinationError
+from reconciler.http.retry import ATTEMPTS, Timing
 from reconciler.model import Address, Target
-from reconciler.remote.retry import ATTEMPTS, Timing
 from reconciler.secret import Secret
 from support.leaks import everything_shown
 from support.meddler import Cut, Meddler, Say
@@ -102,8 +102,8 @@ def aws(clock: Clock | None = None, **settings: str) -> AwsSecretsManager:
     return AwsSecretsManager(target, (clock or Clock()).timing)
 
 
-def consignment(name: str = NAME, secret: str = LEAK, key_id: int = 7) -> Consignment:
-    return Consignment(Address("production", "api"), key_id, name, Secret(secret))
+def secret_delivery(name: str = NAME, secret: str = LEAK, key_id: int = 7) -> SecretDelivery:
+    return SecretDelivery(Address("production", "api"), key_id, name, Secret(secret))
 
 
 def run(*steps: Coroutine[object, object, object], closing: Sequence[AwsSecretsManager] = ()) -> object:
@@ -163,7 +163,7 @@ def test_a_new_secret_says_whose_it_is(owner: SecretsManagerClient) -> None:
     place = aws()
     described = run(
         place.preflight([NAME]),
-        place.deliver(consignment(secret="ng-1")),
+        place.deliver(secret_delivery(secret="ng-1")),
         place.describe([NAME, "naga/none"]),
         closing=[place, place],
     )
@@ -186,8 +186,8 @@ def test_a_rotation_keeps_the_secret_before_it_as_awsprevious(owner: SecretsMana
     owner.create_secret(Name=NAME, SecretString="by hand", Tags=[{"Key": "owner", "Value": "platform"}])
     place = aws()
     described = run(
-        place.deliver(consignment(secret="ng-1")),
-        place.deliver(consignment(secret="ng-2", key_id=8)),
+        place.deliver(secret_delivery(secret="ng-1")),
+        place.deliver(secret_delivery(secret="ng-2", key_id=8)),
         place.describe([NAME]),
     )
     assert (value(owner), value(owner, "AWSPREVIOUS")) == ("ng-2", "ng-1")
@@ -199,9 +199,9 @@ def test_a_rotation_keeps_the_secret_before_it_as_awsprevious(owner: SecretsMana
 def test_delivering_the_same_once_more_keeps_awsprevious(owner: SecretsManagerClient) -> None:
     place = aws()
     run(
-        place.deliver(consignment(secret="ng-1")),
-        place.deliver(consignment(secret="ng-2", key_id=8)),
-        place.deliver(consignment(secret="ng-2", key_id=8)),
+        place.deliver(secret_delivery(secret="ng-1")),
+        place.deliver(secret_delivery(secret="ng-2", key_id=8)),
+        place.deliver(secret_delivery(secret="ng-2", key_id=8)),
     )
     assert (value(owner), value(owner, "AWSPREVIOUS")) == ("ng-2", "ng-1")
 
@@ -210,23 +210,23 @@ def test_an_encryption_key_of_the_file_holds_for_new_and_old_secrets(
     owner: SecretsManagerClient, front: Meddler
 ) -> None:
     place = aws(kms_key_id="alias/naga")
-    run(place.deliver(consignment(secret="ng-1")))
+    run(place.deliver(secret_delivery(secret="ng-1")))
     assert owner.describe_secret(SecretId=NAME)["KmsKeyId"] == "alias/naga"
-    run(aws(kms_key_id="alias/other").deliver(consignment(secret="ng-2")))
+    run(aws(kms_key_id="alias/other").deliver(secret_delivery(secret="ng-2")))
     assert owner.describe_secret(SecretId=NAME)["KmsKeyId"] == "alias/other"
     assert (value(owner), value(owner, "AWSPREVIOUS")) == ("ng-2", "ng-1")
     assert "PutSecretValue" not in {operation(seen) for seen in front.seen}
 
 
 def test_the_region_of_the_file_wins(owner: SecretsManagerClient, front: Meddler) -> None:
-    run(aws(region="us-west-2").deliver(consignment()))
+    run(aws(region="us-west-2").deliver(secret_delivery()))
     assert owner.list_secrets()["SecretList"] == []
     assert "/us-west-2/secretsmanager/" in front.seen[0].headers["authorization"]
 
 
 def test_a_value_that_somebody_else_has_put_is_of_an_unknown_key(owner: SecretsManagerClient) -> None:
     place = aws()
-    run(place.deliver(consignment()))
+    run(place.deliver(secret_delivery()))
     owner.put_secret_value(SecretId=NAME, SecretString="by hand")
     owner.create_secret(Name="foreign", SecretString="by hand")
     assert run(place.describe([NAME, "foreign"])) == {NAME: Held(None, None), "foreign": Held(None, None)}
@@ -242,7 +242,7 @@ def test_a_secret_without_a_value_and_a_deleted_one_hold_nothing(owner: SecretsM
 @pytest.mark.parametrize(("tag", "held"), [("key-id", Held(None, None)), ("since", Held(7, None))])
 def test_tags_that_cannot_be_read_say_no_more_than_they_do(owner: SecretsManagerClient, tag: str, held: Held) -> None:
     place = aws()
-    run(place.deliver(consignment()))
+    run(place.deliver(secret_delivery()))
     owner.tag_resource(SecretId=NAME, Tags=[{"Key": f"naga:{tag}", "Value": "x"}])
     if tag == "key-id":
         owner.untag_resource(SecretId=NAME, TagKeys=["naga:since"])
@@ -265,7 +265,7 @@ def test_describing_what_may_not_be_looked_at_says_so(front: Meddler) -> None:
     ],
 )
 def test_what_aws_would_not_take_is_not_sent(front: Meddler, name: str, secret: str, says: str) -> None:
-    error = failure(aws().deliver(consignment(name, secret)))
+    error = failure(aws().deliver(secret_delivery(name, secret)))
     assert says in str(error)
     assert LEAK not in everything_shown(error)
     assert not front.seen
@@ -287,7 +287,7 @@ def test_what_fails_in_passing_is_tried_again_and_makes_one_version(
         owner.create_secret(Name=NAME, SecretString="by hand")
     front.rule = once(verdict, lambda seen: operation(seen) == wanted)
     place = aws()
-    described = run(place.deliver(consignment(secret="ng-1")), place.describe([NAME]))
+    described = run(place.deliver(secret_delivery(secret="ng-1")), place.describe([NAME]))
     assert value(owner) == "ng-1"
     assert isinstance(described, dict)
     assert described[NAME].key_id == 7
@@ -303,7 +303,7 @@ def test_a_secret_that_somebody_creates_at_the_same_moment_gets_our_version(
         return None
 
     front.rule = rule
-    run(aws().deliver(consignment(secret="ng-1")))
+    run(aws().deliver(secret_delivery(secret="ng-1")))
     assert (value(owner), value(owner, "AWSPREVIOUS")) == ("ng-1", "theirs")
 
 
@@ -326,7 +326,7 @@ def test_an_error_says_whether_the_secret_may_be_there(
     front: Meddler, verdict: Verdict, says: str, *, uncertain: bool
 ) -> None:
     front.rule = always(verdict)
-    error = failure(aws().deliver(consignment()))
+    error = failure(aws().deliver(secret_delivery()))
     assert says in str(error)
     assert error.uncertain is uncertain
     assert ("may not be stored" in str(error)) is uncertain
@@ -336,7 +336,7 @@ def test_a_doubt_outlives_a_clear_refusal(front: Meddler) -> None:
     doubt = [Cut(after=True)]
     denied = refusal("AccessDeniedException")
     front.rule = lambda seen: (doubt.pop() if doubt else denied) if is_write(seen) else None
-    error = failure(aws().deliver(consignment()))
+    error = failure(aws().deliver(secret_delivery()))
     assert "AccessDeniedException" in str(error)
     assert error.uncertain
 
@@ -345,7 +345,7 @@ def test_a_secret_that_could_not_be_tagged_is_told_of_as_there(owner: SecretsMan
     owner.create_secret(Name=NAME, SecretString="by hand")
     front.rule = always(refusal("AccessDeniedException", "no"), lambda seen: operation(seen) == "TagResource")
     place = aws()
-    error = failure(place.deliver(consignment(secret="ng-1")))
+    error = failure(place.deliver(secret_delivery(secret="ng-1")))
     assert f"{NAME} is stored but not tagged in AWS Secrets Manager: TagResource: AccessDenied" in str(error)
     assert error.uncertain
     assert value(owner) == "ng-1"
@@ -355,14 +355,14 @@ def test_a_secret_that_could_not_be_tagged_is_told_of_as_there(owner: SecretsMan
 def test_a_service_that_asks_to_wait_is_waited_for(front: Meddler) -> None:
     front.rule = once(Say(429, THROTTLED.body, {"Retry-After": "7"}))
     clock = Clock()
-    run(aws(clock).deliver(consignment()))
+    run(aws(clock).deliver(secret_delivery()))
     assert clock.waits == [7.0]
 
 
 def test_a_service_that_is_not_there_leaves_no_doubt(front: Meddler) -> None:
     front.close()
     clock = Clock()
-    error = failure(aws(clock).deliver(consignment()))
+    error = failure(aws(clock).deliver(secret_delivery()))
     assert "the service cannot be reached" in str(error)
     assert not error.uncertain
     assert len(clock.waits) == ATTEMPTS - 1
@@ -380,7 +380,7 @@ def test_a_service_that_falls_silent_is_given_up(front: Meddler, monkeypatch: py
 
     front.rule = hang
     try:
-        error = failure(aws().deliver(consignment()))
+        error = failure(aws().deliver(secret_delivery()))
     finally:
         end.set()
     assert "no answer within" in str(error)
@@ -404,7 +404,7 @@ def test_many_keys_share_one_client_and_few_connections(
     places = [aws(kms_key_id=f"alias/{i}") for i in range(4)]
 
     async def deliver() -> None:
-        work = (place.deliver(consignment(f"naga/{i}/{j}")) for i, place in enumerate(places) for j in range(10))
+        work = (place.deliver(secret_delivery(f"naga/{i}/{j}")) for i, place in enumerate(places) for j in range(10))
         await asyncio.gather(*work)
 
     run(deliver(), closing=places)
@@ -480,7 +480,7 @@ def test_a_missing_permission_is_found_without_writing(
 def test_with_an_encryption_key_of_the_file_a_permission_to_put_is_not_asked_for(user: Callable[..., None]) -> None:
     user("DescribeSecret", "UpdateSecret", "CreateSecret", "TagResource")
     place = aws(kms_key_id="alias/naga")
-    run(place.preflight([NAME]), place.deliver(consignment()), place.deliver(consignment(secret="ng-2")))
+    run(place.preflight([NAME]), place.deliver(secret_delivery()), place.deliver(secret_delivery(secret="ng-2")))
 
 
 def test_credentials_that_aws_does_not_know_are_found(
@@ -546,7 +546,7 @@ def test_a_service_that_is_not_there_is_asked_for_one_name_only(front: Meddler) 
 def test_no_failure_shows_a_secret_anywhere(front: Meddler, caplog: pytest.LogCaptureFixture, verdict: Verdict) -> None:
     caplog.set_level(logging.DEBUG)
     front.rule = always(verdict)
-    error = failure(aws().deliver(consignment()))
+    error = failure(aws().deliver(secret_delivery()))
     for shown in (everything_shown(error), caplog.text, repr([vars(record) for record in caplog.records])):
         assert LEAK not in shown
     assert any(record.name == "reconciler.destinations" for record in caplog.records)
@@ -554,7 +554,7 @@ def test_no_failure_shows_a_secret_anywhere(front: Meddler, caplog: pytest.LogCa
 
 def test_a_success_logs_no_secret_either(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
-    run(aws().deliver(consignment()))
+    run(aws().deliver(secret_delivery()))
     assert LEAK not in caplog.text
 
 

@@ -15,7 +15,7 @@ import pytest
 from dotenv import dotenv_values
 
 from reconciler.destinations import files
-from reconciler.destinations.base import Consignment
+from reconciler.destinations.base import SecretDelivery
 from reconciler.destinations.dotenv import Dotenv
 from reconciler.errors import DestinationError
 from reconciler.model import Address, Setting, Target
@@ -32,8 +32,8 @@ def dotenv(path: Path) -> Dotenv:
     return Dotenv(Target("local", "dotenv", (("path", str(path)),)))
 
 
-def consignment(name: str, secret: str = LEAK) -> Consignment:
-    return Consignment(Address("production", "api"), 7, name, Secret(secret))
+def secret_delivery(name: str, secret: str = LEAK) -> SecretDelivery:
+    return SecretDelivery(Address("production", "api"), 7, name, Secret(secret))
 
 
 def refusal(destination: Dotenv, *names: str) -> str:
@@ -44,7 +44,7 @@ def refusal(destination: Dotenv, *names: str) -> str:
 
 def failure(destination: Dotenv) -> DestinationError:
     with pytest.raises(DestinationError) as caught:
-        asyncio.run(destination.deliver(consignment("NAGA_API")))
+        asyncio.run(destination.deliver(secret_delivery("NAGA_API")))
     return caught.value
 
 
@@ -108,7 +108,7 @@ def test_what_a_path_or_a_name_holds_does_not_break_the_line(tmp_path: Path) -> 
         "it is a folder, not a regular file"
     )
     with pytest.raises(DestinationError) as caught:
-        asyncio.run(destination.deliver(consignment("X\x1b")))
+        asyncio.run(destination.deliver(secret_delivery("X\x1b")))
     assert str(caught.value) == f"X\\x1b was not written to {tmp_path}/a\\nb: it is no name for a variable"
 
 
@@ -118,7 +118,7 @@ def test_what_a_path_or_a_name_holds_does_not_break_the_line(tmp_path: Path) -> 
 def test_the_rest_of_the_file_stays_as_it_is(path: Path) -> None:
     path.write_bytes(b"# mine\r\nA='x\ny'\r\n\nexport NAGA_API=old\nB=2")
     path.chmod(0o644)
-    asyncio.run(dotenv(path).deliver(consignment("NAGA_API", "ng new")))
+    asyncio.run(dotenv(path).deliver(secret_delivery("NAGA_API", "ng new")))
     assert path.read_bytes() == b"# mine\r\nA='x\ny'\r\n\nexport NAGA_API='ng new'\nB=2"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
@@ -127,12 +127,12 @@ def test_what_others_write_between_two_deliveries_stays(path: Path) -> None:
     destination = dotenv(path)
 
     async def deliver() -> None:
-        await destination.deliver(consignment("ONE", "ng-1"))
+        await destination.deliver(secret_delivery("ONE", "ng-1"))
         with path.open("a") as file:
             file.write("MINE=5\n")
-        await destination.deliver(consignment("TWO", "ng-2"))
+        await destination.deliver(secret_delivery("TWO", "ng-2"))
         os.unlink(path)  # noqa: PTH108  # nothing else runs here that could be kept waiting
-        await destination.deliver(consignment("THREE", "ng-3"))
+        await destination.deliver(secret_delivery("THREE", "ng-3"))
 
     asyncio.run(deliver())
     assert path.read_text() == "THREE=ng-3\n"
@@ -140,10 +140,10 @@ def test_what_others_write_between_two_deliveries_stays(path: Path) -> None:
 
 def test_what_others_append_is_not_overwritten(path: Path) -> None:
     destination = dotenv(path)
-    asyncio.run(destination.deliver(consignment("ONE", "ng-1")))
+    asyncio.run(destination.deliver(secret_delivery("ONE", "ng-1")))
     with path.open("a") as file:
         file.write("MINE=5\n")
-    asyncio.run(destination.deliver(consignment("TWO", "ng-2")))
+    asyncio.run(destination.deliver(secret_delivery("TWO", "ng-2")))
     assert path.read_text() == "ONE=ng-1\nMINE=5\nTWO=ng-2\n"
 
 
@@ -152,9 +152,9 @@ def test_deliveries_that_wait_for_a_write_are_written_together(path: Path, monke
     destination = dotenv(path)
 
     async def deliver() -> None:
-        first = asyncio.create_task(destination.deliver(consignment("FIRST")))
+        first = asyncio.create_task(destination.deliver(secret_delivery("FIRST")))
         await slow.has_begun()
-        others = [asyncio.create_task(destination.deliver(consignment(f"NAGA_{n}"))) for n in range(15)]
+        others = [asyncio.create_task(destination.deliver(secret_delivery(f"NAGA_{n}"))) for n in range(15)]
         await asyncio.sleep(0)
         assert not any(task.done() for task in (first, *others))
         slow.let_go.set()
@@ -174,9 +174,9 @@ def test_a_write_that_fails_fails_all_who_waited_for_it_and_no_others(
         with monkeypatch.context() as broken:
             broken.setattr(os, "replace", lambda *_, **__: os.stat("/nowhere"))  # noqa: PTH116  # any OSError will do
             failed = await asyncio.gather(
-                *(destination.deliver(consignment(f"NAGA_{number}")) for number in range(5)), return_exceptions=True
+                *(destination.deliver(secret_delivery(f"NAGA_{number}")) for number in range(5)), return_exceptions=True
             )
-        await destination.deliver(consignment("NAGA_5", "ng-5"))
+        await destination.deliver(secret_delivery("NAGA_5", "ng-5"))
         return failed
 
     errors = asyncio.run(deliver())
@@ -204,7 +204,7 @@ def test_a_file_that_cannot_be_understood_is_left_alone(path: Path, content: str
 @pytest.mark.parametrize("suffix", ["\n", "\0", "'$", "\ud800", "${A}", "\\"])
 def test_a_secret_that_cannot_be_read_back_is_refused_before_writing(path: Path, suffix: str) -> None:
     with pytest.raises(DestinationError, match="no quoting makes both sh and python-dotenv read back") as caught:
-        asyncio.run(dotenv(path).deliver(consignment("NAGA_API", LEAK + suffix)))
+        asyncio.run(dotenv(path).deliver(secret_delivery("NAGA_API", LEAK + suffix)))
     assert LEAK not in everything_shown(caught.value)
     assert not path.exists()
 
@@ -213,7 +213,7 @@ def test_two_secrets_of_one_name_at_once_are_not_mixed_up(path: Path) -> None:
     destination = dotenv(path)
 
     async def deliver() -> list[BaseException | None]:
-        both = (destination.deliver(consignment("NAGA_API", secret)) for secret in ("ng-1", "ng-2"))
+        both = (destination.deliver(secret_delivery("NAGA_API", secret)) for secret in ("ng-1", "ng-2"))
         return await asyncio.gather(*both, return_exceptions=True)
 
     first, second = asyncio.run(deliver())
@@ -230,16 +230,16 @@ def test_a_delivery_cancelled_while_it_is_written_holds_up_nobody(path: Path, mo
     destination = dotenv(path)
 
     async def deliver() -> None:
-        first = asyncio.create_task(destination.deliver(consignment("FIRST", "ng-1")))
+        first = asyncio.create_task(destination.deliver(secret_delivery("FIRST", "ng-1")))
         await slow.has_begun()
-        waiting = asyncio.create_task(destination.deliver(consignment("SECOND", "ng-2")))
+        waiting = asyncio.create_task(destination.deliver(secret_delivery("SECOND", "ng-2")))
         await asyncio.sleep(0)
         for task in (first, waiting):
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
         slow.let_go.set()
-        await destination.deliver(consignment("THIRD", "ng-3"))
+        await destination.deliver(secret_delivery("THIRD", "ng-3"))
 
     asyncio.run(deliver())
     assert dotenv_values(path) == {"FIRST": "ng-1", "SECOND": "ng-2", "THIRD": "ng-3"}
@@ -249,13 +249,13 @@ def test_a_group_cancelled_before_it_began_is_written_with_the_next(path: Path) 
     destination = dotenv(path)
 
     async def deliver() -> None:
-        task = asyncio.create_task(destination.deliver(consignment("FIRST", "ng-1")))
+        task = asyncio.create_task(destination.deliver(secret_delivery("FIRST", "ng-1")))
         await asyncio.sleep(0)
         for other in asyncio.all_tasks() - {asyncio.current_task()}:
             other.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        await destination.deliver(consignment("SECOND", "ng-2"))
+        await destination.deliver(secret_delivery("SECOND", "ng-2"))
 
     asyncio.run(deliver())
     assert path.read_text() == "FIRST=ng-1\nSECOND=ng-2\n"
@@ -267,13 +267,13 @@ def test_a_run_that_ends_in_the_middle_leaves_a_whole_file(path: Path, monkeypat
 
     async def run() -> None:
         asyncio.get_running_loop().call_later(0.02, slow.let_go.set)
-        delivery = asyncio.create_task(destination.deliver(consignment("FIRST", "ng-1")))
+        delivery = asyncio.create_task(destination.deliver(secret_delivery("FIRST", "ng-1")))
         await slow.has_begun()
         delivery.cancel()
 
     asyncio.run(run())
     slow.let_go.set()
-    asyncio.run(destination.deliver(consignment("SECOND", "ng-2")))
+    asyncio.run(destination.deliver(secret_delivery("SECOND", "ng-2")))
     assert dotenv_values(path) == {"FIRST": "ng-1", "SECOND": "ng-2"}
 
 
@@ -281,7 +281,7 @@ def test_a_run_that_ends_in_the_middle_leaves_a_whole_file(path: Path, monkeypat
 
 DELIVER = """
 import asyncio, os, signal, sys
-from reconciler.destinations.base import Consignment
+from reconciler.destinations.base import SecretDelivery
 from reconciler.destinations.dotenv import Dotenv
 from reconciler.model import Address, Target
 from reconciler.secret import Secret
@@ -310,7 +310,8 @@ async def main():
     for number in range(rounds):
         names = [f"{prefix}_{letter}" for letter in "ABCD"]
         await asyncio.gather(*(
-            destination.deliver(Consignment(Address("e", "k"), 1, name, Secret(f"{name} {number}"))) for name in names
+            destination.deliver(SecretDelivery(Address("e", "k"), 1, name, Secret(f"{name} {number}")))
+            for name in names
         ))
 
 
@@ -339,7 +340,7 @@ def test_a_process_killed_at_any_step_leaves_the_old_or_the_new_file(path: Path,
     process.communicate(timeout=60)
     assert process.returncode == -signal.SIGKILL
     assert_whole(path)
-    asyncio.run(dotenv(path).deliver(consignment("NEXT", "ng-1")))
+    asyncio.run(dotenv(path).deliver(secret_delivery("NEXT", "ng-1")))
     assert list(path.parent.iterdir()) == [path], "what the killed one left is gone"
 
 
@@ -373,5 +374,5 @@ def test_a_secret_that_may_be_in_the_file_all_the_same_is_told_apart(
     destination = Dotenv(Target("local", "dotenv", (("path", str(tmp_path / "a.env")),)))
     monkeypatch.setattr(files, "replace", unsettled)
     with pytest.raises(DestinationError, match="it may not last") as caught:
-        asyncio.run(destination.deliver(Consignment(Address("ci", "a"), 1, "A", Secret("ng-1"))))
+        asyncio.run(destination.deliver(SecretDelivery(Address("ci", "a"), 1, "A", Secret("ng-1"))))
     assert caught.value.uncertain

@@ -10,7 +10,7 @@ from dotenv import dotenv_values
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from reconciler.destinations.envfile import Unreadable, divided, is_name, outline, parse, quote, render, with_values
+from reconciler.destinations.dotenv import Unreadable, divided, is_name, outline, parse, quote, render, with_values
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import pytest
 
-from reconciler.destinations.base import Consignment, Describing
+from reconciler.destinations.base import Describing, SecretDelivery
 from reconciler.destinations.exec import Exec
 from reconciler.errors import DestinationError
 from reconciler.model import Address, Setting, Target
@@ -34,22 +34,22 @@ def shell(folder: Path, script: str, *arguments: str, **more: Setting) -> Exec:
     return command(folder, "sh", "-c", script, *arguments, **more)
 
 
-def consignment(name: str = "NAGA_API", secret: str = LEAK) -> Consignment:
-    return Consignment(Address("production", "api"), 7, name, Secret(secret))
+def secret_delivery(name: str = "NAGA_API", secret: str = LEAK) -> SecretDelivery:
+    return SecretDelivery(Address("production", "api"), 7, name, Secret(secret))
 
 
-def deliver(destination: Exec, *consignments: Consignment) -> None:
+def deliver(destination: Exec, *consignments: SecretDelivery) -> None:
     async def all_at_once() -> None:
-        await asyncio.gather(*(destination.deliver(each) for each in consignments or (consignment(),)))
+        await asyncio.gather(*(destination.deliver(each) for each in consignments or (secret_delivery(),)))
 
     asyncio.run(all_at_once())
 
 
-def failure(destination: Exec, what: Consignment | None = None) -> DestinationError:
+def failure(destination: Exec, what: SecretDelivery | None = None) -> DestinationError:
     with pytest.raises(DestinationError) as caught:
-        deliver(destination, what or consignment())
+        deliver(destination, what or secret_delivery())
     shown = everything_shown(caught.value)
-    assert (what or consignment()).secret.reveal() not in shown
+    assert (what or secret_delivery()).secret.reveal() not in shown
     return caught.value
 
 
@@ -92,7 +92,7 @@ def test_the_program_is_told_what_it_is_about(tmp_path: Path, monkeypatch: pytes
 def test_arguments_reach_the_program_as_they_are(tmp_path: Path) -> None:
     arguments = ["a b", "$HOME `id` $(id)", "*", "", "'\"\\", "--name={name}", "{name}{name}", "{other}"]
     script = "import json, sys; json.dump(sys.argv[1:], open('arguments', 'w'))"
-    deliver(command(tmp_path, sys.executable, "-c", script, *arguments), consignment("N"))
+    deliver(command(tmp_path, sys.executable, "-c", script, *arguments), secret_delivery("N"))
     found = json.loads((tmp_path / "arguments").read_text())
     assert found == [*arguments[:5], "--name=N", "NN", "{other}"]
 
@@ -158,7 +158,7 @@ SPECIAL = 'ng-"quoted"\\/+=&%é'
 )
 def test_a_secret_that_comes_back_in_another_spelling_is_hidden(spelling: str, tmp_path: Path) -> None:
     (tmp_path / "output").write_text(f"key: {spelling};\n")
-    message = str(failure(shell(tmp_path, "cat output; exit 1"), consignment(secret=SPECIAL)))
+    message = str(failure(shell(tmp_path, "cat output; exit 1"), secret_delivery(secret=SPECIAL)))
     assert spelling.strip('"') not in message
     assert "key: " in message
     assert "<secret>" in message
@@ -250,14 +250,14 @@ def test_a_name_that_a_program_could_misunderstand_is_refused(name: str, tmp_pat
     destination = shell(tmp_path, "touch started")
     message = refusal(destination, [name, "NAGA_API"])
     assert message == f"sh: {name!r} is no name that a program can be given (it must not begin with '-')"
-    error = failure(destination, consignment(name))
+    error = failure(destination, secret_delivery(name))
     assert "was not stored: sh cannot be given this name" in str(error)
     assert not error.uncertain
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_secret_that_no_program_could_read_is_not_shown(tmp_path: Path) -> None:
-    error = failure(shell(tmp_path, "exit 0"), consignment(secret="ng-\ud800"))
+    error = failure(shell(tmp_path, "exit 0"), secret_delivery(secret="ng-\ud800"))
     assert str(error) == "NAGA_API was not stored: sh cannot be given a secret that UTF-8 cannot hold"
     assert not error.uncertain
 
@@ -269,7 +269,7 @@ def test_commands_of_one_destination_run_one_at_a_time_even_where_they_differ(tm
     async def both() -> None:
         one, other = shell(tmp_path, ALONE, "one"), shell(tmp_path, ALONE, "other")
         names = [f"NAGA_{number}" for number in range(8)]
-        await asyncio.gather(*(each.deliver(consignment(name)) for name in names for each in (one, other)))
+        await asyncio.gather(*(each.deliver(secret_delivery(name)) for name in names for each in (one, other)))
 
     asyncio.run(both())
 
@@ -277,7 +277,7 @@ def test_commands_of_one_destination_run_one_at_a_time_even_where_they_differ(tm
 def test_commands_that_may_run_together_do(tmp_path: Path) -> None:
     together = 'touch "$RECONCILER_NAME"; while test "$(ls | wc -l)" -lt 3; do sleep 0.01; done'
     destination = shell(tmp_path, together, parallelism=3)
-    deliver(destination, *(consignment(f"NAGA_{number}") for number in range(3)))
+    deliver(destination, *(secret_delivery(f"NAGA_{number}") for number in range(3)))
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from reconciler.destinations.github import LARGEST_SECRET
 from reconciler.errors import DestinationError
 from support.github.fake import TOKEN, Grant, Stored
 from support.github.transport import Mishap
-from support.github.world import ENVIRONMENT, LEAK, ORGANIZATION, REPOSITORY, World, consignment
+from support.github.world import ENVIRONMENT, LEAK, ORGANIZATION, REPOSITORY, World, secret_delivery
 from support.leaks import everything_shown
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def test_many_secrets_need_the_public_key_once_and_a_few_connections(world: Worl
 
     async def run() -> None:
         await destination.preflight(names)
-        await asyncio.gather(*(destination.deliver(consignment(name)) for name in names))
+        await asyncio.gather(*(destination.deliver(secret_delivery(name)) for name in names))
 
     world.run(run())
     assert len(world.fake.held(REPOSITORY)) == 50
@@ -105,7 +105,7 @@ def test_a_public_key_that_was_replaced_is_asked_for_once_more(world: World) -> 
     async def run() -> None:
         await destination.preflight(["NAGA_API"])
         world.fake.renew_key(REPOSITORY)
-        await asyncio.gather(*(destination.deliver(consignment(f"NAGA_{number}")) for number in range(20)))
+        await asyncio.gather(*(destination.deliver(secret_delivery(f"NAGA_{number}")) for number in range(20)))
 
     world.run(run())
     assert len(world.fake.held(REPOSITORY)) == 20
@@ -127,7 +127,7 @@ def test_a_public_key_that_cannot_be_fetched_anew_leaves_the_refusal(world: Worl
 
     async def run() -> None:
         await destination.preflight(["NAGA_API"])
-        await destination.deliver(consignment())
+        await destination.deliver(secret_delivery())
 
     assert str(world.error(run)) == "NAGA_API was not stored in acme/api: 422 stale"
 
@@ -139,7 +139,7 @@ def test_a_lost_answer_before_a_stale_key_keeps_the_delivery_uncertain(world: Wo
     async def run() -> None:
         await destination.preflight(["NAGA_API"])
         world.fake.renew_key(REPOSITORY)
-        await destination.deliver(consignment())
+        await destination.deliver(secret_delivery())
 
     error = world.error(run)
     assert isinstance(error, DestinationError)
@@ -438,9 +438,11 @@ def test_a_limit_holds_everybody_back(world: World) -> None:
 
     async def run() -> list[float]:
         await destination.preflight(["NAGA_0"])
-        first = asyncio.create_task(destination.deliver(consignment("NAGA_0")))
+        first = asyncio.create_task(destination.deliver(secret_delivery("NAGA_0")))
         await asyncio.sleep(1)
-        others = [asyncio.create_task(destination.deliver(consignment(f"NAGA_{number}"))) for number in range(1, 20)]
+        others = [
+            asyncio.create_task(destination.deliver(secret_delivery(f"NAGA_{number}"))) for number in range(1, 20)
+        ]
         await asyncio.sleep(28)
         before = asked(world, "PUT")
         await asyncio.gather(first, *others)
@@ -457,7 +459,7 @@ def test_a_limit_that_nobody_can_wait_for_is_final_and_nothing_more_is_sent(worl
         await destination.preflight(["NAGA_0"])
         results: list[BaseException | None] = []
         for number in range(3):
-            work = destination.deliver(consignment(f"NAGA_{number}"))
+            work = destination.deliver(secret_delivery(f"NAGA_{number}"))
             results += await asyncio.gather(work, return_exceptions=True)
         await asyncio.sleep(2_400)
         return results
@@ -474,9 +476,9 @@ def test_after_a_limit_that_nobody_could_wait_for_it_goes_on(world: World) -> No
 
     async def run() -> None:
         with pytest.raises(DestinationError):
-            await destination.deliver(consignment())
+            await destination.deliver(secret_delivery())
         await asyncio.sleep(2_400)
-        await destination.deliver(consignment())
+        await destination.deliver(secret_delivery())
 
     world.run(run())
     assert world.fake.held(REPOSITORY) == {"NAGA_API": LEAK}
@@ -530,7 +532,7 @@ def test_what_is_shared_is_closed_once(world: World) -> None:
 
     async def run() -> None:
         for each in destinations:
-            await each.deliver(consignment())
+            await each.deliver(secret_delivery())
         await asyncio.gather(*(each.aclose() for each in destinations))
         await destinations[0].aclose()
 
@@ -547,7 +549,7 @@ def test_a_token_that_somebody_else_got_is_not_given_back(world: World) -> None:
     destination = world.repository()
 
     async def run() -> None:
-        await destination.deliver(consignment())
+        await destination.deliver(secret_delivery())
         await destination.aclose()
 
     world.run(run())

@@ -7,13 +7,13 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
-from reconciler.destinations.github_login import App, Token, find_login
+from reconciler.destinations.github_server import App, Token, find_login
 from reconciler.errors import DestinationError
 from reconciler.secret import Secret
 from support.github import fake
 from support.github.fake import TOKEN
 from support.github.transport import Mishap
-from support.github.world import ENVIRONMENT, LEAK, ORGANIZATION, REPOSITORY, World, consignment
+from support.github.world import ENVIRONMENT, LEAK, ORGANIZATION, REPOSITORY, World, secret_delivery
 from support.leaks import everything_shown
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def test_an_app_delivers_with_a_token_for_no_more_than_it_needs(world: World) ->
     async def run() -> None:
         for each in destinations.values():
             await each.preflight(["NAGA_API"])
-            await each.deliver(consignment())
+            await each.deliver(secret_delivery())
 
     world.run(run())
     assert [world.fake.held(place) for place in destinations] == [{"NAGA_API": LEAK}] * 3
@@ -108,7 +108,7 @@ def test_an_app_logs_in_once_for_many_secrets_and_gives_the_token_back(world: Wo
     destination = world.repository()
 
     async def run() -> int:
-        await asyncio.gather(*(destination.deliver(consignment(f"NAGA_{number}")) for number in range(20)))
+        await asyncio.gather(*(destination.deliver(secret_delivery(f"NAGA_{number}")) for number in range(20)))
         before = len(world.fake.tokens)
         await destination.aclose()
         return before
@@ -122,12 +122,12 @@ def test_an_app_gets_a_new_token_before_the_old_one_ends(world: World) -> None:
     destination = world.repository()
 
     async def run() -> None:
-        await destination.deliver(consignment())
+        await destination.deliver(secret_delivery())
         for token in world.fake.tokens:
             if token != TOKEN:
                 world.fake.tokens[token] = fake.Grant({})
         await asyncio.sleep(50 * 60)
-        await asyncio.gather(*(destination.deliver(consignment(f"NAGA_{number}")) for number in range(5)))
+        await asyncio.gather(*(destination.deliver(secret_delivery(f"NAGA_{number}")) for number in range(5)))
 
     world.run(run())
     assert len(world.fake.scoped) == 2
@@ -139,7 +139,7 @@ def test_a_token_that_cannot_be_given_back_is_left_to_end_by_itself(world: World
     destination = world.repository()
 
     async def run() -> None:
-        await destination.deliver(consignment())
+        await destination.deliver(secret_delivery())
         world.way.expect("DELETE", mishap)
         await destination.aclose()
 
@@ -151,7 +151,7 @@ def test_giving_a_token_back_does_not_keep_the_run(world: World) -> None:
     destination = world.repository()
 
     async def run() -> None:
-        await destination.deliver(consignment())
+        await destination.deliver(secret_delivery())
         world.way.hang = True
         await destination.aclose()
 

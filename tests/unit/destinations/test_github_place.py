@@ -7,7 +7,7 @@ import pytest
 
 from reconciler.declaration import SourceFile, load_sources
 from reconciler.destinations.github import GitHubActions
-from reconciler.destinations.github_place import read_place
+from reconciler.destinations.github_server import read_place
 from reconciler.errors import DestinationError
 from reconciler.model import Target
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler.destinations import subprocesses
-from reconciler.destinations.subprocesses import Command, Ended, NotStarted, TimedOut
+from reconciler.destinations import exec as exec_destination
+from reconciler.destinations.exec import Command, Ended, NotStarted, TimedOut
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,19 +51,21 @@ def line(tmp_path: Path) -> Line:
 
 
 def test_content_and_output_of_any_size_that_pipes_take_pass_through(tmp_path: Path) -> None:
-    ended = asyncio.run(subprocesses.run(command(tmp_path, "cat; exit 1"), bytearray(b"x" * 60_000)))
+    ended = asyncio.run(exec_destination.run(command(tmp_path, "cat; exit 1"), bytearray(b"x" * 60_000)))
     assert ended == Ended(1, b"x" * 60_000)
 
 
 def test_of_a_large_output_the_end_is_kept(tmp_path: Path) -> None:
-    ended = asyncio.run(subprocesses.run(command(tmp_path, "head -c 5000000 /dev/zero; echo end; exit 1"), bytearray()))
+    ended = asyncio.run(
+        exec_destination.run(command(tmp_path, "head -c 5000000 /dev/zero; echo end; exit 1"), bytearray())
+    )
     assert isinstance(ended, Ended)
-    assert len(ended.output) == subprocesses.KEPT
+    assert len(ended.output) == exec_destination.KEPT
     assert ended.output.endswith(b"\0end\n")
 
 
 def test_content_that_no_pipe_takes_starts_nothing(tmp_path: Path) -> None:
-    ended = asyncio.run(subprocesses.run(command(tmp_path, "touch started"), bytearray(b"x" * 10_000_000)))
+    ended = asyncio.run(exec_destination.run(command(tmp_path, "touch started"), bytearray(b"x" * 10_000_000)))
     assert ended == NotStarted("the secret is too large for a pipe")
     assert list(tmp_path.iterdir()) == []
 
@@ -72,10 +74,10 @@ def test_no_pipes_to_be_had_starts_nothing(tmp_path: Path, monkeypatch: pytest.M
     def fail() -> tuple[int, int]:
         raise OSError(24, "Too many open files")
 
-    async def run() -> subprocesses.Ending:
+    async def run() -> exec_destination.Ending:
         with monkeypatch.context() as patched:
             patched.setattr(os, "pipe", fail)
-            return await subprocesses.run(command(tmp_path, "touch started"), bytearray(b"x"))
+            return await exec_destination.run(command(tmp_path, "touch started"), bytearray(b"x"))
 
     assert asyncio.run(run()) == NotStarted("Too many open files")
 
@@ -85,15 +87,19 @@ def test_an_error_without_words_is_named_by_its_kind(tmp_path: Path, monkeypatch
         raise BlockingIOError
 
     monkeypatch.setattr(asyncio, "create_subprocess_exec", fail)
-    assert asyncio.run(subprocesses.run(command(tmp_path, "exit"), bytearray(b"x"))) == NotStarted("BlockingIOError")
+    assert asyncio.run(exec_destination.run(command(tmp_path, "exit"), bytearray(b"x"))) == NotStarted(
+        "BlockingIOError"
+    )
 
 
 def test_a_process_left_behind_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(subprocesses, "_TRAILING", 0.05)
+    monkeypatch.setattr(exec_destination, "_TRAILING", 0.05)
 
     async def run() -> None:
-        assert await subprocesses.run(command(tmp_path, "echo said; sleep 1 & exit 0"), bytearray()) == Ended(0, b"")
-        assert await subprocesses.run(command(tmp_path, "echo said; sleep 1 & exit 4"), bytearray()) == Ended(
+        assert await exec_destination.run(command(tmp_path, "echo said; sleep 1 & exit 0"), bytearray()) == Ended(
+            0, b""
+        )
+        assert await exec_destination.run(command(tmp_path, "echo said; sleep 1 & exit 4"), bytearray()) == Ended(
             4, b"said\n"
         )
 
@@ -103,18 +109,18 @@ def test_a_process_left_behind_is_not_waited_for(tmp_path: Path, monkeypatch: py
 def test_a_program_is_stopped_when_its_time_is_over(tmp_path: Path, line: Line) -> None:
     async def run() -> None:
         script = f"exec 2> {line.path}; sleep 60"
-        assert await subprocesses.run(command(tmp_path, script, seconds=0.05), bytearray()) == TimedOut(b"")
+        assert await exec_destination.run(command(tmp_path, script, seconds=0.05), bytearray()) == TimedOut(b"")
         assert await line.dead()
 
     asyncio.run(run())
 
 
 def test_whoever_does_not_stop_is_made_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: Line) -> None:
-    monkeypatch.setattr(subprocesses, "GRACE", 0.05)
+    monkeypatch.setattr(exec_destination, "GRACE", 0.05)
 
     async def run() -> None:
         child = f"trap '' TERM; exec 4> {line.path}; echo deaf >&4; while :; do sleep 1; done"
-        running = asyncio.create_task(subprocesses.run(command(tmp_path, f"({child}) & wait"), bytearray()))
+        running = asyncio.create_task(exec_destination.run(command(tmp_path, f"({child}) & wait"), bytearray()))
         assert await line.first_word() == b"deaf\n"
         running.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -127,7 +133,7 @@ def test_whoever_does_not_stop_is_made_to(tmp_path: Path, monkeypatch: pytest.Mo
 def test_an_interrupted_program_can_tidy_up_first(tmp_path: Path, line: Line) -> None:
     async def run() -> None:
         script = f"trap 'touch tidy; exit' TERM; echo up > {line.path}; while :; do sleep 0.01; done"
-        running = asyncio.create_task(subprocesses.run(command(tmp_path, script), bytearray()))
+        running = asyncio.create_task(exec_destination.run(command(tmp_path, script), bytearray()))
         await line.first_word()
         running.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -138,7 +144,7 @@ def test_an_interrupted_program_can_tidy_up_first(tmp_path: Path, line: Line) ->
 
 
 def test_a_program_of_another_user_is_not_waited_for_forever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(subprocesses, "GRACE", 0.01)
+    monkeypatch.setattr(exec_destination, "GRACE", 0.01)
     sent = []
     kill = os.killpg
 
@@ -149,5 +155,5 @@ def test_a_program_of_another_user_is_not_waited_for_forever(tmp_path: Path, mon
         kill(group, number)
 
     monkeypatch.setattr(os, "killpg", refuse_the_first)
-    assert asyncio.run(subprocesses.run(command(tmp_path, "sleep 60", seconds=0.05), bytearray())) == TimedOut(b"")
+    assert asyncio.run(exec_destination.run(command(tmp_path, "sleep 60", seconds=0.05), bytearray())) == TimedOut(b"")
     assert sent == [signal.SIGTERM, signal.SIGKILL]

@@ -16,12 +16,12 @@ import requests
 import trustme
 import urllib3
 
-from reconciler.destinations import vault_exchange, vault_server
-from reconciler.destinations.base import Closing, Consignment, Describing, Held
+from reconciler.destinations import vault_server
+from reconciler.destinations.base import Closing, Describing, Held, SecretDelivery
 from reconciler.destinations.vault import MOST_NOTES, Vault
 from reconciler.errors import DestinationError
+from reconciler.http.retry import ATTEMPTS, Timing
 from reconciler.model import Address, Target
-from reconciler.remote.retry import ATTEMPTS, Timing
 from reconciler.secret import Secret
 from support.jwt import Issuer
 from support.leaks import everything_shown
@@ -87,8 +87,8 @@ def vault(path: str, settings: Mapping[str, str] | None = None, clock: Clock | N
     return Vault(target, (clock or Clock()).timing)
 
 
-def consignment(name: str = "NAGA_API", secret: str = LEAK, key_id: int = 7) -> Consignment:
-    return Consignment(Address("production", "api"), key_id, name, Secret(secret))
+def secret_delivery(name: str = "NAGA_API", secret: str = LEAK, key_id: int = 7) -> SecretDelivery:
+    return SecretDelivery(Address("production", "api"), key_id, name, Secret(secret))
 
 
 def run(*steps: Coroutine[object, object, object], closing: Sequence[Vault] = ()) -> object:
@@ -137,7 +137,7 @@ def test_a_login_that_cannot_read_any_secret_is_enough(
     place = vault(path)
     described = run(
         place.preflight(["NAGA_API"]),
-        place.deliver(consignment(secret="ng-1")),
+        place.deliver(secret_delivery(secret="ng-1")),
         place.describe(["NAGA_API", "OTHER", "NAGA_JOBS"]),
         closing=[place],
     )
@@ -159,7 +159,7 @@ def test_the_custom_metadata_notes_the_key_beside_what_others_have_noted(
     bao: OpenBao, front: Meddler, path: str
 ) -> None:
     bao.ask("POST", f"secret/metadata/{path}", {"custom_metadata": {"owner": "platform"}})
-    run(vault(path).deliver(consignment()))
+    run(vault(path).deliver(secret_delivery()))
     notes = bao.metadata(path)["custom_metadata"]
     written = bao.metadata(path)["versions"]["1"]["created_time"][:19]
     assert notes == {"owner": "platform", "naga.NAGA_API": f"key_id=7 since={written}Z address=production/api"}
@@ -169,8 +169,8 @@ def test_the_custom_metadata_notes_the_key_beside_what_others_have_noted(
 def test_a_rotation_is_a_new_version_and_a_new_note(bao: OpenBao, front: Meddler, path: str) -> None:
     place = vault(path)
     described = run(
-        place.deliver(consignment(secret="ng-1")),
-        place.deliver(consignment(secret="ng-2", key_id=8)),
+        place.deliver(secret_delivery(secret="ng-1")),
+        place.deliver(secret_delivery(secret="ng-2", key_id=8)),
         place.describe(["NAGA_API"]),
     )
     assert isinstance(described, dict)
@@ -182,16 +182,16 @@ def test_a_rotation_is_a_new_version_and_a_new_note(bao: OpenBao, front: Meddler
 
 def test_a_deleted_secret_is_written_again_and_holds_nothing_until_then(bao: OpenBao, path: str) -> None:
     place = vault(path)
-    run(place.deliver(consignment(secret="ng-1")))
+    run(place.deliver(secret_delivery(secret="ng-1")))
     bao.ask("DELETE", f"secret/data/{path}")
     assert run(place.describe(["NAGA_API"])) == {}
-    run(place.deliver(consignment(secret="ng-2")))
+    run(place.deliver(secret_delivery(secret="ng-2")))
     assert bao.secret(path) == {"NAGA_API": "ng-2"}
 
 
 def test_a_field_that_somebody_has_dropped_is_not_described(bao: OpenBao, path: str) -> None:
     place = vault(path)
-    run(place.deliver(consignment()))
+    run(place.deliver(secret_delivery()))
     bao.ask("POST", f"secret/data/{path}", {"data": {"OTHER": "x"}})
     assert run(place.describe(["NAGA_API"])) == {}
 
@@ -199,7 +199,7 @@ def test_a_field_that_somebody_has_dropped_is_not_described(bao: OpenBao, path: 
 @pytest.mark.parametrize("note", ["key_id=x", "key_id=7 since=yesterday address=production/api"])
 def test_a_note_that_cannot_be_read_says_no_more_than_it_does(bao: OpenBao, path: str, note: str) -> None:
     place = vault(path)
-    run(place.deliver(consignment()))
+    run(place.deliver(secret_delivery()))
     bao.ask("POST", f"secret/metadata/{path}", {"custom_metadata": {"naga.NAGA_API": note}})
     assert run(place.describe(["NAGA_API"])) == {"NAGA_API": Held(7 if "=7" in note else None, None)}
 
@@ -215,7 +215,7 @@ def test_deliveries_that_come_together_are_written_together(bao: OpenBao, front:
     place = vault(path)
 
     async def deliver() -> None:
-        await asyncio.gather(*(place.deliver(consignment(f"NAGA_{i}", f"ng-{i}")) for i in range(40)))
+        await asyncio.gather(*(place.deliver(secret_delivery(f"NAGA_{i}", f"ng-{i}")) for i in range(40)))
 
     run(deliver())
     assert bao.secret(path) == {f"NAGA_{i}": f"ng-{i}" for i in range(40)}
@@ -226,7 +226,7 @@ def test_two_secrets_of_one_name_at_a_time_are_refused(path: str) -> None:
     place = vault(path)
 
     async def deliver() -> list[object]:
-        both = (place.deliver(consignment(secret=secret)) for secret in ("ng-1", "ng-2"))
+        both = (place.deliver(secret_delivery(secret=secret)) for secret in ("ng-1", "ng-2"))
         return list(await asyncio.gather(*both, return_exceptions=True))
 
     assert "another secret of this name" in str(run(deliver()))
@@ -234,13 +234,13 @@ def test_two_secrets_of_one_name_at_a_time_are_refused(path: str) -> None:
 
 @pytest.mark.parametrize("name", ["NAGA API", "NAGA/API", "", "N" * 101])
 def test_a_name_that_cannot_be_noted_is_refused(front: Meddler, path: str, name: str) -> None:
-    assert "is no name for a field" in str(failure(vault(path).deliver(consignment(name))))
+    assert "is no name for a field" in str(failure(vault(path).deliver(secret_delivery(name))))
     assert f"{name!r} is no name for a field" in str(failure(vault(path).preflight([name])))
     assert not [seen for seen in front.seen if is_write(seen)]
 
 
 def test_a_secret_that_is_no_text_is_refused(front: Meddler, path: str) -> None:
-    error = failure(vault(path).deliver(consignment(secret=f"{LEAK}\udc80")))
+    error = failure(vault(path).deliver(secret_delivery(secret=f"{LEAK}\udc80")))
     assert "no text" in str(error)
     assert LEAK not in everything_shown(error)
     assert not front.seen
@@ -260,7 +260,7 @@ def test_a_write_by_somebody_else_in_between_is_kept(bao: OpenBao, front: Meddle
 
     front.rule = rule
     clock = Clock()
-    run(vault(path, clock=clock).deliver(consignment(secret="ng-1")))
+    run(vault(path, clock=clock).deliver(secret_delivery(secret="ng-1")))
     assert bao.secret(path) == {"FIRST": "1", "SECOND": "1", "NAGA_API": "ng-1"}
     assert len(clock.waits) == 1
 
@@ -272,7 +272,7 @@ def test_somebody_who_never_stops_writing_is_told_of(bao: OpenBao, front: Meddle
         return None
 
     front.rule = rule
-    error = failure(vault(path).deliver(consignment()))
+    error = failure(vault(path).deliver(secret_delivery()))
     assert "somebody else keeps writing" in str(error)
     assert not error.uncertain
     assert len([seen for seen in front.seen if is_write(seen)]) == ATTEMPTS
@@ -281,7 +281,7 @@ def test_somebody_who_never_stops_writing_is_told_of(bao: OpenBao, front: Meddle
 def test_two_runs_at_one_secret_lose_nothing(bao: OpenBao, path: str) -> None:
     def deliver(prefix: str) -> None:
         place = vault(path)
-        run(*(place.deliver(consignment(f"{prefix}_{i}", f"ng-{i}")) for i in range(5)))
+        run(*(place.deliver(secret_delivery(f"{prefix}_{i}", f"ng-{i}")) for i in range(5)))
 
     threads = [threading.Thread(target=deliver, args=(prefix,)) for prefix in ("A", "B")]
     for thread in threads:
@@ -300,7 +300,7 @@ def test_what_fails_in_passing_is_tried_again_and_told_of_by_nobody(
 ) -> None:
     front.rule = once(verdict)
     place = vault(path)
-    described = run(place.deliver(consignment(secret="ng-1")), place.describe(["NAGA_API"]))
+    described = run(place.deliver(secret_delivery(secret="ng-1")), place.describe(["NAGA_API"]))
     assert bao.secret(path) == {"NAGA_API": "ng-1"}
     assert isinstance(described, dict)
     assert described["NAGA_API"].key_id == 7
@@ -328,7 +328,7 @@ def test_an_error_says_whether_the_secret_may_be_there(
     front: Meddler, path: str, verdict: Verdict, says: str, *, uncertain: bool
 ) -> None:
     front.rule = always(verdict)
-    error = failure(vault(path).deliver(consignment()))
+    error = failure(vault(path).deliver(secret_delivery()))
     assert says in str(error)
     assert error.uncertain is uncertain
     assert ("may not be in" in str(error)) is uncertain
@@ -337,14 +337,14 @@ def test_an_error_says_whether_the_secret_may_be_there(
 def test_a_doubt_outlives_a_clear_refusal(front: Meddler, path: str) -> None:
     doubt = [Cut(after=True)]
     front.rule = lambda seen: (doubt.pop() if doubt else Say(403)) if is_write(seen) else None
-    error = failure(vault(path).deliver(consignment()))
+    error = failure(vault(path).deliver(secret_delivery()))
     assert "403" in str(error)
     assert error.uncertain
 
 
 def test_a_secret_that_arrived_without_its_note_is_told_of_as_there(bao: OpenBao, front: Meddler, path: str) -> None:
     front.rule = always(Say(403), lambda seen: seen.method == "PATCH" and "/metadata/" in seen.path)
-    error = failure(vault(path).deliver(consignment(secret="ng-1")))
+    error = failure(vault(path).deliver(secret_delivery(secret="ng-1")))
     assert "it is there, but not what it is: 403" in str(error)
     assert error.uncertain
     assert bao.secret(path) == {"NAGA_API": "ng-1"}
@@ -352,20 +352,20 @@ def test_a_secret_that_arrived_without_its_note_is_told_of_as_there(bao: OpenBao
 
 def test_a_note_that_is_late_makes_no_second_version(bao: OpenBao, front: Meddler, path: str) -> None:
     front.rule = once(Say(503), lambda seen: seen.method == "PATCH" and "/metadata/" in seen.path)
-    run(vault(path).deliver(consignment(secret="ng-1")))
+    run(vault(path).deliver(secret_delivery(secret="ng-1")))
     assert bao.metadata(path)["current_version"] == 1
 
 
 def test_a_server_that_asks_to_wait_is_waited_for(front: Meddler, path: str) -> None:
     front.rule = once(Say(429, b"{}", {"Retry-After": "7"}))
     clock = Clock()
-    run(vault(path, clock=clock).deliver(consignment()))
+    run(vault(path, clock=clock).deliver(secret_delivery()))
     assert clock.waits == [7.0]
 
 
 def test_a_server_that_is_not_there_leaves_no_doubt(path: str, front: Meddler) -> None:
     front.close()
-    error = failure(vault(path).deliver(consignment()))
+    error = failure(vault(path).deliver(secret_delivery()))
     assert "it cannot be reached" in str(error)
     assert not error.uncertain
 
@@ -388,7 +388,7 @@ def test_a_server_that_falls_silent_is_given_up(
 
     front.rule = hang
     try:
-        error = failure(vault(path).deliver(consignment()))
+        error = failure(vault(path).deliver(secret_delivery()))
     finally:
         end.set()
     assert says in str(error)
@@ -444,7 +444,7 @@ def test_a_server_without_keys_and_a_sealed_one_are_found(front: Meddler) -> Non
     clock = Clock()
     assert "it is sealed" in str(failure(vault("naga/x", clock=clock).preflight(["NAGA_API"])))
     assert clock.waits == []
-    assert "503 Vault is sealed" in str(failure(vault("naga/x").deliver(consignment())))
+    assert "503 Vault is sealed" in str(failure(vault("naga/x").deliver(secret_delivery())))
 
 
 @pytest.mark.parametrize(
@@ -492,7 +492,7 @@ def test_an_environment_that_leads_nowhere_is_a_finding(
 ) -> None:
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    for work in (vault(path).preflight(["NAGA_API"]), vault(path).deliver(consignment())):
+    for work in (vault(path).preflight(["NAGA_API"]), vault(path).deliver(secret_delivery())):
         error = failure(work)
         assert finding in str(error)
         assert LEAK not in everything_shown(error)
@@ -543,7 +543,7 @@ def test_a_thousand_keys_log_in_once_over_few_connections_and_log_out(
 
     async def deliver() -> None:
         await asyncio.gather(*(place.preflight(["NAGA_API"]) for place in places))
-        await asyncio.gather(*(place.deliver(consignment(secret=f"ng-{i}")) for i, place in enumerate(places)))
+        await asyncio.gather(*(place.deliver(secret_delivery(secret=f"ng-{i}")) for i, place in enumerate(places)))
 
     run(deliver(), closing=places)
     assert [approle.secret(f"{path}/{i}")["NAGA_API"] for i in range(60)] == [f"ng-{i}" for i in range(60)]
@@ -558,12 +558,12 @@ def test_a_login_that_ends_during_the_run_is_renewed(approle: OpenBao, front: Me
     place = vault(path, clock=clock)
 
     async def deliver() -> None:
-        await place.deliver(consignment("A"))
+        await place.deliver(secret_delivery("A"))
         clock.now += 3_000
-        await place.deliver(consignment("B"))
+        await place.deliver(secret_delivery("B"))
         assert logins(front) == 1
         clock.now += 300
-        await place.deliver(consignment("C"))
+        await place.deliver(secret_delivery("C"))
 
     run(deliver())
     assert logins(front) == 2
@@ -593,7 +593,7 @@ def test_a_role_without_secret_ids_logs_in_by_its_id_alone(
     approle.ask("POST", "auth/approle/role/open", open_role)
     monkeypatch.setenv("VAULT_ROLE_ID", approle.ask("GET", "auth/approle/role/open/role-id")["data"]["role_id"])
     monkeypatch.delenv("VAULT_SECRET_ID")
-    run(vault(path).deliver(consignment(secret="ng-1")))
+    run(vault(path).deliver(secret_delivery(secret="ng-1")))
     assert approle.secret(path) == {"NAGA_API": "ng-1"}
     assert logins(front) == 1
 
@@ -610,7 +610,7 @@ def test_a_login_that_comes_to_nothing_leaves_no_doubt_about_the_secret(
     approle: OpenBao, front: Meddler, path: str, verdict: Verdict, says: str
 ) -> None:
     front.rule = always(verdict, lambda seen: seen.path.endswith("/login"))
-    error = failure(vault(path).deliver(consignment()))
+    error = failure(vault(path).deliver(secret_delivery()))
     assert says in str(error)
     assert not error.uncertain
     assert approle.secret(path) == {}
@@ -630,7 +630,7 @@ def test_a_server_that_hangs_does_not_keep_the_run_from_its_end(
     front.rule = hang
     place = vault(path)
     try:
-        run(place.deliver(consignment()), closing=[place, place])
+        run(place.deliver(secret_delivery()), closing=[place, place])
     finally:
         end.set()
     assert approle.secret(path)
@@ -640,12 +640,12 @@ def test_nothing_is_sent_once_the_run_has_ended(front: Meddler, path: str) -> No
     place, other = vault(path), vault(path)
 
     async def deliver() -> DestinationError:
-        await place.deliver(consignment(secret="ng-1"))
-        await other.deliver(consignment(secret="ng-2"))
+        await place.deliver(secret_delivery(secret="ng-1"))
+        await other.deliver(secret_delivery(secret="ng-2"))
         await place.aclose()
         front.reset(front.upstream)
         with pytest.raises(DestinationError, match="the run has ended") as caught:
-            await other.deliver(consignment())
+            await other.deliver(secret_delivery())
         return caught.value
 
     assert not asyncio.run(deliver()).uncertain
@@ -680,7 +680,7 @@ def test_a_signed_token_of_the_environment_logs_in(
 ) -> None:
     monkeypatch.setenv("VAULT_JWT", issuer.sign(CLAIMS))
     place = vault(path, JWT_SETTINGS)
-    run(place.preflight(["NAGA_API"]), place.deliver(consignment(secret="ng-1")), closing=[place])
+    run(place.preflight(["NAGA_API"]), place.deliver(secret_delivery(secret="ng-1")), closing=[place])
     assert bao.secret(path) == {"NAGA_API": "ng-1"}
     assert logins(front) == 1
 
@@ -717,7 +717,7 @@ def test_a_github_job_logs_in_by_the_token_that_github_signs_for_it(
     bao: OpenBao, github: Meddler, front: Meddler, path: str
 ) -> None:
     place = vault(path, {"audience": "https://vault.example.com", **JWT_SETTINGS})
-    run(place.preflight(["NAGA_API"]), place.deliver(consignment(secret="ng-1")), closing=[place])
+    run(place.preflight(["NAGA_API"]), place.deliver(secret_delivery(secret="ng-1")), closing=[place])
     assert bao.secret(path) == {"NAGA_API": "ng-1"}
     (asked,) = github.seen
     assert asked.path == "/token?api-version=2.0&audience=https%3A%2F%2Fvault.example.com"
@@ -765,7 +765,7 @@ def test_a_namespace_comes_from_the_file_or_the_environment(
         bao.ask("POST", "sys/mounts/secret", {"type": "kv", "options": {"version": "2"}}, namespace="team")
     monkeypatch.setenv("VAULT_NAMESPACE", "elsewhere" if by_setting else "team/")
     place = vault(path, {"namespace": "team"} if by_setting else {})
-    run(place.preflight(["NAGA_API"]), place.deliver(consignment(secret="ng-1")))
+    run(place.preflight(["NAGA_API"]), place.deliver(secret_delivery(secret="ng-1")))
     assert (bao.secret(path, namespace="team"), bao.secret(path)) == ({"NAGA_API": "ng-1"}, {})
 
 
@@ -814,14 +814,14 @@ def test_the_authority_and_the_client_certificate_come_from_the_environment(
 ) -> None:
     for variable, file in files.items():
         monkeypatch.setenv(variable, str(tmp_path / file))
-    run(vault(path).deliver(consignment(secret="ng-1")))
+    run(vault(path).deliver(secret_delivery(secret="ng-1")))
     assert openbao().secret(path) == {"NAGA_API": "ng-1"}
     assert encrypted.seen
 
 
 def test_a_certificate_that_nobody_vouches_for_is_not_tried_twice(encrypted: Meddler, path: str) -> None:
     clock = Clock()
-    error = failure(vault(path, clock=clock).deliver(consignment()))
+    error = failure(vault(path, clock=clock).deliver(secret_delivery()))
     assert "no trust in its certificate" in str(error)
     assert not error.uncertain
     assert clock.waits == []
@@ -830,7 +830,7 @@ def test_a_certificate_that_nobody_vouches_for_is_not_tried_twice(encrypted: Med
 
 def test_a_missing_certificate_file_is_said(encrypted: Meddler, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VAULT_CACERT", "/nowhere/ca.pem")
-    assert "a file of VAULT_CACERT" in str(failure(vault(path).deliver(consignment())))
+    assert "a file of VAULT_CACERT" in str(failure(vault(path).deliver(secret_delivery())))
     assert not encrypted.seen
 
 
@@ -859,7 +859,7 @@ def test_no_failure_shows_a_secret_anywhere(
     token = f"root-{LEAK}"
     monkeypatch.setenv("VAULT_TOKEN", token)
     front.rule = lambda seen: verdict if is_write(seen) else Say(404)
-    error = failure(vault(path).deliver(consignment()))
+    error = failure(vault(path).deliver(secret_delivery()))
     for shown in (everything_shown(error), caplog.text, repr([vars(record) for record in caplog.records])):
         assert LEAK not in shown
     assert any(record.name == "reconciler.destinations" for record in caplog.records)
@@ -871,7 +871,7 @@ def test_what_was_never_thought_of_shows_no_secret_either(path: str, monkeypatch
         raise RuntimeError(msg)
 
     monkeypatch.setattr(requests.Session, "request", explode)
-    error = failure(vault(path).deliver(consignment()))
+    error = failure(vault(path).deliver(secret_delivery()))
     assert "unexpected RuntimeError" in str(error)
     assert LEAK not in everything_shown(error)
 
@@ -892,11 +892,11 @@ _REQUEST = requests.Request("POST", "https://vault.example.com", data=LEAK)
     ],
 )
 def test_the_words_of_the_libraries_are_not_repeated(error: Exception, says: str) -> None:
-    answer = vault_exchange._no_answer(error)
+    answer = vault_server._no_answer(error)
     assert says in answer.said
     assert LEAK not in repr(answer)
 
 
 def test_only_secrets_and_what_json_knows_can_be_sent() -> None:
     with pytest.raises(TypeError, match="object is nothing for JSON"):
-        vault_exchange.Content({"a": object()}).write()
+        vault_server.Content({"a": object()}).write()

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.destinations.wording import one_line, repeated, utf8
+from reconciler.destinations.shared import one_line, repeated, utf8
 from reconciler.secret import Secret
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from reconciler.errors import GitHubError
-from reconciler.github.address import base_url
+from reconciler.github.client import base_url
 
 
 @pytest.mark.parametrize(

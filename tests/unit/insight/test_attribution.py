@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler.insight.attribution import Attribution, Standing, identified, tells_of_keys
-from reconciler.plan.names import Role
+from reconciler.insight.inventory import Attribution, Standing, identified, tells_of_keys
+from reconciler.planning.names import Role
 from support.builders import address, declaration, declared, live, snapshot
 from support.statistics import statistics, used
 

@@ -7,8 +7,8 @@ from decimal import Decimal
 
 import pytest
 
-from reconciler.insight.attribution import Attribution
 from reconciler.insight.breakdown import Breakdown, Group, Grouping, Kind, Sorter, by_day, by_model, by_owner, together
+from reconciler.insight.inventory import Attribution
 from reconciler.model import Tally
 from support.builders import declaration, declared, live, snapshot
 from support.statistics import TODAY, day, statistics, tally, used

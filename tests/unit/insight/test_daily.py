@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from reconciler.insight.attribution import Attribution
-from reconciler.insight.breakdown import Grouping, Kind, Sorter, by_model, by_owner, model_tallies
-from reconciler.insight.daily import spread, with_days
+from reconciler.insight.breakdown import Grouping, Kind, Sorter, by_model, by_owner, model_tallies, spread, with_days
+from reconciler.insight.inventory import Attribution
 from reconciler.model import Statistics, Tally
 from support.builders import live, snapshot
 from support.statistics import TODAY, day, statistics, tally, used

@@ -9,10 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconciler.diagnostic import Severity
-from reconciler.insight.alerts import Alert, AlertRule, Unread, Verdict, standard_alerts, unjudged
-from reconciler.insight.judge import judge, percent
+from reconciler.insight.alerts import Alert, AlertRule, Unread, Verdict, judge, percent, standard_alerts, unjudged
 from reconciler.model import Alerts, Delivery, LiveKey, Target, Unmanaged
-from reconciler.plan.actions import Finding
+from reconciler.planning.actions import Finding
 from support.builders import NOW, SOMEWHERE, activity, address, declaration, declared, live
 from support.evidence import DAY, alerts, evidence, runway, standing
 

@@ -5,8 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.diagnostic import Severity
-from reconciler.insight.alerts import Alert, AlertRule, Unjudged, Verdict
-from reconciler.insight.news import news
+from reconciler.insight.alerts import Alert, AlertRule, Unjudged, Verdict, news
 
 NOBODY: frozenset[tuple[str, str, str, str]] = frozenset()
 

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from reconciler.insight.runway import LONGEST_RUNWAY, Pace, Runway, pace, paces, runway
+from reconciler.insight.balance import LONGEST_RUNWAY, Pace, Runway, pace, paces, runway
 from support.builders import NOW, live
 from support.statistics import statistics, tally
 

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from reconciler.insight.shares import percentages
+from reconciler.insight.breakdown import percentages
 
 
 @pytest.mark.parametrize(

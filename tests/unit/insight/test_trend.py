@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler.insight.attribution import Attribution
+from reconciler.insight.activity import Insights, half, insights
 from reconciler.insight.breakdown import Grouping, Kind, Sorter
-from reconciler.insight.trend import Insights, half, insights
+from reconciler.insight.inventory import Attribution
 from support.builders import live, snapshot
 from support.statistics import statistics, tally, used
 

@@ -7,11 +7,10 @@ from decimal import Decimal
 
 import pytest
 
-from reconciler.insight.activity import Question, account_activity, activity_report
+from reconciler.insight.activity import Change, Question, account_activity, activity_report
 from reconciler.insight.breakdown import Group, Grouping, Kind
-from reconciler.insight.trend import Change
 from reconciler.model import Snapshot
-from reconciler.render import activity_words as words
+from reconciler.render import activity as words
 from reconciler.render.activity import render_markdown, render_text
 from reconciler.render.words import Show
 from support import insights
@@ -74,7 +73,7 @@ def test_the_days_are_never_left_out() -> None:
     ],
 )
 def test_what_belongs_nowhere_is_called_by_why(group: Group, by: Grouping, declared: bool, name: str) -> None:  # noqa: FBT001  # a column of the table
-    assert words.label(group, by, SHOW, declared=declared) == name
+    assert words.label_of(group, by, SHOW, declared=declared) == name
 
 
 def changed(first: str, last: str) -> str:

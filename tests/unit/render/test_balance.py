@@ -6,8 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from reconciler.insight.balance import Balance, BalanceReport, Limits
-from reconciler.insight.runway import LONGEST_RUNWAY, Pace, Runway
+from reconciler.insight.balance import LONGEST_RUNWAY, Balance, BalanceReport, Limits, Pace, Runway
 from reconciler.render.balance import render_markdown, render_text
 from support import insights
 from support.builders import NOW

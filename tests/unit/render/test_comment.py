@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconciler.diagnostic import Diagnostic, Severity
-from reconciler.gitops.marker import PlanMarker, read_plan_marker, selection
-from reconciler.plan.actions import Create, Delete, DeleteReason, Finding
-from reconciler.render.comment import (
+from reconciler.github.threads import PlanMarker, read_plan_marker, selection
+from reconciler.planning.actions import Create, Delete, DeleteReason, Finding
+from reconciler.render.github import (
     Origin,
     drift_page,
     drift_title,

@@ -11,14 +11,24 @@ from jsonschema import Draft202012Validator
 
 from reconciler.diagnostic import Severity
 from reconciler.model import Usage
-from reconciler.plan.actions import ActionKind, Create, Credit, Delete, DeleteReason, Field, Finding
-from reconciler.plan.outcome import ApplyResult, Outcome, Status
+from reconciler.planning.actions import (
+    ActionKind,
+    ApplyResult,
+    Create,
+    Credit,
+    Delete,
+    DeleteReason,
+    Field,
+    Finding,
+    Outcome,
+    Status,
+)
 from reconciler.render.document import plan_document, result_document, to_json
 from support.builders import address, declared, live
 from support.plans import NEW_YEAR, at, finish, full_plan, plan, rename, restore, retire, rotate, update
 
 if TYPE_CHECKING:
-    from reconciler.plan.actions import Action
+    from reconciler.planning.actions import Action
 
 SCHEMA = json.loads((Path(__file__).parents[3] / "schemas" / "plan.schema.json").read_text())
 DIGEST = "sha256:" + "0" * 64

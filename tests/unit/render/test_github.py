@@ -8,8 +8,8 @@ import pytest
 
 from reconciler.diagnostic import Diagnostic, Location, Severity
 from reconciler.model import Usage
-from reconciler.plan.actions import Create, Delete, DeleteReason, Finding
-from reconciler.render.github import render_diagnostics, render_plan
+from reconciler.planning.actions import Create, Delete, DeleteReason, Finding
+from reconciler.render.github import annotate_plan, render_diagnostics
 from support.annotations import commands
 from support.builders import address, declared, live
 from support.plans import at, full_plan, plan, retire
@@ -27,7 +27,7 @@ def _creates(count: int) -> list[Create]:
 
 
 def test_a_finding_is_an_annotation_at_its_place() -> None:
-    assert render_plan(plan(findings=(ERROR, WARNING))) == (
+    assert annotate_plan(plan(findings=(ERROR, WARNING))) == (
         "::error file=a%2Cb%3Ac.yaml,line=3,title=credit-budget%3A ci/tests::100%25 is too much, really\n"
         "::warning title=clock%3A account::off\n"
         "Nothing is planned until the errors are resolved.\n"
@@ -35,7 +35,7 @@ def test_a_finding_is_an_annotation_at_its_place() -> None:
 
 
 def test_a_change_is_an_annotation_with_all_its_lines() -> None:
-    assert render_plan(plan(CREATE, DELETE, RETIRE, unchanged=4)) == (
+    assert annotate_plan(plan(CREATE, DELETE, RETIRE, unchanged=4)) == (
         "::warning file=keys.yaml,line=4,title=DELETE ci/old"
         "::no longer declared%0Aid 7, credit_limit $5, created 2026-11-22\n"
         "::warning file=keys.yaml,line=4,title=retire ci/z"
@@ -46,7 +46,7 @@ def test_a_change_is_an_annotation_with_all_its_lines() -> None:
 
 
 def test_a_change_says_what_the_key_was_used_for_lately() -> None:
-    (command,) = commands(render_plan(plan(DELETE, usage={7: Usage(30, Decimal("28.34"), 892)})))
+    (command,) = commands(annotate_plan(plan(DELETE, usage={7: Usage(30, Decimal("28.34"), 892)})))
 
     assert command.message.splitlines()[-1] == "892 requests, $28.34 in 30 days"
 
@@ -59,17 +59,17 @@ def test_a_change_says_what_the_key_was_used_for_lately() -> None:
     ],
 )
 def test_the_last_line_sums_up_and_is_no_command(count: int, line: str) -> None:
-    assert render_plan(plan(CREATE, unchanged=count)).splitlines(keepends=True)[-1] == line
+    assert annotate_plan(plan(CREATE, unchanged=count)).splitlines(keepends=True)[-1] == line
 
 
 def test_without_changes_there_is_one_line() -> None:
     text = "No changes. The account matches the declaration: 2 keys.\n"
 
-    assert render_plan(plan(unchanged=2)) == text
+    assert annotate_plan(plan(unchanged=2)) == text
 
 
 def test_the_most_severe_stands_first() -> None:
-    found = commands(render_plan(plan(CREATE, RETIRE, DELETE, findings=(NOTE, WARNING, ERROR))))
+    found = commands(annotate_plan(plan(CREATE, RETIRE, DELETE, findings=(NOTE, WARNING, ERROR))))
 
     assert [(command.name, command.properties["title"]) for command in found] == [
         ("error", "credit-budget: ci/tests"),
@@ -82,7 +82,7 @@ def test_the_most_severe_stands_first() -> None:
 
 
 def test_every_kind_of_change_is_annotated() -> None:
-    titles = {command.properties["title"] for command in commands(render_plan(full_plan()))}
+    titles = {command.properties["title"] for command in commands(annotate_plan(full_plan()))}
 
     assert {
         "create ci/tests",
@@ -98,13 +98,13 @@ def test_every_kind_of_change_is_annotated() -> None:
 
 
 def test_ten_of_a_kind_are_all_shown() -> None:
-    found = commands(render_plan(plan(*_creates(10))))
+    found = commands(annotate_plan(plan(*_creates(10))))
 
     assert [command.properties["title"] for command in found] == [f"create ci/k{number}" for number in range(10)]
 
 
 def test_of_more_than_ten_the_tenth_counts_the_rest() -> None:
-    found = commands(render_plan(plan(*_creates(1_500), *[DELETE] * 11, findings=(ERROR,) * 20)))
+    found = commands(annotate_plan(plan(*_creates(1_500), *[DELETE] * 11, findings=(ERROR,) * 20)))
 
     assert Counter(command.name for command in found) == {"error": 10, "warning": 10, "notice": 10}
     assert [command.properties["title"] for command in found[9::10]] == [
@@ -117,19 +117,19 @@ def test_of_more_than_ten_the_tenth_counts_the_rest() -> None:
 
 
 def test_what_github_would_not_show_stands_in_the_log_as_plain_lines() -> None:
-    log = render_plan(plan(findings=(ERROR,) * 12)).splitlines()
+    log = annotate_plan(plan(findings=(ERROR,) * 12)).splitlines()
     plain = [line for line in log if line.startswith("error: ")]
     assert len(plain) == 3
     assert ERROR.message in plain[0]
 
 
 def test_a_place_in_an_earlier_revision_is_no_place_in_the_pull_request() -> None:
-    (command,) = commands(render_plan(plan(findings=(replace(ERROR, source=Location("git:HEAD:a.yaml", 3, 1)),))))
+    (command,) = commands(annotate_plan(plan(findings=(replace(ERROR, source=Location("git:HEAD:a.yaml", 3, 1)),))))
     assert "file" not in command.properties
 
 
 def test_a_deletion_is_not_crowded_out_by_warnings() -> None:
-    found = commands(render_plan(plan(DELETE, findings=(WARNING,) * 20)))
+    found = commands(annotate_plan(plan(DELETE, findings=(WARNING,) * 20)))
 
     assert found[0].properties["title"] == "DELETE ci/old"
 

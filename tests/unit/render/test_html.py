@@ -13,11 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reconciler.render.amounts import cents
-from reconciler.render.chart import _steps
+from reconciler.render.columns import cents
 from reconciler.render.escape import terminal
-from reconciler.render.html import render_page
-from reconciler.render.page import (
+from reconciler.render.html import (
     Cell,
     Chart,
     Detail,
@@ -32,6 +30,8 @@ from reconciler.render.page import (
     Table,
     Tile,
     Tone,
+    _steps,
+    render_page,
 )
 from support.htmlpage import HtmlPage, local, text
 
@@ -228,8 +228,8 @@ def test_colours_can_be_told_apart_in_every_scheme(scheme: str) -> None:
 
     assert dark.keys() == light.keys()
     for ground in ("page", "card"):
-        for ink in ("text", "soft", "link", "good", "warning", "bad"):
-            assert contrast(colors[ink], colors[ground]) >= 4.5, (ink, ground)
+        for ansi in ("text", "soft", "link", "good", "warning", "bad"):
+            assert contrast(colors[ansi], colors[ground]) >= 4.5, (ansi, ground)
     for number in range(7):
         assert contrast(colors[f"kind-{number}"], colors["card"]) >= 3, number
 

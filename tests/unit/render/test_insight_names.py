@@ -13,16 +13,20 @@ from typing import TYPE_CHECKING
 import pytest
 
 from reconciler.diagnostic import Location, Severity
-from reconciler.insight.alerts import Alert, AlertRule, Unjudged, Verdict
-from reconciler.insight.detail import detail_of
-from reconciler.insight.inventory import InventoryKey, take_inventory
-from reconciler.insight.news import News
-from reconciler.plan.planner import make_plan
+from reconciler.insight.alerts import Alert, AlertRule, News, Unjudged, Verdict
+from reconciler.insight.inventory import InventoryKey, detail_of, take_inventory
+from reconciler.planning.planner import make_plan
 from reconciler.render.alerts import alerts_json, alerts_markdown, alerts_text, message
 from reconciler.render.escape import terminal
 from reconciler.render.github import render_alerts
-from reconciler.render.inventory import inventory_csv, inventory_markdown, inventory_text, key_document
-from reconciler.render.key_detail import detail_json, detail_text
+from reconciler.render.inventory import (
+    detail_json,
+    detail_text,
+    inventory_csv,
+    inventory_markdown,
+    inventory_text,
+    key_document,
+)
 from support.annotations import commands
 from support.builders import activity, declaration, declared, live, snapshot
 from support.gfm import Page

@@ -2,8 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from reconciler.render.ink import Ink, Pen, columns, pad
-from reconciler.render.listing import Entry, Listing, wrapped
+from reconciler.render.columns import Ansi, Entry, Listing, Pen, columns, pad, wrapped
 
 
 def _lines(*entries: Entry, width: int | None = None, color: bool = False) -> list[str]:
@@ -12,7 +11,7 @@ def _lines(*entries: Entry, width: int | None = None, color: bool = False) -> li
 
 
 def _entry(name: str, *lines: str, place: str = "") -> Entry:
-    return Entry("+", "create", name, Ink.GREEN, lines, place)
+    return Entry("+", "create", name, Ansi.GREEN, lines, place)
 
 
 def test_columns_line_up_whatever_the_script() -> None:
@@ -77,8 +76,8 @@ def test_no_entries_make_no_lines() -> None:
 
 
 def test_ink_sets_the_mark_apart_and_a_loud_entry_altogether() -> None:
-    quiet = Entry("+", "create", "a", Ink.GREEN, ("one",), "f:1")
-    loud = Entry("-", "DELETE", "b", Ink.ALARM, ("two",), loud=True)
+    quiet = Entry("+", "create", "a", Ansi.GREEN, ("one",), "f:1")
+    loud = Entry("-", "DELETE", "b", Ansi.ALARM, ("two",), loud=True)
 
     assert _lines(quiet, loud, color=True) == [
         "  \x1b[32m+ create\x1b[0m  a  one  \x1b[2mf:1\x1b[0m",
@@ -89,8 +88,8 @@ def test_ink_sets_the_mark_apart_and_a_loud_entry_altogether() -> None:
 def test_nothing_is_coloured_that_is_empty_or_plain() -> None:
     pen = Pen(color=True)
 
-    assert pen(Ink.RED, "") == ""
-    assert pen(Ink.PLAIN, "a") == "a"
+    assert pen(Ansi.RED, "") == ""
+    assert pen(Ansi.PLAIN, "a") == "a"
 
 
 @pytest.mark.parametrize(("text", "width"), [("abc", 3), ("漢字", 4), ("é", 1), ("e\u0301", 1), ("→", 1), ("", 0)])

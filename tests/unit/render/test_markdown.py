@@ -8,15 +8,24 @@ import pytest
 
 from reconciler.diagnostic import Severity
 from reconciler.model import Usage
-from reconciler.plan.actions import Create, Credit, Delete, DeleteReason, Field, Finding
-from reconciler.plan.outcome import ApplyResult, Outcome, Status
+from reconciler.planning.actions import (
+    ApplyResult,
+    Create,
+    Credit,
+    Delete,
+    DeleteReason,
+    Field,
+    Finding,
+    Outcome,
+    Status,
+)
 from reconciler.render.markdown import LIMIT, render_plan, render_result
 from support.builders import address, declared, live
 from support.gfm import Page
 from support.plans import at, full_plan, full_result, plan, retire, update
 
 if TYPE_CHECKING:
-    from reconciler.plan.actions import Plan
+    from reconciler.planning.actions import Plan
 
 DIGEST = "sha256:" + "5e" * 32
 FOOTER = f"<sub>Digest: `{DIGEST}`</sub>\n"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from reconciler.insight.report import UnreadAccount, strands
-from reconciler.render.amounts import cents
+from reconciler.render.columns import cents
 from reconciler.render.html import render_page
 from reconciler.render.report import MOST_ACCOUNTS, report_page
 from support.builders import NOW, declaration, declared, live

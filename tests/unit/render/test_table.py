@@ -6,8 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from reconciler.render.ink import Ink, Pen, columns
-from reconciler.render.table import Column, Inked, Row, bar, markdown_table, text_table
+from reconciler.render.columns import Ansi, Column, Pen, Row, Styled, bar, columns, markdown_table, text_table
 
 HEADS = (Column("Key"), Column("Cost", right=True), Column("Note"), Column("Tokens", right=True, optional=True))
 ROWS = (Row(("ci/tests", "$1", "fine", "1,000"), bar=Decimal(1)), Row(("漢/b", "$0.50", "", "7"), bar=Decimal("0.5")))
@@ -60,7 +59,7 @@ def test_a_long_name_without_numbers_leaves_no_empty_line() -> None:
 
 
 def test_rows_and_cells_have_their_ink() -> None:
-    rows = [Row(("a", Inked("$1", Ink.RED)), Ink.DIM, Decimal(1))]
+    rows = [Row(("a", Styled("$1", Ansi.RED)), Ansi.DIM, Decimal(1))]
     shown = text_table(HEADS[:2], rows, Pen(color=True), 20)
     assert shown == [
         "\x1b[1mKey\x1b[0m  \x1b[1mCost\x1b[0m",
@@ -69,7 +68,7 @@ def test_rows_and_cells_have_their_ink() -> None:
 
 
 def test_markdown_has_the_same_cells_and_no_bars() -> None:
-    assert markdown_table(HEADS[:2], [Row(("`a`", Inked("$1", Ink.RED)), bar=Decimal(1))]) == (
+    assert markdown_table(HEADS[:2], [Row(("`a`", Styled("$1", Ansi.RED)), bar=Decimal(1))]) == (
         "| Key | Cost |\n| --- | ---: |\n| `a` | $1 |"
     )
 

@@ -9,8 +9,17 @@ import pytest
 
 from reconciler.diagnostic import Severity
 from reconciler.model import Usage
-from reconciler.plan.actions import Create, Credit, Delete, DeleteReason, Field, Finding
-from reconciler.plan.outcome import ApplyResult, Outcome, Status
+from reconciler.planning.actions import (
+    ApplyResult,
+    Create,
+    Credit,
+    Delete,
+    DeleteReason,
+    Field,
+    Finding,
+    Outcome,
+    Status,
+)
 from reconciler.render.markdown import render_plan as render_markdown
 from reconciler.render.text import render_plan, render_result
 from support.builders import NOW, address, declared, live
@@ -19,7 +28,7 @@ from support.plans import at, full_plan, plan, rename, update
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from reconciler.plan.actions import Plan
+    from reconciler.planning.actions import Plan
 
 CREATE = Create(declared("ci/tests", "25", source=at(9)))
 UPDATE = update(declared("ci/api", "7"), live(12, "ci/api", "5"), Field.CREDIT_LIMIT)

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from reconciler.model import Usage
-from reconciler.plan.actions import ActionKind, Create, Credit, Delete, DeleteReason, Field
+from reconciler.planning.actions import ActionKind, Create, Credit, Delete, DeleteReason, Field
 from reconciler.render import words
 from support.builders import NOW, address, declared, live
 from support.plans import NEW_YEAR, at, finish, full_plan, plan, rename, restore, retire, rotate, update
 
 if TYPE_CHECKING:
-    from reconciler.plan.actions import Action
+    from reconciler.planning.actions import Action
 
 MARKED = words.Show("<{}>".format, "[{}]".format)
 

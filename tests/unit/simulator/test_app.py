@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconciler.simulator import State, transport
+from reconciler.simulator.fields import generate
 from reconciler.simulator.state import Usage
-from reconciler.simulator.usage import generate
 from support.builders import NOW
 from support.simulation import Service
 

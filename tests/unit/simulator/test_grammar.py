@@ -6,8 +6,7 @@ import pytest
 
 from reconciler.errors import UsageError
 from reconciler.simulator import parse_fault, quirks
-from reconciler.simulator.faults import Fault, Moment, Rate, Spoilt
-from reconciler.simulator.grammar import GRAMMAR, parse_faults
+from reconciler.simulator.faults import GRAMMAR, Fault, Moment, Rate, Spoilt, parse_faults
 from reconciler.simulator.quirks import Echo, Pages, Quirks
 
 KEYS = "/v1/account/keys"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from reconciler.simulator import State
-from reconciler.simulator.usage import generate
+from reconciler.simulator.fields import generate
 from support.builders import NOW
 
 if TYPE_CHECKING:

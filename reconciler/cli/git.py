@@ -1,0 +1,176 @@
+"""A declaration as it was at a revision, read with the git program."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from reconciler.cli.console import note
+from reconciler.declaration import SourceFile
+from reconciler.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+_EMPTY: Final = b"version: 1\nenvironments: {}\n"
+_LINK: Final = "120000"
+# What is checked out may be anybody's pull request. A folder of it that looks like a repository is none, or its own
+# configuration would count; and an object that is missing is not fetched, which would start programs.
+_CAREFUL: Final = ("-c", "safe.bareRepository=explicit")
+_ENVIRONMENT: Final = {"GIT_NO_LAZY_FETCH": "1", "GIT_NO_REPLACE_OBJECTS": "1", "GIT_TERMINAL_PROMPT": "0"}
+
+
+def sources_at(revision: str, file: Path) -> list[SourceFile]:
+    """Read a file, or the `*.yaml` of a folder, as they were at a revision; where nothing was, nothing was declared.
+
+    Raises UsageError when there is no git, no repository, no such revision, or something else than a file in its place.
+    """
+    folder, wanted = (file, "") if file.is_dir() else (file.parent, file.name)
+    asked = _git(folder, revision, "rev-parse", "--quiet", "--verify", "--end-of-options", f"{revision}^{{commit}}")
+    commit = asked.decode("ascii").strip()
+    sources = [
+        SourceFile(f"git:{revision}:{name}", folder, _git(folder, revision, "cat-file", "blob", identity))
+        for identity, name in _files(folder, revision, commit, wanted)
+    ]
+    if sources:
+        return sources
+    note(f"There is no {file} at git:{revision}, so nothing was declared there.")
+    return [SourceFile(f"git:{revision}:{wanted or folder}", folder, _EMPTY)]
+
+
+def last_change(file: Path, commit: str) -> str | None:
+    """Give the commit by which a branch that ends with `commit` came to the declaration as it is; None if unknown.
+
+    Of a merge, that is the commit of the merge.
+    """
+    folder, wanted = (file, ":(glob)*.yaml") if file.is_dir() else (file.parent, f":(literal){file.name}")
+    walk = ("rev-list", "--max-count=1", "--first-parent", "--end-of-options", commit, "--", wanted)
+    try:
+        return _git(folder, commit, *walk).decode("ascii").strip() or None
+    except UsageError:
+        return None
+
+
+def names_of_revisions(file: Path) -> list[str]:
+    """Give the names that a person knows revisions by: HEAD, branches and tags; none where there is no repository."""
+    folder = file if file.is_dir() else file.parent
+    walk = ("for-each-ref", "--format=%(refname:short)", "refs/heads", "refs/remotes", "refs/tags")
+    try:
+        return ["HEAD", *_git(folder, "HEAD", *walk).decode(errors="replace").splitlines()]
+    except UsageError:
+        return []
+
+
+def _files(folder: Path, revision: str, commit: str, wanted: str) -> Iterator[tuple[str, str]]:
+    """Give the ids and names of the files that count."""
+    listed = _git(folder, revision, "ls-tree", "-z", commit, "./").decode(errors="replace")
+    for entry in listed.split("\0")[:-1]:
+        # "100644 blob <id>\t<name>"
+        about, _, name = entry.partition("\t")
+        mode, kind, identity = about.split(" ")
+        if not _counts(name, wanted) or (kind == "tree" and not wanted):
+            continue
+        if kind != "blob" or mode == _LINK:
+            # Passed over, all that it protects would be forgotten.
+            msg = f"{name} is not a file at git:{revision} but a link, a folder or a submodule; give --base a path"
+            raise UsageError(msg)
+        yield identity, name
+
+
+def _counts(name: str, wanted: str) -> bool:
+    return name == wanted if wanted else name.endswith(".yaml") and not name.startswith(".")
+
+
+def _git(folder: Path, revision: str, *arguments: str) -> bytes:
+    command = ["git", *_CAREFUL, "-C", str(folder), *arguments]
+    environment = {**os.environ, **_ENVIRONMENT}
+    try:
+        done = subprocess.run(command, check=True, capture_output=True, stdin=subprocess.DEVNULL, env=environment)  # noqa: S603  # an argv, no shell
+    except FileNotFoundError:
+        msg = f"--base git:{revision} needs the git program, which was not found; give a path instead"
+        raise UsageError(msg) from None
+    except subprocess.CalledProcessError as error:
+        words = " ".join(error.stderr.decode(errors="replace").split()) or "there is no such revision"
+        msg = f"--base git:{revision} cannot be read: {words} (in CI, check out with the full history: fetch-depth: 0)"
+        raise UsageError(msg) from None
+    except ValueError:  # a NUL
+        msg = "--base git:REV holds a character that no revision has"
+        raise UsageError(msg) from None
+    return done.stdout
+
+
+# What git knows about the repository that a folder is in.
+
+NAME: Final = re.compile(r"[A-Za-z0-9_-]+/[A-Za-z0-9_.-]+?", re.ASCII)
+"""owner/name, as GitHub has them."""
+
+_REMOTE: Final = re.compile(rf"(?:(?:https?|ssh|git)://[^/]+/|[^/:]+:)(?P<name>{NAME.pattern})(?:\.git)?/?", re.ASCII)
+_NOT_GITHUB: Final = re.compile(
+    r"(?:[a-z+]+://)?(?:[^@/]+@)?(?P<host>(?:[^/:]*\.)?(?:gitlab|bitbucket)\.[^/:]+)", re.ASCII
+)
+_USUAL: Final = ("origin/main", "origin/master", "main", "master")
+
+
+@dataclass(frozen=True, slots=True)
+class Repository:
+    """A repository: its top folder, its default branch and, where a remote tells, its owner/name on the server.
+
+    `elsewhere` is the host of a remote that is known to be no GitHub.
+    """
+
+    root: Path
+    branch: str
+    name: str | None
+    elsewhere: str | None = None
+
+
+def find_repository(folder: Path) -> Repository:
+    """Look at the repository that a folder is in.
+
+    Raises:
+        UsageError: there is no such folder, it is in no repository, or there is no git program.
+    """
+    if not folder.is_dir():
+        msg = f"{folder} is no folder"
+        raise UsageError(msg)
+    root = _git_output(folder, "rev-parse", "--show-toplevel")
+    if not root:
+        msg = f"{folder} is in no git repository, where the workflows would belong; run `git init` in it first"
+        raise UsageError(msg)
+    url = _git_output(folder, "remote", "get-url", "origin")
+    found, other = _REMOTE.fullmatch(url), _NOT_GITHUB.match(url)
+    if other:
+        return Repository(Path(root).resolve(), _default_branch(folder), None, other["host"])
+    return Repository(Path(root).resolve(), _default_branch(folder), found["name"] if found else None)
+
+
+def _default_branch(folder: Path) -> str:
+    """Give the branch that the server calls the default one, else a usual or the only one, else what is checked out."""
+    if told := _git_output(folder, "symbolic-ref", "--quiet", "--short", "refs/remotes/origin/HEAD"):
+        return told.removeprefix("origin/")
+    known = _git_output(folder, "for-each-ref", "--format=%(refname:short)", "refs/heads", "refs/remotes/origin").split(
+        "\n"
+    )
+    for usual in _USUAL:
+        if usual in known:
+            return usual.removeprefix("origin/")
+    for only in ([each for each in known if each.startswith("origin/")], known):
+        if len(only) == 1 and only != [""]:
+            return only[0].removeprefix("origin/")
+    return _git_output(folder, "symbolic-ref", "--quiet", "--short", "HEAD") or "main"
+
+
+def _git_output(folder: Path, *arguments: str) -> str:
+    """Give what git answers; nothing when it cannot."""
+    command = ["git", "-C", str(folder), *arguments]
+    try:
+        done = subprocess.run(command, check=False, capture_output=True, stdin=subprocess.DEVNULL)  # noqa: S603  # an argv, no shell
+    except FileNotFoundError:
+        msg = "the git program was not found, which knows where the repository is; install it"
+        raise UsageError(msg) from None
+    return done.stdout.decode(errors="replace").rstrip("\n") if done.returncode == 0 else ""

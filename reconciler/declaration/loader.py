@@ -1,0 +1,174 @@
+"""The bytes of a file, as plain data with places.
+
+The YAML parser is used for its events only, and the data built from them here: with libyaml that takes a quarter of the
+time and of the memory of PyYAML's own constructor, knows where each name and value stands, and leaves out everything
+that a declaration has no use for.
+"""
+
+from __future__ import annotations
+
+import gc
+import io
+import re
+import sys
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import yaml
+
+from reconciler.declaration.parser import Builder, Place, Unreadable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from reconciler.declaration.parser import Fields, Mark, Report
+
+
+# What the YAML parser complains about, in the words of somebody who doesn't write parsers.
+
+# What the complaint contains, in the C parser's words or in the pure one's, and what it means; the first match counts.
+_AT_THE_START: Final = (  # of what the parser was reading, rather than where it gave up
+    ("could not find expected ':'", "a ':' is missing after this name"),
+    ("quoted scalar found unexpected end of stream", "a quoted text is opened here and never closed"),
+    ("quoted scalar found unexpected document", "a quoted text is opened here and never closed"),
+    ("',' or ']'", "a list is opened with '[' here and goes on without ',' or ends without ']'"),
+    ("',' or '}'", "a mapping is opened with '{' here and goes on without ',' or ends without '}'"),
+)
+_AT_THE_END: Final = (
+    ("mapping values are not allowed", "a ':' can't stand here: quote the text if it holds ': ', and check the indent"),
+    ("found unexpected ':'", "a ':' in a text can't stand here: put a space behind it, or quote the text"),
+    ("quoted scalar", "a backslash in double quotes starts an escape; write two, or use single quotes"),
+    ("cannot start any token", "a text can't start with this character; quote it, and indent with spaces only"),
+    ("sequence entries are not allowed", "a '- ' can't start a list here; put it on a line of its own"),
+    ("expected '-' indicator", "the items of a list must start at the same column, each with '- '"),
+    ("did not find expected key", "this line is indented otherwise than those that it belongs to"),
+    ("expected <block end>", "this line is indented otherwise than those that it belongs to"),
+    ("scanning an anchor", "a name must follow the & of an anchor at once"),
+    ("scanning an alias", "a name must follow the * of an alias at once; quote a text that starts with *"),
+    ("tab character", "a tab can't indent; use spaces"),
+    ("undefined tag handle", "tags like !name can't be used; remove it"),
+    ("incompatible YAML document", "a %YAML directive for another version of YAML can't be used; remove it"),
+    ("<document start>", "this can't stand beside the rest of the file; check the indent"),
+)
+
+
+def meaning(error: yaml.MarkedYAMLError) -> tuple[Mark | None, str]:
+    """Say what a syntax error means and where it is; in the parser's own words where no better ones are known."""
+    said = f"{error.context or ''} {error.problem}"
+    for part, words in _AT_THE_START:
+        if part in said and error.context_mark is not None:
+            return error.context_mark, words
+    for part, words in _AT_THE_END:
+        if part in said:
+            return error.problem_mark, words
+    return error.problem_mark, f"this is not YAML: {said.strip()}"
+
+
+LARGEST_FILE: Final = 64 * 1024 * 1024
+STANDARD_INPUT: Final = Path("-")
+"""What stands for standard input in the place of a file."""
+STDIN: Final = "<stdin>"
+"""What messages call standard input."""
+
+_UTF8_MARK: Final = b"\xef\xbb\xbf"
+_OTHER_MARKS: Final = (b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")
+_VISIBLE: Final = b"\t\n\r" + bytes(range(0x20, 0x7F))
+_INVISIBLE: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ufeff\ufffe\uffff]")
+_MOST_INVISIBLE: Final = 20
+_LINE_BREAK: Final = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """A file to read: its name as messages show it, the folder that its paths are relative to, and what it holds."""
+
+    name: str
+    folder: Path
+    content: bytes
+
+
+def standard_input() -> SourceFile:
+    """Read the file that comes from standard input; its paths are relative to the current folder.
+
+    Raises:
+        OSError: standard input can't be read.
+    """
+    return SourceFile(STDIN, Path(), sys.stdin.buffer.read(LARGEST_FILE + 1))
+
+
+class _NamedBytes(io.BytesIO):
+    """Bytes whose name the parser writes into every mark."""
+
+    def __init__(self, content: bytes, name: str) -> None:
+        super().__init__(content)
+        self.name = name
+
+
+def read(source: SourceFile, report: Report) -> Fields | None:
+    """Build the data of a file; None, with the reason in the report, when the whole of it can't be had."""
+    content = _checked(source, report)
+    if content is None:
+        return None
+    # The classes have the same events; libyaml may be missing where PyYAML was built from source.
+    loader_class = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    stream = _NamedBytes(content, source.name)
+    builder = Builder(report, Place(source.name), loader_class(stream).get_event)
+    try:
+        return builder.document()
+    except Unreadable:
+        return None
+    except yaml.MarkedYAMLError as error:
+        mark, words = meaning(error)
+        report.error(mark or builder.here, words)
+    except (yaml.YAMLError, ValueError, OverflowError):  # the last two: the pure parser, on an escape like "\UFFFFFFFF"
+        report.error(builder.here, "a character that doesn't exist or can't be seen follows here; remove it")
+    return None
+
+
+def _checked(source: SourceFile, report: Report) -> bytes | None:
+    """Give bytes that are UTF-8 text without invisible characters, as YAML wants it."""
+    content = source.content.removeprefix(_UTF8_MARK)
+    start = Place(source.name)
+    if len(content) > LARGEST_FILE:
+        report.error(start, f"the file is larger than {LARGEST_FILE // 1024**2} MiB; split it into a folder of files")
+        return None
+    if content.startswith(_OTHER_MARKS):
+        report.error(start, "the file is UTF-16 or UTF-32; save it as UTF-8")
+        return None
+    if content.isascii() and not content.translate(None, _VISIBLE):
+        return content
+    try:
+        text = content.decode()
+    except UnicodeDecodeError as error:
+        place = _end(source.name, content[: error.start].decode())
+        report.error(place, f"the file is not UTF-8: byte 0x{content[error.start]:02x} here; save it as UTF-8")
+        return None
+    invisible = list(islice(_INVISIBLE.finditer(text), _MOST_INVISIBLE))
+    for match in invisible:
+        words = f"the character U+{ord(match[0]):04X} is not allowed in YAML; remove it"
+        report.error(_end(source.name, text[: match.start()]), words)
+    return None if invisible else content
+
+
+def _end(name: str, text: str) -> Place:
+    """Give the place just after a text."""
+    lines = _LINE_BREAK.split(text)
+    return Place(name, len(lines) - 1, len(lines[-1]))
+
+
+# The garbage collector, held while many objects are built that all stay alive.
+
+
+@contextmanager
+def collector_paused() -> Iterator[None]:
+    """Keep the cyclic collector from walking a growing heap again and again; leaves it as it was found."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()

@@ -1,0 +1,208 @@
+"""From an approved plan to an account that matches it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final, assert_never
+
+from reconciler.errors import AccountError, GuardrailRefused, ReconcilerError
+from reconciler.execution.issue import create_and_deliver, finish, rotate
+from reconciler.execution.preflight import preflight
+from reconciler.planning.actions import (
+    ApplyResult,
+    Create,
+    Delete,
+    Finish,
+    Outcome,
+    Rename,
+    Restore,
+    Retire,
+    Rotate,
+    Status,
+    Update,
+)
+from reconciler.planning.planner import make_plan, patch
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+
+    from reconciler.execution.issue import ApplyContext
+    from reconciler.model import Address, Declaration
+    from reconciler.planning.actions import Action, Plan
+
+
+# Carry out one action.
+
+
+async def execute_action(action: Action, context: ApplyContext) -> int:
+    """Do it, and return the id of the key concerned; raises AccountError or DestinationError when it is not done."""
+    match action:
+        case Create(declared=declared):
+            return (await create_and_deliver(declared, declared.name, context)).id
+        case Rotate():
+            return await rotate(action, context)
+        case Finish():
+            return await finish(action, context)
+        case Update() | Rename() | Retire() | Restore():
+            return (await context.change_key(action.live.id, patch(action.after, action.fields))).id
+        case Delete():
+            return await _delete(action, context)
+    assert_never(action)
+
+
+async def _delete(action: Delete, context: ApplyContext) -> int:
+    """Delete what was planned and nothing else: the key is read once more and must still be what the plan saw."""
+    current = await context.account.get_key(action.live.id)
+    if current is not None:
+        if current != action.live:
+            msg = f"key {action.live.id} has changed since the plan was made, so it is kept; plan again"
+            raise AccountError(msg)
+        await context.account.delete_key(action.live.id)
+    return action.live.id
+
+
+# Carry out a plan: independent changes at the same time, deletions last, and an orderly end when asked to stop.
+
+GRACE_SECONDS: Final = 7.0
+_CUT_OFF: Final = "stopped before its end; plan shows where it stands, and the next apply completes it"
+_KEPT: Final = "kept, since another change of the same address failed"
+
+
+async def execute(
+    actions: Sequence[Action],
+    context: ApplyContext,
+    *,
+    parallelism: int,
+    stop: asyncio.Event,
+    report: Callable[[Outcome], None],
+) -> tuple[Outcome, ...]:
+    """Carry out the actions, `parallelism` at a time; `report` hears of each outcome as it comes.
+
+    What happens at one address happens in the plan's order, and a failure stops the rest of it, but nothing else: what
+    comes later may be the sign by which the next run knows that a change is incomplete. All deletions wait until
+    everything else has been tried. Once `stop` is set nothing new starts, and what is under way has seven seconds to
+    finish. Returns an outcome for each action, in the plan's order.
+    """
+    outcomes: dict[int, Outcome] = {}
+    failed: set[Address] = set()
+
+    async def perform(position: int) -> None:
+        action = actions[position]
+        if action.address in failed:
+            outcomes[position] = Outcome(action, Status.NOT_ATTEMPTED, _KEPT)
+        else:
+            outcomes[position] = await _attempt(action, context)
+            if outcomes[position].status is Status.FAILED and action.address is not None:
+                failed.add(action.address)
+        report(outcomes[position])
+
+    deletions = [position for position, action in enumerate(actions) if isinstance(action, Delete)]
+    others = [position for position, action in enumerate(actions) if not isinstance(action, Delete)]
+    for wave in (_by_address(others, actions), _by_address(deletions, actions)):
+        queue = iter(wave)
+        await _supervise([_work(queue, perform, stop) for _ in wave[:parallelism]], stop)
+    return tuple(
+        outcomes.get(position) or Outcome(action, Status.NOT_ATTEMPTED) for position, action in enumerate(actions)
+    )
+
+
+def _by_address(positions: Sequence[int], actions: Sequence[Action]) -> list[list[int]]:
+    """Put together what has to happen one after the other; a key without an address concerns no other."""
+    groups: dict[Address | int, list[int]] = {}
+    for position in positions:
+        groups.setdefault(actions[position].address or position, []).append(position)
+    return list(groups.values())
+
+
+async def _work(queue: Iterator[Sequence[int]], perform: Callable[[int], Awaitable[None]], stop: asyncio.Event) -> None:
+    for group in queue:
+        for position in group:
+            if stop.is_set():
+                return
+            await perform(position)
+
+
+async def _supervise(workers: Sequence[Awaitable[None]], stop: asyncio.Event) -> None:
+    """Wait for the workers; after a stop give them their grace, then cut them off."""
+    work: asyncio.Future[Any] = asyncio.gather(*workers)
+    stopped: asyncio.Future[Any] = asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait([work, stopped], return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([work], timeout=GRACE_SECONDS)
+    finally:
+        stopped.cancel()
+        cut_off = work.cancel()
+        await asyncio.wait([work])
+        if cut_off:
+            # Looked at, or asyncio complains on the terminal that nobody did.
+            with contextlib.suppress(asyncio.CancelledError):
+                work.exception()
+    if not cut_off:
+        work.result()
+
+
+async def _attempt(action: Action, context: ApplyContext) -> Outcome:
+    try:
+        key_id = await execute_action(action, context)
+    except ReconcilerError as error:
+        return Outcome(action, Status.FAILED, str(error))
+    except asyncio.CancelledError:
+        # Swallowed on purpose: only a stop cancels a worker, and its outcome has to be told.
+        return Outcome(action, Status.FAILED, _CUT_OFF)
+    except Exception as error:  # noqa: BLE001  # a third-party destination may raise anything, and others must go on
+        # The message of a foreign exception might hold the secret, so only its type is told.
+        return Outcome(action, Status.FAILED, f"unexpected {type(error).__name__}")
+    return Outcome(action, Status.DONE, key_id=key_id)
+
+
+def refuse_errors(plan: Plan) -> None:
+    """Raise GuardrailRefused when a finding forbids to carry out the plan."""
+    if plan.errors:
+        count = len(plan.errors)
+        msg = f"refused: {count} finding{'s' * (count > 1)} of the plan must be resolved first; nothing was changed"
+        raise GuardrailRefused(msg)
+
+
+async def apply_plan(
+    plan: Plan,
+    declaration: Declaration,
+    context: ApplyContext,
+    *,
+    parallelism: int,
+    stop: asyncio.Event,
+    report: Callable[[Outcome], None],
+) -> ApplyResult:
+    """Carry out the plan, then read the account again: it must plan to nothing.
+
+    Raises GuardrailRefused or DestinationError (preflight) before the first write; failures after it are outcomes.
+    """
+    refuse_errors(plan)
+    await _unless(stop, preflight(plan.actions, context.registry))
+    outcomes = await execute(plan.actions, context, parallelism=parallelism, stop=stop, report=report)
+    if stop.is_set():
+        return ApplyResult(outcomes, interrupted=True)
+    try:
+        snapshot = await context.account.list_keys()
+    except AccountError as error:
+        return ApplyResult(outcomes, interrupted=False, note=f"the result could not be checked: {error}")
+    # As of the plan's own time, and without rotations for age: what became due meanwhile is the next run's work.
+    options = replace(plan.options, rotate=frozenset(), due=False)
+    remaining = make_plan(declaration, replace(snapshot, now=plan.created_at), options)
+    return ApplyResult(outcomes, interrupted=False, remaining=remaining)
+
+
+async def _unless(stop: asyncio.Event, asking: Coroutine[Any, Any, None]) -> None:
+    """Ask until there is an answer or a stop: nothing is written yet, so there is nothing to finish."""
+    asked = asyncio.ensure_future(asking)
+    stopped = asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait([asked, stopped], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        stopped.cancel()
+        if not asked.done():
+            asked.cancel()
+            await asyncio.wait([asked])
+    if not asked.cancelled():
+        asked.result()

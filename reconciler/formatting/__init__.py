@@ -1,0 +1,1 @@
+"""Writes declarations: keys.yaml as it was typed, in canonical form, with keys added."""

@@ -1,0 +1,205 @@
+"""What was reviewed, and whether it is still the newest: asked before an apply writes anything."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NoReturn
+
+from reconciler.errors import GitHubError, StalePlan, UsageError
+from reconciler.github.client import REPOSITORY
+from reconciler.github.threads import own_comments, plan_prefix, read_plan_marker
+from reconciler.units import parse_instant
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from datetime import datetime
+
+    from reconciler.github.repository import Repository
+
+
+if TYPE_CHECKING:
+    Item = Mapping[str, Any]
+
+_WAY_OUT: Final = (
+    "plan, review that, and apply with --expect-digest and its digest, or leave out --reviewed to apply whatever is due"
+)
+_LOOKS: Final = 4
+_PAUSE_SECONDS: Final = 2.0
+"""GitHub takes a moment to know which pull request a commit came from."""
+
+
+async def reviewed_digest(repository: Repository, commits: Iterable[str], selection: str) -> str:
+    """Give the digest that our comment shows on the pull request which a commit of the default branch came from.
+
+    Of several commits, the first whose pull request has such a comment counts.
+
+    Raises:
+        StalePlan: there is none that could have been reviewed; it says what to do.
+        GitHubError: GitHub cannot be asked; NotPermitted where the token does not suffice.
+    """
+    reasons = []
+    for commit in commits:
+        pull_request = await _merged(repository, commit)
+        if pull_request is None:
+            branch = await repository.default_branch()
+            reasons.append(f"no pull request that was merged to {branch} is known for commit {commit}")
+            continue
+        ours = await own_comments(repository, pull_request["number"], plan_prefix(selection))
+        if ours:
+            return await _read_digest(repository, pull_request, ours[0], selection)
+        where = f"pull request #{pull_request['number']}"
+        reasons.append(f"{where} has no comment by `plan --comment` for what is to be applied here")
+    return _refuse(", and ".join(dict.fromkeys(reasons)))
+
+
+async def _read_digest(repository: Repository, pull_request: Item, comment: Item, selection: str) -> str:
+    """Give the digest of our comment on a pull request, if it is a review of what was merged."""
+    head, where = pull_request["head"]["sha"], f"pull request #{pull_request['number']}"
+    marker = read_plan_marker(selection, comment["body"])
+    if marker is None or await repository.edited_by_another(comment):
+        _refuse(f"the comment on {where} was edited by somebody else than the token's account")
+    if _instant(comment.get("updated_at")) > _instant(pull_request["merged_at"]):
+        _refuse(f"the comment on {where} was written after the merge, not before it")
+    if marker.head != head:
+        _refuse(f"the comment on {where} is of commit {marker.head}, and {head} was merged")
+    if marker.digest is None:
+        _refuse(f"the plan on {where} was refused, failed, or was made offline, so it cannot be applied")
+    return marker.digest
+
+
+async def refuse_superseded(repository: Repository, commit: str) -> None:
+    """Refuse a commit that the default branch does not end with any more.
+
+    Raises:
+        StalePlan: it does not; both commits are named.
+        GitHubError: GitHub cannot be asked; NotPermitted where the token does not suffice.
+    """
+    branch = await repository.default_branch()
+    tip = await repository.tip(branch)
+    if tip != commit:
+        way_out = "apply the newest, which its own run does, or one that is started by hand"
+        msg = f"{branch} is at {tip}, and this is {commit}, so nothing was changed; {way_out}"
+        raise StalePlan(msg)
+
+
+async def _merged(repository: Repository, commit: str) -> Item | None:
+    """Give the pull request by which a commit came to the default branch, merged, squashed or rebased; None if none."""
+    branch = await repository.default_branch()
+    for look in range(_LOOKS):
+        if look:
+            await repository.timing.sleep(_PAUSE_SECONDS)
+        listed = await repository.every(f"/commits/{commit}/pulls")
+        merged = [each for each in listed if _came_by(each, repository.name, branch)]
+        if merged:
+            break
+    else:
+        return None
+    last = [each for each in merged if each.get("merge_commit_sha") == commit]
+    found, *others = last or merged
+    if others:
+        numbers = ", ".join(f"#{each['number']}" for each in (found, *others))
+        _refuse(f"commit {commit} belongs to several pull requests: {numbers}")
+    return found
+
+
+def _came_by(pull_request: Item, repository: str, branch: str) -> bool:
+    match pull_request:
+        case {
+            "number": int(),
+            "merged_at": str(),
+            "head": {"sha": str()},
+            "base": {"ref": str(base), "repo": {"full_name": str(name)}},
+        }:
+            return base == branch and name.lower() == repository.lower()
+        case _:
+            return False
+
+
+def _instant(text: object) -> datetime:
+    try:
+        return parse_instant(str(text))
+    except ValueError:
+        msg = "GitHub does not say when a pull request was merged, or when its comment was written"
+        raise GitHubError(msg) from None
+
+
+def _refuse(why: str) -> NoReturn:
+    msg = f"{why}, so nothing was changed; {_WAY_OUT}"
+    raise StalePlan(msg)
+
+
+# The job of a workflow that this process runs in, as GitHub's runner describes it in the environment.
+
+_COMMIT: Final = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}", re.ASCII)
+_SERVER: Final = re.compile(r"https?://[A-Za-z0-9.:-]+", re.ASCII)
+_RUN: Final = re.compile(r"[0-9]{1,20}", re.ASCII)
+_LARGEST_EVENT: Final = 32 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class PullRequest:
+    """The pull request that an event is about, and the commit at the head of its branch."""
+
+    number: int
+    head: str
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What is known of the job: for whom and on which commit it runs, and where it can be watched."""
+
+    repository: str
+    commit: str
+    actor: str
+    run: str | None
+    pull_request: PullRequest | None
+
+
+def read_job(environment: Mapping[str, str], flag: str) -> Job:
+    """Read what the runner says; `flag` is the option that asks for it.
+
+    Raises:
+        UsageError: this is no job of a GitHub workflow, or it says what cannot be.
+    """
+    repository, commit = environment.get("GITHUB_REPOSITORY", ""), environment.get("GITHUB_SHA", "")
+    if not REPOSITORY.fullmatch(repository) or not _COMMIT.fullmatch(commit):
+        msg = f"{flag} works in a job of a GitHub workflow, where GITHUB_REPOSITORY and GITHUB_SHA are set"
+        raise UsageError(msg)
+    return Job(
+        repository,
+        commit,
+        environment.get("GITHUB_ACTOR", ""),
+        _run(environment, repository),
+        _pull_request(environment.get("GITHUB_EVENT_PATH", "")),
+    )
+
+
+def _run(environment: Mapping[str, str], repository: str) -> str | None:
+    server, run = environment.get("GITHUB_SERVER_URL", ""), environment.get("GITHUB_RUN_ID", "")
+    if not _SERVER.fullmatch(server) or not _RUN.fullmatch(run):
+        return None
+    return f"{server}/{repository}/actions/runs/{run}"
+
+
+def _pull_request(path: str) -> PullRequest | None:
+    """Read which pull request the event is about; None when it is about none."""
+    if not path:
+        return None
+    match _read_event(path):
+        case {"pull_request": {"number": int(number), "head": {"sha": str(head)}}} if _COMMIT.fullmatch(head):
+            # A boolean is an int to Python, and no number of a pull request.
+            return PullRequest(number, head) if number > 0 and not isinstance(number, bool) else None
+        case _:
+            return None
+
+
+def _read_event(path: str) -> Any:  # noqa: ANN401  # any JSON
+    try:
+        with Path(path).open("rb") as file:
+            return json.loads(file.read(_LARGEST_EVENT))
+    except (OSError, ValueError, RecursionError):
+        msg = "GITHUB_EVENT_PATH names no event that can be read"
+        raise UsageError(msg) from None

@@ -1,0 +1,247 @@
+"""The one comment on a pull request that is kept up to date.
+
+Only what the token's own account has written, beginning with our marker, is ours: what anybody else writes is neither
+believed nor touched.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Final
+
+from reconciler.errors import GitHubError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from reconciler.github.repository import Repository
+
+
+if TYPE_CHECKING:
+    Item = Mapping[str, Any]
+
+
+async def keep_comment(repository: Repository, number: int, prefix: str, body: str) -> None:
+    """Have a pull request hold one comment of ours that begins with `prefix`, and let it be `body`.
+
+    Of several, which runs that began at the same time may have left, the oldest stays: people have linked to it.
+
+    Raises:
+        GitHubError: it cannot be written; NotPermitted where the token does not suffice.
+    """
+
+    async def find(made: Sequence[Item]) -> list[Item]:
+        return await own_comments(repository, number, prefix, made)
+
+    found = await find([])
+    for ours in (found, []):
+        oldest, *younger = ours or await repository.create(f"/issues/{number}/comments", find, body=body)
+        for each in younger:
+            await repository.delete(f"/issues/comments/{each['id']}")
+        if oldest["body"] == body or await repository.change(f"/issues/comments/{oldest['id']}", body=body):
+            return
+    msg = "somebody deletes the comment as soon as it is written"
+    raise GitHubError(msg)
+
+
+async def own_comments(repository: Repository, number: int, prefix: str, made: Sequence[Item] = ()) -> list[Item]:
+    """Give our comments that begin with `prefix`, the oldest first; `made` are some that the list may not have yet."""
+    listed = await repository.every(f"/issues/{number}/comments")
+    author = await repository.viewer()
+    ours = {each["id"]: each for each in (*made, *listed) if is_own(each, author, prefix)}
+    return [ours[each] for each in sorted(ours)]
+
+
+def is_own(item: Item, author: str, prefix: str) -> bool:
+    """Tell whether a comment or an issue was written by `author` and begins with `prefix`."""
+    match item:
+        case {"id": int(), "body": str(body), "user": {"login": str(login)}}:
+            return login == author and body.startswith(prefix)
+        case _:
+            return False
+
+
+# The hidden first line of what we write on GitHub: by it we find our own again, and read back what it was about.
+#
+# What follows it is made of escaped names, which cannot begin such a line; and only text that begins with one counts.
+
+_NONE: Final = "none"
+_PLAN: Final = re.compile(
+    r"<!-- reconciler:plan [0-9a-f]{32} head=(?P<head>[0-9a-f]{40}|[0-9a-f]{64}) "
+    r"digest=(?P<digest>none|sha256:[0-9a-f]{64}) -->(?=\r?\n|\Z)",
+    re.ASCII,
+)
+_DRIFT: Final = re.compile(
+    r"<!-- reconciler:drift [0-9a-f]{32} shows=(?P<shows>none|[0-9a-f]{64}) -->(?=\r?\n|\Z)", re.ASCII
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PlanMarker:
+    """What a comment is about: a selection, planned for the commit `head`.
+
+    `digest` is that of a plan which can be applied; None when the plan was refused, failed or was made offline.
+    """
+
+    selection: str
+    head: str
+    digest: str | None
+
+    def __str__(self) -> str:
+        """Write the line, without its end."""
+        return f"{plan_prefix(self.selection)}head={self.head} digest={self.digest or _NONE} -->"
+
+
+@dataclass(frozen=True, slots=True)
+class DriftMarker:
+    """What an issue is about: a selection, and the fingerprint of the drift that it shows; None when it shows none."""
+
+    selection: str
+    shows: str | None
+
+    def __str__(self) -> str:
+        """Write the line, without its end."""
+        return f"{drift_prefix(self.selection)}shows={self.shows or _NONE} -->"
+
+
+def selection(file: str, environments: Iterable[str], only: Iterable[str] = ()) -> str:
+    """Name what -e and --only select of a file, as 32 hexadecimal digits."""
+    parts = [file, sorted({*environments}), sorted({*only})]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
+
+
+def plan_prefix(selected: str) -> str:
+    """Give how comments on the plan of a selection begin."""
+    return f"<!-- reconciler:plan {selected} "
+
+
+def drift_prefix(selected: str) -> str:
+    """Give how issues on the drift of a selection begin."""
+    return f"<!-- reconciler:drift {selected} "
+
+
+def read_plan_marker(selected: str, body: str) -> PlanMarker | None:
+    """Read the first line of a comment; None when it is not one of ours on this selection."""
+    found = _PLAN.match(body) if body.startswith(plan_prefix(selected)) else None
+    return found and PlanMarker(selected, found["head"], _known(found["digest"]))
+
+
+def read_drift_marker(selected: str, body: str) -> DriftMarker | None:
+    """Read the first line of an issue; None when it is not one of ours on this selection."""
+    found = _DRIFT.match(body) if body.startswith(drift_prefix(selected)) else None
+    return found and DriftMarker(selected, _known(found["shows"]))
+
+
+def _known(text: str) -> str | None:
+    return None if text == _NONE else text
+
+
+# The one issue about the drift of a selection: opened, kept up to date, closed, and opened again.
+
+LABEL: Final = "drift"
+
+
+class Done(StrEnum):
+    """What has become of the issue."""
+
+    OPENED = "opened"
+    REOPENED = "reopened"
+    UPDATED = "updated"
+    UNCHANGED = "left as it is"
+    LEFT_CLOSED = "left closed: somebody closed it, and nothing has changed since"
+    CLOSED = "closed"
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """What there is to show: a title, a page in Markdown, and a fingerprint that changes with what matters in it."""
+
+    title: str
+    page: str
+    shows: str
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What was done with which issue."""
+
+    number: int
+    done: Done
+
+
+async def keep_issue(repository: Repository, selection: str, drift: Drift) -> Report:
+    """Have one open issue show this drift; one that was closed is opened again.
+
+    An issue that somebody has closed stays closed for as long as the drift is the one that it shows.
+
+    Raises:
+        GitHubError: it cannot be written; NotPermitted where the token does not suffice.
+    """
+    body = f"{DriftMarker(selection, drift.shows)}\n{drift.page}"
+
+    async def find(made: Sequence[Item]) -> list[Item]:
+        return await _own_issues(repository, selection, made)
+
+    ours = await find([])
+    if not ours:
+        ours = await repository.create("/issues", find, title=drift.title, body=body, labels=[LABEL])
+        await _close(repository, ours[1:])
+        return Report(ours[0]["number"], Done.OPENED)
+    open_ones = [each for each in ours if each.get("state") == "open"]
+    await _close(repository, open_ones[1:])
+    kept, done = (open_ones[0], Done.UPDATED) if open_ones else (ours[-1], Done.REOPENED)
+    number: int = kept["number"]
+    marker = read_drift_marker(selection, kept["body"])
+    if marker is not None and marker.shows == drift.shows:
+        return Report(number, Done.UNCHANGED if open_ones else Done.LEFT_CLOSED)
+    await repository.change(f"/issues/{number}", title=drift.title, body=body, state="open")
+    return Report(number, done)
+
+
+async def close_issues(repository: Repository, selection: str, page: str, word: str) -> list[Report]:
+    """Close what is open about a selection, with a word: there is no drift any more.
+
+    Raises:
+        GitHubError: it cannot be written; NotPermitted where the token does not suffice.
+    """
+    reports = []
+    for each in await _own_issues(repository, selection, ()):
+        if each.get("state") == "open":
+            number = each["number"]
+            body = f"{DriftMarker(selection, None)}\n{page}"
+            # First of all: cut off between the two, the next run has nothing to close, rather than a word to repeat.
+            await repository.change(f"/issues/{number}", body=body, state="closed", state_reason="completed")
+            await _say(repository, number, word)
+            reports.append(Report(number, Done.CLOSED))
+    return reports
+
+
+async def _close(repository: Repository, doubles: Sequence[Item]) -> None:
+    """Close what runs that began at the same time have left beside each other."""
+    for each in doubles:
+        await repository.change(f"/issues/{each['number']}", state="closed", state_reason="not_planned")
+
+
+async def _say(repository: Repository, number: int, word: str) -> None:
+    async def find(made: Sequence[Item]) -> list[Item]:
+        author = await repository.viewer()
+        listed = await repository.every(f"/issues/{number}/comments")
+        return [each for each in (*made, *listed) if is_own(each, author, word)]
+
+    await repository.create(f"/issues/{number}/comments", find, body=word)
+
+
+async def _own_issues(repository: Repository, selection: str, made: Sequence[Item]) -> list[Item]:
+    """Give our issues on a selection, the oldest first; pull requests, which GitHub lists as well, are none."""
+    listed = await repository.every(f"/issues?labels={LABEL}&state=all")
+    author, prefix = await repository.viewer(), drift_prefix(selection)
+    ours = {
+        each["number"]: each
+        for each in (*made, *listed)
+        if isinstance(each.get("number"), int) and "pull_request" not in each and is_own(each, author, prefix)
+    }
+    return [ours[number] for number in sorted(ours)]

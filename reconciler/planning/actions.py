@@ -1,0 +1,415 @@
+"""A plan as a value: what to do, what speaks against it, and what it is about.
+
+Where a file declares several accounts, each action and finding names the variable of its `account`, since two accounts
+may have keys of the same id; else that is None.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import StrEnum
+from fnmatch import translate
+from typing import TYPE_CHECKING, ClassVar, Final
+
+from reconciler.diagnostic import Severity
+from reconciler.model import LONGEST_DAYS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from datetime import datetime
+    from decimal import Decimal
+
+    from reconciler.diagnostic import Location
+    from reconciler.model import Activity, Address, Declaration, DeclaredKey, KeyState, LiveKey, Usage
+
+
+# What became of a plan: one outcome for every action, and how the account compares afterwards.
+
+
+class Status(StrEnum):
+    """How an action ended, in the order summaries list it."""
+
+    DONE = "done"
+    FAILED = "failed"
+    NOT_ATTEMPTED = "not_attempted"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How one action ended.
+
+    `message` says in one line why it failed, was not attempted, or what to know about it although it is done; it never
+    holds a secret. `key_id` is the id of the key that was created or changed, None where there is none to name.
+    """
+
+    action: Action
+    status: Status
+    message: str | None = None
+    key_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ApplyResult:
+    """What an apply did, its outcomes in the order of the plan.
+
+    `remaining` is the plan of the account read again after the last change; None when it was not read, and then `note`
+    says why. `interrupted` means that the run was asked to stop. `unreached` are the variables of the accounts, of
+    several, of which nothing could be done.
+    """
+
+    outcomes: tuple[Outcome, ...]
+    interrupted: bool = False
+    remaining: Plan | None = None
+    note: str | None = None
+    unreached: tuple[str, ...] = ()
+
+    @property
+    def in_sync(self) -> bool | None:
+        """Whether nothing is left to do; None when that is not known."""
+        return None if self.remaining is None else not self.remaining.actions
+
+    def count(self, status: Status) -> int:
+        """Count the actions that ended this way."""
+        return sum(outcome.status is status for outcome in self.outcomes)
+
+
+def untouched(plan: Plan) -> ApplyResult:
+    """Give the result of not having started: nothing attempted, and everything remains."""
+    return ApplyResult(tuple(Outcome(action, Status.NOT_ATTEMPTED) for action in plan.actions), remaining=plan)
+
+
+def cut_short(
+    plan: Plan, known: Iterable[Outcome], *, interrupted: bool = False, note: str | None = None
+) -> ApplyResult:
+    """Give the result of an apply that ended early: what is known, and that the other actions were not tried."""
+    outcomes = {id(outcome.action): outcome for outcome in known}
+    remaining = None if outcomes or plan.errors else plan
+    every = tuple(outcomes.get(id(action)) or Outcome(action, Status.NOT_ATTEMPTED) for action in plan.actions)
+    return ApplyResult(every, interrupted=interrupted, remaining=remaining, note=note)
+
+
+# What a plan is judged by besides what is declared and what is live.
+
+
+@dataclass(frozen=True, slots=True)
+class PlanInputs:
+    """What was read beside the keys; what was not read is left out, which is not the same as zero.
+
+    `balance` is in USD; `activity` holds one for each window that `windows` asks for; `base` is the declaration as it
+    was before the change. `unread` says in a line each what could not be read and why. With `offline` the base stands
+    for the account: what only the account knows cannot be judged. `elsewhere` names the environments that are declared
+    for other accounts.
+    """
+
+    balance: Decimal | None = None
+    activity: tuple[Activity, ...] = ()
+    base: Declaration | None = None
+    unread: tuple[str, ...] = ()
+    offline: bool = False
+    elsewhere: frozenset[str] = frozenset()
+
+    def usage(self, key_id: int, days: int = LONGEST_DAYS) -> Usage | None:
+        """Say how much a key was used in the last days; None when that was not read."""
+        return next((activity.of(key_id) for activity in self.activity if activity.days == days), None)
+
+
+NOTHING_READ: Final = PlanInputs()
+
+
+def window(period: timedelta) -> int:
+    """Give how many days of activity show all use within a period: the service counts whole days.
+
+    A period of 24 hours reaches into two days of the calendar, so one day more than it has; 30 at most.
+    """
+    return min(-(-period // timedelta(days=1)) + 1, LONGEST_DAYS)
+
+
+def is_whole_life(created_at: datetime, now: datetime, days: int = LONGEST_DAYS) -> bool:
+    """Tell whether the last days of activity hold the whole life of a key: today is one of them."""
+    return (now.date() - created_at.date()).days < days
+
+
+def windows(declaration: Declaration, base: Declaration | None = None) -> tuple[int, ...]:
+    """Give the numbers of days whose activity a plan wants to know: 30, and what `protect_active` asks for."""
+    files = [declaration] if base is None else [declaration, base]
+    guardrails = [file.guardrails for file in files]
+    guardrails += [environment.guardrails for file in files for environment in file.environments.values()]
+    rules = [each.protect_active for each in guardrails if each.protect_active is not None]
+    return tuple(sorted({LONGEST_DAYS, *(window(rule.value) for rule in rules)}))
+
+
+# What a run asks for beyond the file.
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Wishes that the command line adds to what the file says.
+
+    `rotate` are declared addresses to rotate now, and without `overlap` their old keys are disabled at once; without
+    `due` no key is rotated for its age. `allow` are globs of addresses whose guardrails are lifted for this run.
+    `environments` and `only` (globs of addresses) select what the run is about: what they leave out is neither changed
+    nor judged; both empty select everything.
+    """
+
+    rotate: frozenset[Address] = frozenset()
+    overlap: bool = True
+    due: bool = True
+    allow: tuple[str, ...] = ()
+    environments: frozenset[str] = frozenset()
+    only: tuple[str, ...] = ()
+
+    @property
+    def selective(self) -> bool:
+        """Whether something is left out."""
+        return bool(self.environments or self.only)
+
+    def selector(self) -> Callable[[Address], bool]:
+        """Give the test that tells whether the run is about an address."""
+        environments, matches = self.environments, matcher(self.only)
+        if not self.selective:
+            return lambda _: True
+        return lambda address: (
+            (not environments or address.environment in environments) and (not self.only or matches(str(address)))
+        )
+
+
+def matcher(globs: Iterable[str]) -> Callable[[str], bool]:
+    """Give the test that tells whether one of the globs matches a whole text; `*` matches `/` too."""
+    pattern = re.compile("|".join(translate(glob) for glob in globs) or "(?!)")
+    return lambda text: pattern.match(text) is not None
+
+
+AS_THE_FILE_SAYS: Final = Options()
+
+
+class ActionKind(StrEnum):
+    """The words that people and plan.json use, in the order summaries list them."""
+
+    CREATE = "create"
+    UPDATE = "update"
+    RENAME = "rename"
+    ROTATE = "rotate"
+    FINISH = "finish"
+    RETIRE = "retire"
+    RESTORE = "restore"
+    DELETE = "delete"
+
+
+class Field(StrEnum):
+    """The fields of a key that the API lets us set, in the order they are shown."""
+
+    NAME = "name"
+    IS_ENABLED = "is_enabled"
+    CREDIT_LIMIT = "credit_limit"
+    EXPIRES_AT = "expires_at"
+
+
+@dataclass(frozen=True, slots=True)
+class Create:
+    """Make a key that is declared and not live, and deliver its secret."""
+
+    kind: ClassVar = ActionKind.CREATE
+    declared: DeclaredKey
+    account: str | None = None
+
+    @property
+    def address(self) -> Address:
+        """The address that gets a key."""
+        return self.declared.address
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """Change fields of a live key, its name not among them."""
+
+    kind: ClassVar = ActionKind.UPDATE
+    declared: DeclaredKey
+    live: LiveKey
+    after: KeyState
+    fields: tuple[Field, ...]
+    account: str | None = None
+
+    @property
+    def address(self) -> Address:
+        """The address whose key changes."""
+        return self.declared.address
+
+
+@dataclass(frozen=True, slots=True)
+class Rename:
+    """Give a live key the name of its address, with whatever else changes; its secret lives on."""
+
+    kind: ClassVar = ActionKind.RENAME
+    declared: DeclaredKey
+    live: LiveKey
+    after: KeyState
+    fields: tuple[Field, ...]
+    account: str | None = None
+
+    @property
+    def address(self) -> Address:
+        """The address that the key moves to."""
+        return self.declared.address
+
+
+@dataclass(frozen=True, slots=True)
+class Rotate:
+    """Replace a live key by a new one; the old one goes on for `overlap`, or is disabled at once when that is None."""
+
+    kind: ClassVar = ActionKind.ROTATE
+    declared: DeclaredKey
+    live: LiveKey
+    fields: tuple[Field, ...]
+    overlap: timedelta | None
+    reason: RotateReason
+    account: str | None = None
+
+    @property
+    def address(self) -> Address:
+        """The address whose key is replaced."""
+        return self.declared.address
+
+
+class RotateReason(StrEnum):
+    """Why a key is replaced."""
+
+    DUE = "it is due"
+    REQUESTED = "asked for"
+    INTERRUPTED = "an earlier rotation was interrupted while the secret was delivered"
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """Complete a rotation that was interrupted: `live` is delivered and takes over, `old` (if it is left) retires."""
+
+    kind: ClassVar = ActionKind.FINISH
+    declared: DeclaredKey
+    live: LiveKey
+    old: LiveKey | None
+    after: KeyState
+    fields: tuple[Field, ...]
+    overlap: timedelta | None
+    account: str | None = None
+
+    @property
+    def address(self) -> Address:
+        """The address whose rotation is completed."""
+        return self.declared.address
+
+
+class DeleteReason(StrEnum):
+    """Why a live key has to go."""
+
+    UNDECLARED = "no longer declared"
+    REMOVED = "removed by this change"
+    LIVE_ONLY = "not declared, and not in the base file either: live only"
+    OVERLAP_OVER = "rotated out, its overlap is over"
+    GRACE_OVER = "retired, its grace period is over"
+    WORKS_AGAIN = "retired, and yet it works"
+    LEASE_EXPIRED = "left by an interrupted run, its lease has run out"
+    UNMANAGED = "not managed, and the declaration says to delete such keys"
+
+
+@dataclass(frozen=True, slots=True)
+class Retire:
+    """Disable a key that is no longer declared; it can be restored until `grace` is over."""
+
+    kind: ClassVar = ActionKind.RETIRE
+    address: Address
+    live: LiveKey
+    after: KeyState
+    fields: tuple[Field, ...]
+    grace: timedelta
+    source: Location
+    reason: DeleteReason = DeleteReason.UNDECLARED
+    account: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Restore:
+    """Bring a retired key back: the same id, the same secret, and whatever the file says today."""
+
+    kind: ClassVar = ActionKind.RESTORE
+    declared: DeclaredKey
+    live: LiveKey
+    after: KeyState
+    fields: tuple[Field, ...]
+    account: str | None = None
+
+    @property
+    def address(self) -> Address:
+        """The address that gets its key back."""
+        return self.declared.address
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Delete a live key for good; `address` is None for a key that no declared environment owns."""
+
+    kind: ClassVar = ActionKind.DELETE
+    address: Address | None
+    live: LiveKey
+    reason: DeleteReason
+    source: Location | None
+    account: str | None = None
+
+
+UsageKey = int | tuple[str, int]
+"""The id of a live key; where there are several accounts, beside the variable of its own."""
+
+Action = Create | Update | Rename | Rotate | Finish | Retire | Restore | Delete
+Change = Create | Update | Rename | Rotate | Finish | Restore
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something a reviewer has to know; one of severity error forbids to apply."""
+
+    rule: str
+    severity: Severity
+    message: str
+    address: Address | None = None
+    source: Location | None = None
+    account: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Credit:
+    """The limits of the managed keys added up, before and after; unlimited ones are counted apart."""
+
+    limits_before: Decimal
+    limits_after: Decimal
+    unlimited_before: int
+    unlimited_after: int
+    balance: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What has to be done, in order of environment, key and live key.
+
+    `usage` tells how much a live key that is changed was used lately; where it was not read, it is empty. `options` are
+    the wishes that it was made with. `parts` are the plans of the accounts by their variables, where there are several.
+    """
+
+    created_at: datetime
+    actions: tuple[Action, ...]
+    findings: tuple[Finding, ...]
+    credit: Credit
+    unchanged: int
+    unmanaged: tuple[LiveKey, ...]
+    usage: Mapping[UsageKey, Usage] = field(default_factory=dict)
+    options: Options = AS_THE_FILE_SAYS
+    parts: Mapping[str, Plan] = field(default_factory=dict)
+
+    @property
+    def errors(self) -> tuple[Finding, ...]:
+        """The findings that forbid to apply."""
+        return tuple(finding for finding in self.findings if finding.severity is Severity.ERROR)
+
+
+def usage_key(key_id: int, account: str | None) -> UsageKey:
+    """Give what `Plan.usage` knows a live key by."""
+    return key_id if account is None else (account, key_id)

@@ -1,0 +1,274 @@
+"""The three-way view: what a change does, told from the file as it was, the file as it is, and the account."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from reconciler.diagnostic import Severity
+from reconciler.model import KEY_VARIABLE, LiveKey, Snapshot, Unmanaged
+from reconciler.planning.actions import Create, DeleteReason, Finding, Finish, Rename, Restore, Rotate
+from reconciler.planning.guard_context import kept, rules, tightest, with_default
+from reconciler.planning.names import Naming
+from reconciler.planning.phrases import dollars, plural
+from reconciler.units import format_duration
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from datetime import datetime
+
+    from reconciler.model import Address, Declaration, DeclaredKey, Delivery, Guardrails, Setting, Target
+    from reconciler.planning.actions import Delete, Options, Plan, Retire
+    from reconciler.planning.guard_context import Bench, Draft
+
+
+def snapshot_of(base: Declaration, now: datetime, variable: str = KEY_VARIABLE) -> Snapshot:
+    """Let a declaration stand for an account: every key of it is live and as declared, with an id below 0."""
+    there = {name for name, environment in base.environments.items() if environment.provisioning_key_env == variable}
+    keys = (
+        LiveKey(number, key.name, now, key.expires_at, key.is_enabled, key.credit_limit)
+        for number, key in _numbered(base)
+        if key.address.environment in there
+    )
+    return Snapshot(tuple(keys), now)
+
+
+def in_terms_of(base: Declaration, declaration: Declaration) -> tuple[Declaration, list[Finding]]:
+    """Put the ids that `snapshot_of` gave in place of the real ones; those that the base lacks go, with a finding."""
+    stand_ins = {key.id: number for number, key in _numbered(base) if key.id is not None}
+    findings: list[Finding] = []
+    keys: list[DeclaredKey] = []
+    for key in declaration.keys:
+        keys.append(key if key.id is None else replace(key, id=stand_ins.get(key.id)))
+        if key.id is not None and key.id not in stand_ins:
+            message = f"id {key.id} is not in the base file, so this plan is made as if it were not here either"
+            findings.append(Finding("unknown-id", Severity.WARNING, message, key.address, key.source))
+    return replace(declaration, keys=tuple(keys)), findings
+
+
+def _numbered(base: Declaration) -> Iterator[tuple[int, DeclaredKey]]:
+    return ((-number, key) for number, key in enumerate(base.keys, start=1))
+
+
+def explained(removals: Iterable[Retire | Delete], base: Declaration) -> Iterator[Retire | Delete]:
+    """Say of each key that goes whether the change removes it or no file has ever declared it."""
+    declared = {key.address for key in base.keys}
+    for removal in removals:
+        if removal.reason is DeleteReason.UNDECLARED:
+            reason = DeleteReason.REMOVED if removal.address in declared else DeleteReason.LIVE_ONLY
+            yield replace(removal, reason=reason)
+        else:
+            yield removal
+
+
+def compare(bench: Bench) -> Iterator[Finding]:
+    """Say what a change does beyond the keys that it adds, changes and removes."""
+    base = bench.draft.inputs.base
+    if base is None:
+        return
+    yield from _dropped(bench.draft, base)
+    yield from _renamed_all(bench.draft, base)
+    yield from _not_delivered(bench)
+    yield from _first_deliveries(bench, base)
+    yield from _loosened(bench, base)
+
+
+def left_behind(
+    declaration: Declaration, base: Declaration, parts: Mapping[str, Plan], options: Options
+) -> Iterator[Finding]:
+    """Find environments whose keys stay in another account than theirs: they moved, or nobody uses that account now.
+
+    `parts` are the plans of the accounts that were read, by their variables.
+    """
+    naming, covers = Naming(base.naming, base.environments), options.selector()
+    used = {each.provisioning_key_env for each in declaration.environments.values()} or {KEY_VARIABLE}
+    for name, before in sorted(base.environments.items()):
+        now, old = declaration.environments.get(name), before.provisioning_key_env
+        gone = now is None and old not in used and old not in parts
+        moved = now is not None and now.provisioning_key_env != old
+        if (options.environments and name not in options.environments) or not (gone or moved):
+            continue
+        whose = f"its keys stay behind, unmanaged, in the account of {old}"
+        if old in parts and declaration.unmanaged is not Unmanaged.IGNORE:
+            owners = [found.address for key in parts[old].unmanaged if (found := naming.parse(key.name))]
+            count = sum(address.environment == name and covers(address) for address in owners)
+            whose = f"{plural(count, 'live key')} of it stay behind, unmanaged, in the account of {old}"
+            if count and declaration.unmanaged is Unmanaged.DELETE and not options.selective:
+                whose += ", and the file says to delete such keys"
+        if now is None:
+            message = f"environment {name} is no longer declared, nor is its account; {whose}"
+            yield Finding("environment-dropped", Severity.WARNING, message, source=before.source)
+        else:
+            new = now.provisioning_key_env
+            message = f"environment {name} has moved to the account of {new}; {whose}"
+            if new in parts and (count := _not_brought(declaration, name, parts[new], covers)):
+                message += (
+                    f"; destinations may hold the secrets of {old} for {plural(count, 'key')} that {new} has already"
+                )
+                message += ": --rotate brings new ones"
+            yield Finding("account-changed", Severity.WARNING, message, source=now.source)
+
+
+def _not_brought(declaration: Declaration, environment: str, plan: Plan, covers: Callable[[Address], bool]) -> int:
+    """Count the keys of an environment that have destinations, and whose secrets this plan does not bring there."""
+    brought = {each.address for each in plan.actions if isinstance(each, Create | Rotate | Finish)}
+    mine = (key for key in declaration.keys if key.address.environment == environment and key.deliver)
+    return sum(covers(key.address) and key.address not in brought for key in mine)
+
+
+def _dropped(draft: Draft, base: Declaration) -> Iterator[Finding]:
+    """Find environments that are no longer declared, whose keys nobody owns now."""
+    gone = base.environments.keys() - draft.declaration.environments.keys() - draft.inputs.elsewhere
+    if not gone:
+        return
+    naming, covers = Naming(base.naming, base.environments), draft.options.selector()
+    owners = [found.address for key in draft.foreign if (found := naming.parse(key.name))]
+    deleted = draft.declaration.unmanaged is Unmanaged.DELETE
+    fate = (
+        ", and the file says to delete such keys" if deleted else "; to delete what it has, declare it with `keys: {}`"
+    )
+    for name in sorted(gone):
+        count = sum(address.environment == name and covers(address) for address in owners)
+        if draft.options.selective and not count:
+            continue
+        left = f", which leaves {plural(count, 'live key')} unmanaged{fate}" if count else "; it has no live keys"
+        message = f"environment {name} is no longer declared{left}"
+        yield Finding("environment-dropped", Severity.WARNING, message, source=base.environments[name].source)
+
+
+def _renamed_all(draft: Draft, base: Declaration) -> Iterator[Finding]:
+    """Find live keys that only the earlier naming makes ours."""
+    if draft.declaration.naming == base.naming:
+        return
+    naming, covers = Naming(base.naming, draft.declaration.environments), draft.options.selector()
+    owners = [found.address for key in draft.foreign if (found := naming.parse(key.name))]
+    if count := sum(covers(address) for address in owners):
+        message = (
+            f"naming has changed, which leaves {plural(count, 'live key')} unmanaged under the earlier names; "
+            "to keep them, list these names in renamed_from"
+        )
+        yield Finding("naming-changed", Severity.WARNING, message, source=draft.declaration.source)
+
+
+def _not_delivered(bench: Bench) -> Iterator[Finding]:
+    """Find destinations that are added to a key whose secret is known to its holders only."""
+    draft, covers = bench.draft, bench.draft.options.selector()
+    existing = {*draft.live}
+    for action in draft.actions:
+        if isinstance(action, Finish | Restore):
+            existing.add(action.address)
+        elif isinstance(action, Create | Rotate | Rename):  # of a rename the planner itself says so
+            existing.discard(action.address)
+    for key in draft.declaration.keys:
+        before = bench.base_keys.get(key.address)
+        if before and key.address in existing and covers(key.address):
+            for delivery in _added(before, key):
+                message = (
+                    f"destination {delivery.target.destination} ({delivery.name}) is added to a key that exists, and "
+                    f"its secret cannot be read again; pass --rotate {key.address} to deliver a new one everywhere"
+                    f"{_moves(before, key, delivery)}"
+                )
+                yield Finding("not-delivered", Severity.WARNING, message, key.address, delivery.source)
+
+
+def _first_deliveries(bench: Bench, base: Declaration) -> Iterator[Finding]:
+    """Find destinations that no key of the base delivers to, and say where they are: changes show their names only."""
+    known = {delivery.target.destination for key in base.keys for delivery in key.deliver}
+    new: dict[str, list[Delivery]] = {}
+    for action in bench.draft.actions:
+        if isinstance(action, Create | Rotate):
+            for delivery in action.declared.deliver:
+                if delivery.target.destination not in known:
+                    new.setdefault(delivery.target.destination, []).append(delivery)
+    for name, deliveries in new.items():
+        first, *others = dict.fromkeys(_place(delivery.target) for delivery in deliveries)
+        more = f", and {plural(len(others), 'place')} more" if others else ""
+        message = f"destination {name} takes secrets for the first time: {first}{more}"
+        yield Finding("new-destination", Severity.NOTE, message, source=deliveries[0].source)
+
+
+def _place(target: Target) -> str:
+    return ", ".join(f"{name} {_set(value)}" for name, value in (("type", target.type), *target.settings))
+
+
+def _moves(before: DeclaredKey, after: DeclaredKey, delivery: Delivery) -> str:
+    """Say what a destination was before, where it is not new but has become another place under the name it had."""
+    new = delivery.target
+    for old in (each.target for each in _added(after, before) if each.name == delivery.name):
+        if old.destination == new.destination:
+            was, now = ({"type": each.type, **dict(each.settings)} for each in (old, new))
+            changed = [name for name in (*now, *(was.keys() - now.keys())) if was.get(name) != now.get(name)]
+            moves = ", ".join(f"{name} {_set(was.get(name))} → {_set(now.get(name))}" for name in changed)
+            return f"; it is another place now: {moves}"
+    return ""
+
+
+def _set(value: Setting | None) -> str:
+    match value:
+        case None:
+            return "none"
+        case tuple():
+            return " ".join(map(str, value))
+        case _:
+            return str(value)
+
+
+def _added(before: DeclaredKey, after: DeclaredKey) -> list[Delivery]:
+    """Compare where a secret goes; one by one, because hashing a target takes longer than all the rest."""
+    return [
+        new
+        for new in after.deliver
+        if not any(old.name == new.name and old.target == new.target for old in before.deliver)
+    ]
+
+
+def _loosened(bench: Bench, base: Declaration) -> Iterator[Finding]:
+    """Find the protections that the change itself removes or loosens."""
+    declaration, options, covers = bench.draft.declaration, bench.draft.options, bench.draft.options.selector()
+    account = declaration.guardrails
+    yield from _looser(with_default(declaration), with_default(base), "for the account")
+    # What an environment no longer says for each of its keys, the account may say; sums are another matter.
+    of_keys = replace(account, max_deletions=None, credit_budget=None)
+    now = {name: tightest(each.guardrails, of_keys) for name, each in declaration.environments.items()}
+    for name in sorted(base.environments.keys() & now.keys()):
+        if not options.environments or name in options.environments:
+            yield from _looser(now[name], base.environments[name].guardrails, f"for environment {name}")
+    # Those that their environment protected lose that with it, and it is said once.
+    lost = {
+        key.address
+        for key in base.keys
+        if key.protected and not base.environments[key.address.environment].guardrails.protected
+    }
+    for key in declaration.keys if lost else ():
+        exposed = not key.protected and not now[key.address.environment].protected
+        if exposed and key.address in lost and covers(key.address):
+            message = "this change removes the protection of the key; it still holds for this plan"
+            yield Finding("guardrail-loosened", Severity.WARNING, message, key.address, key.source)
+
+
+def _looser(after: Guardrails, before: Guardrails, whom: str) -> Iterator[Finding]:
+    for name, rule in rules(tightest(after, kept(before))).items():
+        if not rule.kept:
+            continue
+        now = getattr(after, name)
+        change = "removes" if now is None else f"loosens, to {_shown(now.value)},"
+        message = f"this change {change} {name} ({_shown(rule.value)}) {whom}; it still holds for this plan"
+        yield Finding(
+            "guardrail-loosened", Severity.WARNING, message, source=rule.source if now is None else now.source
+        )
+
+
+def _shown(value: Decimal | timedelta | int | None) -> str:
+    match value:
+        case None:
+            return "no limit"
+        case Decimal():
+            return dollars(value)
+        case timedelta():
+            return format_duration(value)
+        case bool():
+            return "true"
+        case _:
+            return str(value)

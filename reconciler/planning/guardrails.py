@@ -1,0 +1,373 @@
+"""What no plan may do: all violations at once, each with the place of the guardrail that it violates.
+
+A violation is of severity error, and a note where `--allow` lifts what guards the address. A guardrail holds in the
+strictest form that the account, the environment, or the base file of a change has for it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Final
+
+from reconciler.diagnostic import Severity
+from reconciler.planning.actions import (
+    Create,
+    Delete,
+    DeleteReason,
+    Field,
+    Finding,
+    Finish,
+    Rename,
+    Restore,
+    Retire,
+    Rotate,
+    Update,
+    window,
+)
+from reconciler.planning.base_review import compare
+from reconciler.planning.guard_context import EVERYTHING, Bench, Subject
+from reconciler.planning.phrases import dollars, listed, plural, show_expiry, show_limit, used
+from reconciler.units import format_duration, format_instant
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from datetime import datetime
+    from typing import Any
+
+    from reconciler.diagnostic import Location
+    from reconciler.model import Address, DeclaredKey, Guardrails, KeyState, LiveKey, Rule
+    from reconciler.planning.actions import Action, Change
+    from reconciler.planning.guard_context import Draft
+
+
+# What an action does to the people who use the key.
+
+SHORTEST_OVERLAP: Final = timedelta(hours=1)
+"""An overlap below this leaves nobody the time to take the new secret over."""
+
+_DECIDED: Final = frozenset(
+    {DeleteReason.UNDECLARED, DeleteReason.REMOVED, DeleteReason.LIVE_ONLY, DeleteReason.UNMANAGED}
+)
+# An old key is named by the second at which it ends. The service may keep a fraction more, or round it up.
+_ALMOST_OVER: Final = timedelta(minutes=1)
+
+
+def removes(action: Action, now: datetime) -> bool:
+    """True when a key goes that may have users: somebody decided it, or the key still works whatever its name says."""
+    if not isinstance(action, Retire | Delete):
+        return False
+    return action.reason in _DECIDED or (isinstance(action, Delete) and works(action.live, now))
+
+
+def works(key: LiveKey, now: datetime) -> bool:
+    """True when the service accepts the key, by what it says of it, and goes on to do so for a while."""
+    return key.is_enabled and (key.expires_at is None or key.expires_at > now + _ALMOST_OVER)
+
+
+def cuts_off(action: Action, now: datetime) -> bool:
+    """True when a key that may have users is deleted, False where they have been without it for a while."""
+    return isinstance(action, Delete) and removes(action, now)
+
+
+def held(action: Action) -> LiveKey | None:
+    """Give the key that people use until the action is carried out."""
+    match action:
+        case Create():
+            return None
+        case Finish(live=live, old=old):
+            return old or live
+        case _:
+            return action.live
+
+
+def outcome(action: Action) -> KeyState | None:
+    """Give what people have once it is; None when the key goes for good."""
+    match action:
+        case Create() | Rotate():
+            return action.declared.state
+        case Delete():
+            return None
+        case _:
+            return action.after
+
+
+def disables(action: Action) -> bool:
+    """Tell whether a key that works stops to work but can be enabled again."""
+    before, after = held(action), outcome(action)
+    if before is None or after is None or not before.is_enabled:
+        return False
+    return not after.is_enabled or lacks_overlap(action)
+
+
+def is_lower(limit: Decimal | None, other: Decimal | None) -> bool:
+    """Compare two limits; None is no limit."""
+    return limit is not None and (other is None or limit < other)
+
+
+def place(action: Action) -> Location | None:
+    """Give the place in the file that an action comes from."""
+    return action.source if isinstance(action, Delete | Retire) else action.declared.source
+
+
+def lacks_overlap(action: Action) -> bool:
+    """True when a key is replaced by another and ends at once, or nearly so."""
+    replaces = isinstance(action, Rotate) or (isinstance(action, Finish) and action.old is not None)
+    return isinstance(action, Rotate | Finish) and replaces and (action.overlap or timedelta()) < SHORTEST_OVERLAP
+
+
+def is_earlier(expiry: datetime | None, other: datetime | None) -> bool:
+    """Compare two expiries; None is never."""
+    return expiry is not None and (other is None or expiry < other)
+
+
+def new_limit(action: Action) -> tuple[LiveKey, Decimal] | None:
+    """Give the limit that a live key gets which goes on with what it has spent, and the key; None for none."""
+    match action:
+        case Update() | Rename() | Restore() | Finish():
+            limit = action.after.credit_limit
+            return None if limit is None or Field.CREDIT_LIMIT not in action.fields else (action.live, limit)
+        case _:
+            return None
+
+
+def endings_of(action: Action, now: datetime) -> list[str]:
+    """Say what an action does that ends a key, or ends it earlier: `disable it`, `let it expire at … instead of …`."""
+    if removes(action, now):
+        return ["retire it" if isinstance(action, Retire) else "delete it"]
+    found = ["disable it"] if disables(action) and not lacks_overlap(action) else []
+    before, after = held(action), outcome(action)
+    if before is not None and after is not None and is_earlier(after.expires_at, before.expires_at):
+        found.append(f"let it expire at {show_expiry(after.expires_at)} instead of {show_expiry(before.expires_at)}")
+    if lacks_overlap(action):
+        found.append(f"rotate it {_short_overlap(action)}")
+    return found
+
+
+def injuries_of(action: Action, now: datetime) -> list[str]:
+    """Say what an action does that may hurt who uses the key: its endings, and `lower its limit from $5 to $4`."""
+    found, before, after = endings_of(action, now), held(action), outcome(action)
+    if before is not None and after is not None and is_lower(after.credit_limit, before.credit_limit):
+        found.append(f"lower its limit from {show_limit(before.credit_limit)} to {show_limit(after.credit_limit)}")
+    return found
+
+
+def _short_overlap(action: Action) -> str:
+    overlap = action.overlap if isinstance(action, Rotate | Finish) else None
+    return f"with an overlap of {format_duration(overlap)} only" if overlap else "without overlap"
+
+
+# What declared keys must be, each by itself and all together.
+
+_BOUNDLESS: Final = Decimal("Infinity")
+
+
+def judge_declaration(bench: Bench) -> Iterator[Finding]:
+    """Judge what the declaration says of each key that the run is about, changed or not, and what it adds up to."""
+    members: dict[str, list[DeclaredKey]] = {}
+    for key in bench.draft.declaration.keys:
+        members.setdefault(key.address.environment, []).append(key)
+    if budget := bench.guards.account().credit_budget:
+        yield from _judge_budget(bench, budget, bench.draft.declaration.keys, None)
+    covers = bench.draft.options.selector()
+    for name, keys in members.items():
+        chosen = [key for key in keys if covers(key.address)] if bench.draft.options.selective else keys
+        yield from _judge_keys(bench, chosen, bench.guards.of_keys(frozenset({name})))
+        if chosen and (budget := bench.guards.environment(name).credit_budget):
+            yield from _judge_budget(bench, budget, keys, name)
+
+
+def _judge_keys(bench: Bench, keys: Sequence[DeclaredKey], rails: Guardrails) -> Iterator[Finding]:
+    """Judge keys that the same guardrails hold for."""
+    if most := rails.max_credit_limit:
+        for key in [key for key in keys if key.credit_limit is None or key.credit_limit > most.value]:
+            limit = key.credit_limit
+            has = "it has no limit" if limit is None else f"its limit of {dollars(limit)} is too high"
+            message = f"{has}: the highest that max_credit_limit allows is {dollars(most.value)}"
+            yield bench.violation("max-credit-limit", most, message, _subject(key.address))
+    if rule := rails.require_limit:
+        for key in [key for key in keys if key.credit_limit is None]:
+            message = "it has no limit, and require_limit wants one for every key"
+            yield bench.violation("require-limit", rule, message, _subject(key.address))
+    if longest := rails.max_lifetime:
+        last = bench.draft.now + longest.value
+        for key in [key for key in keys if key.expires_at is None or key.expires_at > last]:
+            ends = "it never expires" if key.expires_at is None else f"it expires at {format_instant(key.expires_at)}"
+            message = f"{ends}: by max_lifetime it must expire within {format_duration(longest.value)}"
+            yield bench.violation("max-lifetime", longest, message, _subject(key.address))
+    if rule := rails.require_rotation:
+        for key in [key for key in keys if key.rotate_every is None]:
+            message = "it has no rotate_every, and require_rotation wants every key to be rotated"
+            yield bench.violation("require-rotation", rule, message, _subject(key.address))
+
+
+def _subject(address: Address) -> Subject:
+    return Subject(address, (str(address),))
+
+
+def _judge_budget(
+    bench: Bench, rule: Rule[Decimal], keys: Sequence[DeclaredKey], environment: str | None
+) -> Iterator[Finding]:
+    unlimited = [str(key.address) for key in keys if key.credit_limit is None]
+    total = sum((key.credit_limit for key in keys if key.credit_limit is not None), Decimal(0))
+    if not unlimited and total <= rule.value:
+        return
+    budget = "the budget" if environment is None else f"the budget of environment {environment}"
+    message = f"{dollars(total)} of limits is over {budget}, {dollars(rule.value)}, by {dollars(total - rule.value)}"
+    if unlimited:
+        message = (
+            f"{plural(len(unlimited), 'key')} without a limit would break {budget}, {dollars(rule.value)}: "
+            f"{listed(unlimited)}; the other limits add up to {dollars(total)}"
+        )
+    culprit = _most_raised(bench, environment)
+    subject = EVERYTHING if culprit is None else _subject(culprit)
+    yield bench.violation("credit-budget", rule, message, subject)
+
+
+def _most_raised(bench: Bench, environment: str | None) -> Address | None:
+    """Give the address of the change that raises the sum most, the first of equals."""
+    culprit, most = None, Decimal(0)
+    for action in bench.draft.actions:
+        if isinstance(action, Delete | Retire) or environment not in {None, action.address.environment}:
+            continue
+        if (raised := _raise(bench, action, environment)) > most:
+            culprit, most = action.address, raised
+    return culprit
+
+
+def _raise(bench: Bench, action: Change, environment: str | None) -> Decimal:
+    """Say by how much a change raises the sum of the limits; no limit raises it beyond all bounds."""
+    before, limit = held(action), action.declared.credit_limit
+    wanted = _BOUNDLESS if limit is None else limit
+    if before is None or isinstance(action, Restore):
+        return wanted
+    if not any(environment in {None, address.environment} for address in bench.owners(before)):
+        return wanted  # it comes from elsewhere
+    return Decimal(0) if before.credit_limit is None else wanted - before.credit_limit
+
+
+def judge(bench: Bench) -> Iterator[Finding]:
+    """Give every violation, and a warning beside each change that violates nothing but may hurt somebody."""
+    for action in bench.draft.actions:
+        yield from _judge_action(bench, action)
+    yield from _judge_deletions(bench)
+    yield from judge_declaration(bench)
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """An action, what guards its key, and what findings about it say."""
+
+    bench: Bench
+    action: Action
+    rails: Guardrails
+    subject: Subject
+
+    def violation(self, name: str, rule: Rule[Any], message: str) -> Finding:
+        return self.bench.violation(name, rule, message, self.subject, once=True)
+
+    def unchecked(self, name: str, rule: Rule[Any], message: str) -> Finding:
+        return self.bench.unchecked(name, rule, message, self.subject)
+
+    def warning(self, name: str, message: str) -> Finding:
+        message = self.subject.label + message
+        return Finding(name, Severity.WARNING, message, self.subject.address, place(self.action))
+
+
+def _judge_action(bench: Bench, action: Action) -> Iterator[Finding]:
+    now = bench.draft.now
+    injuries, limited, left = injuries_of(action, now), new_limit(action), bench.left_protection(action)
+    if left:
+        injuries.append(f"move it away from {listed([str(address) for address in left])}, to where nothing protects it")
+    if not injuries and limited is None:
+        return
+    case = _Case(bench, action, bench.rails(action), bench.subject(action))
+    if injuries and case.rails.protected:
+        message = f"the key is protected, and this plan would {' and '.join(injuries)}"
+        yield case.violation("protected", case.rails.protected, message)
+    key, endings = held(action), endings_of(action, now)
+    if key is not None and endings and (key.is_enabled or removes(action, now)):
+        yield from _judge_use(case, key, endings[0])
+    if limited is not None:
+        yield from _judge_spend(case, *limited)
+
+
+def _judge_use(case: _Case, key: LiveKey, deed: str) -> Iterator[Finding]:
+    """Judge the taking away of a key from those who may use it."""
+    inputs = case.bench.draft.inputs
+    usage = inputs.usage(key.id)
+    if rule := case.rails.protect_active:
+        recent, period = inputs.usage(key.id, window(rule.value)), format_duration(rule.value)
+        if recent:
+            message = f"this plan would {deed}, and protect_active keeps what was used within {period}: {used(recent)}"
+            yield case.violation("protect-active", rule, message)
+        elif recent is None and (usage is None or usage):
+            message = f"this plan would {deed}, and whether it was used within {period} (protect_active) is not known"
+            yield case.unchecked("protect-active", rule, message)
+    if usage:
+        yield case.warning("in-use", f"still in use: {used(usage)}")
+
+
+def _judge_spend(case: _Case, key: LiveKey, limit: Decimal) -> Iterator[Finding]:
+    """Judge the new limit of a key that may have spent it already."""
+    rule, usage = case.rails.limit_below_spend, case.bench.draft.inputs.usage(key.id)
+    if usage is None:
+        if rule and is_lower(limit, key.credit_limit):
+            message = f"whether the new limit of {dollars(limit)} is spent already (limit_below_spend) is not known"
+            yield case.unchecked("limit-below-spend", rule, message)
+    elif rule and limit < usage.cost:
+        message = f"the new limit of {dollars(limit)} is below what it has spent, which stops it at once: {used(usage)}"
+        yield case.violation("limit-below-spend", rule, message)
+    elif usage.cost and limit <= usage.cost:
+        message = f"the new limit of {dollars(limit)} is spent already, which stops it at once: {used(usage)}"
+        yield case.warning("already-spent", message)
+
+
+def _judge_deletions(bench: Bench) -> Iterator[Finding]:
+    """Count what goes, in the account and in each environment; what is allowed does not count."""
+    doomed = [action for action in bench.draft.actions if removes(action, bench.draft.now)]
+    doomed = [action for action in doomed if not bench.allows(bench.subject(action))]
+    if not doomed:
+        return
+    yield from _count(bench, bench.guards.account().max_deletions, doomed, "")
+    members: dict[str, list[Action]] = {}
+    uncounted: list[Action] = []
+    for action in doomed:
+        environments = {address.environment for address in bench.addresses(action)}
+        for environment in environments:
+            members.setdefault(environment, []).append(action)
+        if not any(map(bench.guards.counts_itself, environments)):
+            uncounted.append(action)
+    yield from _count(bench, bench.guards.default_deletions(), uncounted, "", ", where the file says nothing")
+    for environment, actions in members.items():
+        yield from _count(bench, bench.guards.environment(environment).max_deletions, actions, f" of {environment}")
+
+
+def _count(
+    bench: Bench, rule: Rule[int | None] | None, doomed: Sequence[Action], whose: str, why: str = ""
+) -> Iterator[Finding]:
+    if rule is None or rule.value is None or len(doomed) <= rule.value:
+        return
+    names = [action.live.name if action.address is None else str(action.address) for action in doomed]
+    message = f"this plan would delete {plural(len(doomed), 'key')}{whose}, and max_deletions allows {rule.value}{why}"
+    yield bench.violation("max-deletions", rule, f"{message}: {listed(names)}; what --allow names does not count")
+
+
+# Everything that is to be said about a draft by what was read beside the keys.
+
+
+def review(draft: Draft) -> Iterator[Finding]:
+    """Give the violations of guardrails, and what a reviewer should know besides."""
+    bench = Bench(draft)
+    yield from judge(bench)
+    yield from compare(bench)
+    for message in draft.inputs.unread:
+        yield Finding("not-read", Severity.WARNING, message)
+    if draft.inputs.offline:
+        message = "made without the account, as if the base file were live: drift, recent use and money are not known"
+        yield Finding("offline", Severity.NOTE, message)
+    balance, total = draft.inputs.balance, draft.credit.limits_after
+    if draft.actions and balance is not None and total > balance:
+        message = f"the limits add up to {dollars(total)}, which is {dollars(total - balance)} more than the balance"
+        yield Finding("over-balance", Severity.NOTE, f"{message} of {dollars(balance)}")

@@ -1,0 +1,172 @@
+"""A saved plan, read back: what was reviewed, so that this and nothing else is applied."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, assert_never
+
+from reconciler.diagnostic import Severity
+from reconciler.errors import UsageError
+from reconciler.model import Address
+from reconciler.planning.actions import Create, Delete, Finish, Options, Plan, Rename, Restore, Retire, Rotate, Update
+from reconciler.units import format_instant, format_money
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import timedelta
+
+    from reconciler.model import DeclaredKey, KeyState, LiveKey
+    from reconciler.planning.actions import Action
+
+
+FORMAT_VERSION: Final = 1
+
+
+@dataclass(frozen=True, slots=True)
+class SavedPlan:
+    """The digest of a saved plan, what was asked for when it was made, and its changes as the document has them.
+
+    `errors` counts the findings that forbade to apply it.
+    """
+
+    digest: str
+    options: Options
+    changes: tuple[Mapping[str, Any], ...]
+    errors: int = 0
+
+
+def options_document(options: Options) -> dict[str, object]:
+    """Lay out what a run asked for, so that a saved plan is applied under the same wishes."""
+    return {
+        "rotate": sorted(str(address) for address in options.rotate),
+        "overlap": options.overlap,
+        "allow": list(options.allow),
+        "environments": sorted(options.environments),
+        "only": list(options.only),
+    }
+
+
+def read_saved_plan(content: bytes, name: str) -> SavedPlan:
+    """Read what `plan --out` wrote; raises UsageError for anything else, with the name of the file."""
+    try:
+        document = json.loads(content)
+        if document["format_version"] != FORMAT_VERSION:
+            msg = f"{name} is a plan of another version of reconciler; make it anew with `reconciler plan --out {name}`"
+            raise UsageError(msg)
+        asked = document["options"]
+        options = Options(
+            rotate=frozenset(_address(text) for text in _texts(asked["rotate"])),
+            overlap=bool(asked["overlap"]),
+            allow=_texts(asked["allow"]),
+            environments=frozenset(_texts(asked["environments"])),
+            only=_texts(asked["only"]),
+        )
+        changes = tuple({**change} for change in document["changes"])
+        errors = sum(finding["severity"] == Severity.ERROR for finding in document["findings"])
+        return SavedPlan(str(document["digest"]), options, changes, errors)
+    except (ValueError, LookupError, TypeError, RecursionError):
+        msg = f"{name} is not a plan; make one with `reconciler plan --out {name}`"
+        raise UsageError(msg) from None
+
+
+def moved(saved: Sequence[Mapping[str, Any]], current: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    """Say in a line each what was planned and is not any more, and what is planned now and was not."""
+    before, now = [_words(change) for change in saved], [_words(change) for change in current]
+    gone = [f"was planned, and is not any more: {words}" for words in before if words not in set(now)]
+    new = [f"is planned now, and was not: {words}" for words in now if words not in set(before)]
+    return (*gone, *new)
+
+
+def _words(change: Mapping[str, Any]) -> str:
+    """Put a change into words that differ when what it does differs, from whatever state."""
+    what = change.get("address") or (change.get("before") or {}).get("name")
+    before, after = change.get("before") or {}, change.get("after") or {}
+    fields = [f"{field} {_value(before.get(field))} → {_value(after.get(field))}" for field in change.get("fields", ())]
+    whose = f" of {change['account']}" if change.get("account") else ""
+    key = whose if change.get("key_id") is None else f" (key {change['key_id']}{whose})"
+    return f"{change.get('action')} {what}{key}{': ' if fields else ''}{', '.join(fields)}"
+
+
+def _value(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
+        raise TypeError
+    return tuple(value)
+
+
+def _address(text: str) -> Address:
+    environment, slash, key = text.partition("/")
+    if not slash:
+        raise ValueError
+    return Address(environment, key)
+
+
+# A fingerprint of what a plan does, so that what was reviewed is what runs.
+#
+# It covers the operations and the state of the keys that they touch, nothing else: rewording a description, or a
+# change to a key that the plan leaves alone, gives the same digest. Where there are several accounts, it covers them
+# all, and says whose each key is.
+
+_Json = dict[str, object]
+
+
+def digest(plan: Plan) -> str:
+    """Give `sha256:` and the fingerprint of the plan's operations and their preconditions."""
+    operations = json.dumps([_operation(action) for action in plan.actions], sort_keys=True, separators=(",", ":"))
+    return "sha256:" + hashlib.sha256(operations.encode()).hexdigest()
+
+
+def _operation(action: Action) -> _Json:
+    address = str(action.address) if action.address else None
+    operation: _Json = {"action": action.kind, "address": address}
+    if action.account is not None:
+        operation["account"] = action.account
+    match action:
+        case Create():
+            return {**operation, **_issue(action.declared)}
+        case Rotate():
+            how = {"verify": action.declared.verify, **_overlap(action.overlap)}
+            return {**operation, **_issue(action.declared), "before": _live(action.live), **how}
+        case Finish():
+            old = _live(action.old) if action.old else None
+            changes = {"before": _live(action.live), "old": old, "after": _state(action.after)}
+            return {**operation, **changes, **_overlap(action.overlap)}
+        case Retire():
+            # Not the state after: its name holds the day on which the grace ends, which moves on with every plan.
+            return {**operation, "before": _live(action.live), "grace": action.grace.total_seconds()}
+        case Update() | Rename() | Restore():
+            return {**operation, "before": _live(action.live), "after": _state(action.after)}
+        case Delete():
+            return {**operation, "before": _live(action.live)}
+    assert_never(action)
+
+
+def _issue(declared: DeclaredKey) -> _Json:
+    deliver = [[*_target(delivery.target.settings), delivery.name] for delivery in declared.deliver]
+    return {"after": _state(declared.state), "deliver": deliver}
+
+
+def _overlap(overlap: timedelta | None) -> _Json:
+    return {"overlap": None if overlap is None else overlap.total_seconds()}
+
+
+def _target(settings: tuple[tuple[str, object], ...]) -> list[object]:
+    return [list(setting) for setting in sorted(settings)]
+
+
+def _live(key: LiveKey) -> _Json:
+    return {"id": key.id, "created_at": format_instant(key.created_at), **_state(key.state)}
+
+
+def _state(state: KeyState) -> _Json:
+    return {
+        "name": state.name,
+        "is_enabled": state.is_enabled,
+        "credit_limit": None if state.credit_limit is None else format_money(state.credit_limit),
+        "expires_at": None if state.expires_at is None else format_instant(state.expires_at),
+    }

@@ -1,0 +1,412 @@
+"""From what is declared and what is live to what has to be done.
+
+==================================  ===============================================================
+declared, and live as ...
+... its name                        nothing, update, or rotate when due or asked for
+... what id or renamed_from name    rename, with whatever else differs
+... `~next`                         finish the rotation
+... `~gone`, within its grace       restore, or rotate when asked for or interrupted before it retired
+... nothing of these                create
+owned, not declared                 retire within a deletion_grace, else delete
+`~new`, its lease runs              nothing: someone may already read its secret
+`~new`, its lease has run out       delete, unless it tells that the rotation of a key that stays was interrupted
+`~old` or `~gone`, its time is up   delete
+owned by no declared environment    unmanaged: report | ignore | error | delete
+==================================  ===============================================================
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+from operator import attrgetter
+from typing import TYPE_CHECKING, Final
+
+from reconciler.diagnostic import Severity
+from reconciler.model import KeyPatch, KeyState, Unmanaged
+from reconciler.planning.actions import (
+    AS_THE_FILE_SAYS,
+    NOTHING_READ,
+    Action,
+    Change,
+    Create,
+    Credit,
+    Delete,
+    DeleteReason,
+    Field,
+    Finding,
+    Finish,
+    Options,
+    Plan,
+    PlanInputs,
+    Rename,
+    Restore,
+    Retire,
+    Rotate,
+    RotateReason,
+    Update,
+    matcher,
+)
+from reconciler.planning.base_review import explained, in_terms_of
+from reconciler.planning.guard_context import Draft
+from reconciler.planning.guardrails import review
+from reconciler.planning.matching import Lineage, duplicates, match, trace
+from reconciler.planning.names import Naming, gone_name, old_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
+
+    from reconciler.model import Address, Declaration, DeclaredKey, Environment, LiveKey, Settable, Snapshot, Usage
+    from reconciler.planning.actions import UsageKey
+    from reconciler.planning.matching import Matching
+
+
+# Which fields of a key differ.
+
+_VALUES: Final = attrgetter(*map(str, Field))  # plain text: attributes are found twice as fast by it
+
+
+def changed_fields(before: Settable, after: Settable) -> tuple[Field, ...]:
+    """Give the fields that differ, in the order people see them; amounts and instants are compared by value."""
+    old, new = _VALUES(before), _VALUES(after)
+    if old == new:
+        return ()
+    from deepdiff import DeepDiff
+
+    # The tree holds what is asked for; the other view would be made from it in addition.
+    difference = DeepDiff(dict(zip(Field, old, strict=True)), dict(zip(Field, new, strict=True)), view="tree")
+    affected = difference.affected_root_keys
+    return tuple(field for field in Field if field in affected)
+
+
+def patch(after: KeyState, fields: tuple[Field, ...]) -> KeyPatch:
+    """Give just these fields of the state, as a PATCH sends them."""
+    changes = KeyPatch()
+    if Field.NAME in fields:
+        changes["name"] = after.name
+    if Field.IS_ENABLED in fields:
+        changes["is_enabled"] = after.is_enabled
+    if Field.CREDIT_LIMIT in fields:
+        changes["credit_limit"] = after.credit_limit
+    if Field.EXPIRES_AT in fields:
+        changes["expires_at"] = after.expires_at
+    return changes
+
+
+# Which keys of declared environments have to go: what is no longer declared, and what the engine left for a while.
+#
+# A key that goes must leave nothing behind by which a later plan would bring back a secret that no destination holds.
+
+_NO_LINEAGE: Final = Lineage()
+
+
+def removals(
+    declaration: Declaration,
+    matching: Matching,
+    lineages: Mapping[Address, Lineage],
+    changes: Mapping[Address, Change],
+    now: datetime,
+) -> Iterable[Retire | Delete]:
+    """Give what goes, whatever the run is about; `changes` is what happens to the declared addresses."""
+    if not (matching.undeclared or lineages):
+        return
+    naming = Naming(declaration.naming, declaration.environments)
+    declared = {key.address for key in declaration.keys}
+    undeclared: dict[Address, list[LiveKey]] = {}
+    for address, key in matching.undeclared:
+        undeclared.setdefault(address, []).append(key)
+    for address in {**undeclared, **lineages}:
+        environment, lineage = declaration.environments[address.environment], lineages.get(address, _NO_LINEAGE)
+        change = changes.get(address)
+        if address in declared:
+            lasting = _lasting(matching.live.get(address), change)
+        else:
+            settled = undeclared.get(address, [])
+            yield from _undeclared(address, settled, lineage, environment, naming.format(address), now)
+            lasting = settled if environment.deletion_grace else []
+        lasting = [*lasting, *(key for _, key in lineage.retired if not _concerns(change, key))]
+        for reason, key in lineage.superfluous(lasting):
+            yield Delete(address, key, reason, environment.source)
+        for until, key in lineage.retired:
+            if key.is_enabled and not _concerns(change, key):
+                yield _disable_again(address, key, environment, until - now)
+
+
+def _lasting(live: LiveKey | None, change: Change | None) -> list[LiveKey]:
+    """Give the key of a declared address that goes on with the secret it has."""
+    if isinstance(change, Create | Rotate | Finish):
+        return []
+    key = change.live if change else live
+    return [key] if key else []
+
+
+def _undeclared(
+    address: Address, settled: Sequence[LiveKey], lineage: Lineage, environment: Environment, name: str, now: datetime
+) -> Iterable[Retire | Delete]:
+    grace = environment.deletion_grace
+    if not grace:
+        for key in (*settled, *lineage.upcoming, *lineage.rotated_out):
+            yield Delete(address, key, DeleteReason.UNDECLARED, environment.source)
+        return
+    # The rotated out stay: the removal may be undone, and then who still uses the old key must not have lost it.
+    for key in (*settled, *lineage.upcoming):
+        # What a rotation was about to replace is in no destination any more: only its successor may come back.
+        replaced = lineage.upcoming and key not in lineage.upcoming
+        after = KeyState(
+            name=old_name(name, now + grace) if replaced else gone_name(name, now + grace),
+            is_enabled=False,
+            credit_limit=key.credit_limit,
+            expires_at=key.expires_at,
+        )
+        yield Retire(address, key, after, changed_fields(key, after), grace, environment.source)
+
+
+def _concerns(change: Change | None, key: LiveKey) -> bool:
+    if change is None or isinstance(change, Create):
+        return False
+    return key == change.live or (isinstance(change, Finish) and key == change.old)
+
+
+def _disable_again(address: Address, key: LiveKey, environment: Environment, left: timedelta) -> Retire:
+    """Disable a retired key that somebody enabled, or that the service did not disable when it was asked to."""
+    after = replace(key.state, is_enabled=False)
+    return Retire(address, key, after, (Field.IS_ENABLED,), left, environment.source, DeleteReason.WORKS_AGAIN)
+
+
+DEFAULT_OVERLAP: Final = timedelta(hours=24)
+
+
+def make_plan(
+    declaration: Declaration,
+    snapshot: Snapshot,
+    options: Options = AS_THE_FILE_SAYS,
+    inputs: PlanInputs = NOTHING_READ,
+) -> Plan:
+    """Work out what has to be done, and judge it; the same inputs, in whatever order, give the same plan.
+
+    Of `facts`, nothing changes what is done: they say what speaks against it, and what a reviewer wants to know.
+    """
+    unknown: list[Finding] = []
+    if inputs.base is not None and inputs.offline:
+        declaration, unknown = in_terms_of(inputs.base, declaration)
+    now = snapshot.now
+    matching = match(declaration, snapshot)
+    lineages = trace(matching.engine, now)
+    matching.findings.extend(_rival_successors(declaration, lineages, matching))
+    converging = [
+        _converge(key, matching, lineages.get(key.address, _NO_LINEAGE), options, now)
+        for key in _chosen(declaration, options)
+        if key.address not in matching.unclear
+    ]
+    changes = [change for change in converging if change]
+    going = removals(declaration, matching, lineages, {change.address: change for change in changes}, now)
+    deletions = _deletions(declaration, matching, going, options, inputs)
+    draft = Draft(
+        declaration=declaration,
+        actions=tuple(sorted([*changes, *deletions], key=order_of)),
+        live=matching.live,
+        foreign=tuple(matching.foreign),
+        credit=_credit(declaration, matching, options, inputs.balance),
+        options=options,
+        inputs=inputs,
+        now=now,
+    )
+    findings = [*unknown, *_mismatches(declaration, matching, options), *review(draft)]
+    for change in changes:
+        findings += _doubts(change, options, now)
+    return Plan(
+        created_at=now,
+        actions=draft.actions,
+        findings=in_order(findings),
+        credit=draft.credit,
+        unchanged=len(converging) - len(changes),
+        unmanaged=tuple(_unmanaged(declaration, matching)),
+        usage=_usage(draft),
+        options=options,
+    )
+
+
+def with_findings(plan: Plan, more: Iterable[Finding]) -> Plan:
+    """Add what was found out beside the planning."""
+    return replace(plan, findings=in_order((*plan.findings, *more)))
+
+
+def _chosen(declaration: Declaration, options: Options) -> Sequence[DeclaredKey]:
+    """Give the declared keys that the run is about."""
+    if not options.selective:
+        return declaration.keys
+    covers = options.selector()
+    return [key for key in declaration.keys if covers(key.address)]
+
+
+def _rival_successors(
+    declaration: Declaration, lineages: Mapping[Address, Lineage], matching: Matching
+) -> Iterable[Finding]:
+    """Find rotations with two keys that wait to take over: nobody knows whose secret the destinations hold."""
+    rivals = {address: lineage.upcoming for address, lineage in lineages.items() if len(lineage.upcoming) > 1}
+    for wanted in [key for key in declaration.keys if key.address in rivals] if rivals else ():
+        matching.unclear.add(wanted.address)
+        yield duplicates(wanted, rivals[wanted.address], "live keys wait to take over")
+
+
+def _converge(
+    wanted: DeclaredKey, matching: Matching, lineage: Lineage, options: Options, now: datetime
+) -> Change | None:
+    live = matching.live.get(wanted.address)
+    if lineage.upcoming:
+        successor = lineage.upcoming[0]
+        old = live or lineage.restorable(wanted.id)
+        fields = changed_fields(successor, wanted)
+        return Finish(wanted, successor, old, wanted.state, fields, _overlap(wanted, options))
+    if live is None:
+        return _revive(wanted, lineage, options, now)
+    fields = changed_fields(live, wanted)
+    reason = _rotation(wanted, live, lineage, options, now)
+    if reason:
+        return Rotate(wanted, live, fields, _overlap(wanted, options), reason)
+    if Field.NAME in fields:
+        return Rename(wanted, live, wanted.state, fields)
+    return Update(wanted, live, wanted.state, fields) if fields else None
+
+
+def _revive(wanted: DeclaredKey, lineage: Lineage, options: Options, now: datetime) -> Restore | Rotate | Create:
+    """Bring a retired key back, unless its secret is not what the destinations hold or should hold."""
+    retired = lineage.restorable(wanted.id)
+    if retired is None:
+        return Create(wanted)
+    fields = changed_fields(retired, wanted)
+    # One that is due comes back first, so that who still has its secret can go on for the overlap.
+    reason = _rotation(wanted, retired, lineage, replace(options, due=False), now)
+    if reason:
+        return Rotate(wanted, retired, fields, _overlap(wanted, options), reason)
+    return Restore(wanted, retired, wanted.state, fields)
+
+
+def _overlap(wanted: DeclaredKey, options: Options) -> timedelta | None:
+    """Say how long a rotated key goes on; None is not at all."""
+    if not wanted.is_enabled or (wanted.address in options.rotate and not options.overlap):
+        return None
+    declared = DEFAULT_OVERLAP if wanted.rotation_overlap is None else wanted.rotation_overlap
+    return declared or None
+
+
+def _rotation(
+    wanted: DeclaredKey, live: LiveKey, lineage: Lineage, options: Options, now: datetime
+) -> RotateReason | None:
+    """Say why a key has to be rotated now, if it has to."""
+    expired = wanted.expires_at is not None and wanted.expires_at <= now
+    if lineage.pending and wanted.deliver and not expired and lineage.interrupted_rotation(live):
+        return RotateReason.INTERRUPTED
+    if wanted.address in options.rotate:
+        return RotateReason.REQUESTED
+    if expired:
+        return None
+    if options.due and wanted.is_enabled and wanted.rotate_every and live.created_at + wanted.rotate_every <= now:
+        return RotateReason.DUE
+    return None
+
+
+def _deletions(
+    declaration: Declaration,
+    matching: Matching,
+    going: Iterable[Retire | Delete],
+    options: Options,
+    inputs: PlanInputs,
+) -> Iterable[Action]:
+    """Give what goes of all that the run is about, and say why."""
+    covers = options.selector()
+    if inputs.base is not None:
+        going = explained(going, inputs.base)
+    yield from (removal for removal in going if removal.address is not None and covers(removal.address))
+    if declaration.unmanaged is Unmanaged.DELETE and not options.selective:
+        for key in _unmanaged(declaration, matching):
+            yield Delete(None, key, DeleteReason.UNMANAGED, declaration.source)
+
+
+def _mismatches(declaration: Declaration, matching: Matching, options: Options) -> Iterable[Finding]:
+    """Give what is wrong with the live keys that the run is about; no guardrail's lifting makes it right."""
+    covers = options.selector()
+    yield from (finding for finding in matching.findings if finding.address is not None and covers(finding.address))
+    if declaration.unmanaged is Unmanaged.ERROR and not options.selective:
+        yield from (_unmanaged_error(declaration, key) for key in _unmanaged(declaration, matching))
+
+
+def _unmanaged(declaration: Declaration, matching: Matching) -> list[LiveKey]:
+    if declaration.unmanaged is Unmanaged.IGNORE:
+        return []
+    ignored = matcher(declaration.ignore)
+    return sorted((key for key in matching.foreign if not ignored(key.name)), key=lambda key: (key.name, key.id))
+
+
+def _doubts(action: Change, options: Options, now: datetime) -> Iterable[Finding]:
+    """Say what a reviewer should know about a change, before it is made."""
+    wanted = action.declared
+
+    def finding(rule: str, severity: Severity, message: str) -> Finding:
+        return Finding(rule, severity, message, wanted.address, wanted.source)
+
+    if isinstance(action, Finish) and wanted.address in options.rotate:
+        message = "this completes an earlier rotation and issues no new key; when it is done, ask for --rotate again"
+        yield finding("rotation-unfinished", Severity.WARNING, message)
+    issues = isinstance(action, Create | Rotate)
+    sets_expiry = isinstance(action, Create | Rotate) or Field.EXPIRES_AT in action.fields
+    if sets_expiry and wanted.expires_at and wanted.expires_at <= now:
+        message = "expires_at has passed, and the service takes only a future one; move it or remove it"
+        yield finding("expiry-passed", Severity.ERROR, message)
+    if issues and not wanted.deliver:
+        message = "it has no destination, and apply does not issue a key whose secret nobody receives; add `deliver`"
+        yield finding("no-destination", Severity.WARNING, message)
+    if isinstance(action, Rename) and wanted.deliver:
+        message = "the key keeps its secret, but a secret cannot be read again: its destinations do not receive it"
+        yield finding("not-delivered", Severity.WARNING, message)
+
+
+def _unmanaged_error(declaration: Declaration, key: LiveKey) -> Finding:
+    message = f"{key} is not declared; declare it, add its name to `ignore`, or delete it"
+    return Finding("unmanaged", Severity.ERROR, message, source=declaration.source)
+
+
+def _credit(declaration: Declaration, matching: Matching, options: Options, balance: Decimal | None) -> Credit:
+    covers = options.selector()
+    before = [(address, key.credit_limit) for address, key in (*matching.live.items(), *matching.undeclared)]
+    # What the run is not about stays as it is.
+    staying = [limit for address, limit in before if not covers(address)] if options.selective else []
+    after = [*staying, *(key.credit_limit for key in _chosen(declaration, options))]
+    limits_before = [limit for _, limit in before if limit is not None]
+    limits_after = [limit for limit in after if limit is not None]
+    return Credit(
+        limits_before=sum(limits_before, Decimal(0)),
+        limits_after=sum(limits_after, Decimal(0)),
+        unlimited_before=len(before) - len(limits_before),
+        unlimited_after=len(after) - len(limits_after),
+        balance=balance,
+    )
+
+
+def _usage(draft: Draft) -> dict[UsageKey, Usage]:
+    """Say how much the keys that change were used lately, where that is known."""
+    keys = [action.live.id for action in draft.actions if not isinstance(action, Create)]
+    return {key_id: usage for key_id in keys if (usage := draft.inputs.usage(key_id)) is not None}
+
+
+def order_of(action: Action) -> tuple[bool, str, str, str, int]:
+    """Give what every plan has its actions in the order of."""
+    if isinstance(action, Create):
+        return (False, action.address.environment, action.address.key, "", 0)
+    if action.address is None:
+        return (True, action.account or "", "", action.live.name, action.live.id)
+    return (False, action.address.environment, action.address.key, action.live.name, action.live.id)
+
+
+def in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Put findings in the order that every plan has them in, each of them once."""
+    return tuple(sorted(dict.fromkeys(findings), key=_finding_order))
+
+
+def _finding_order(finding: Finding) -> tuple[bool, str, str, str, str]:
+    address = finding.address
+    if address is None:
+        return (True, finding.account or "", "", finding.rule, finding.message)
+    return (False, address.environment, address.key, finding.rule, finding.message)

@@ -1,0 +1,278 @@
+"""Colour on a terminal, and how much room text takes there."""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import dataclass
+from decimal import ROUND_HALF_EVEN, Context, Decimal
+from enum import Enum
+from functools import lru_cache
+from textwrap import wrap
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+
+class Ansi(Enum):
+    """The ways text is set apart, by their ANSI code."""
+
+    PLAIN = ""
+    BOLD = "1"
+    DIM = "2"
+    RED = "31"
+    GREEN = "32"
+    YELLOW = "33"
+    CYAN = "36"
+    ALARM = "1;31"
+
+
+class Pen:
+    """Writes text in an ink, or plainly when there is to be no colour."""
+
+    __slots__ = ("_color",)
+
+    def __init__(self, *, color: bool) -> None:
+        """Say whether to use colour at all."""
+        self._color = color
+
+    def __call__(self, ansi: Ansi, text: str) -> str:
+        """Give the text with the codes around it that switch the ink on and off."""
+        if not self._color or ansi is Ansi.PLAIN or not text:
+            return text
+        return f"\x1b[{ansi.value}m{text}\x1b[0m"
+
+
+def columns(text: str) -> int:
+    """Count the columns that text without escapes takes: two for a wide character, none for a combining one."""
+    if text.isascii():
+        return len(text)
+    return sum(_columns_of(character) for character in text)
+
+
+def pad(text: str, width: int) -> str:
+    """Fill text with spaces up to a width in columns; longer text stays as it is."""
+    return text + " " * (width - columns(text))
+
+
+@lru_cache(maxsize=4096)
+def _columns_of(character: str) -> int:
+    if unicodedata.category(character) in {"Mn", "Me"}:
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in {"W", "F"} else 1
+
+
+# Lists for a terminal: aligned columns, wrapped where they have to be, nothing ever cut off.
+
+_WIDEST_NAME: Final = 32
+_WIDEST_DETAIL: Final = 56
+_NARROWEST: Final = 24
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One thing in a list: what happens, to what, the lines about it, and where it comes from.
+
+    All text is escaped already. A loud entry has its name and its first line in its ink too.
+    """
+
+    mark: str
+    word: str
+    name: str
+    ansi: Ansi
+    lines: tuple[str, ...] = ()
+    place: str = ""
+    loud: bool = False
+
+
+class Listing:
+    """Lays out entries in the columns that fit all of them; `width` is that of the terminal, None for no end."""
+
+    def __init__(self, entries: Iterable[Entry], pen: Pen, width: int | None) -> None:
+        """Measure the entries."""
+        entries = tuple(entries)
+        self._pen = pen
+        self._word = max((columns(entry.word) for entry in entries), default=0)
+        self._name = min(max((columns(entry.name) for entry in entries), default=0), _WIDEST_NAME)
+        self._indent = len("  + ") + self._word + len("  ") + self._name + len("  ")
+        self._room = None if width is None else max(width - self._indent, _NARROWEST)
+        place = max((columns(entry.place) for entry in entries), default=0)
+        first = max((columns(entry.lines[0]) for entry in entries if entry.lines), default=0)
+        most = _WIDEST_DETAIL if self._room is None else self._room - len("  ") - place
+        self._first = max(0, min(first, _WIDEST_DETAIL, most))
+
+    def lines(self, entry: Entry) -> Iterator[str]:
+        """Give the lines of one entry."""
+        pen, loud = self._pen, entry.ansi if entry.loud else Ansi.PLAIN
+        head = f"  {pen(entry.ansi, f'{entry.mark} {pad(entry.word, self._word)}')}  {pen(loud, entry.name)}"
+        body = self._body(entry, loud)
+        if body and columns(entry.name) <= self._name:
+            yield head + " " * (self._name - columns(entry.name)) + "  " + body.pop(0)
+        else:
+            yield head
+        for line in body:
+            yield " " * self._indent + line
+
+    def _body(self, entry: Entry, loud: Ansi) -> list[str]:
+        details = [part for line in entry.lines if line for part in wrapped(line, self._room)]
+        if not details:
+            return [self._pen(Ansi.DIM, entry.place)] if entry.place else []
+        first, *rest = details
+        body = [self._pen(loud, first), *rest]
+        if not entry.place:
+            return body
+        place = self._pen(Ansi.DIM, entry.place)
+        if self._fits(first, entry.place):
+            body[0] += " " * max(0, self._first - columns(first)) + "  " + place
+            return body
+        return [*body, place]
+
+    def _fits(self, first: str, place: str) -> bool:
+        if self._room is None:
+            return columns(first) <= _WIDEST_DETAIL
+        return max(columns(first), self._first) + len("  ") + columns(place) <= self._room
+
+
+def wrapped(line: str, width: int | None) -> list[str]:
+    """Break a line between words where it is wider than `width` columns; None never breaks it."""
+    if width is None or columns(line) <= width:
+        return [line]
+    # Breaking inside a word could put `::` at the start of a line, where a build log would obey it.
+    return wrap(line, max(width, _NARROWEST), break_long_words=False, break_on_hyphens=False)
+
+
+# Tables, the same for every command: aligned on a terminal, with bars where there is room, and in Markdown.
+#
+# Build `Column`s and `Row`s once and hand them to `text_table` or to `markdown_table`. All text of a row is escaped
+# already: with `escape.terminal_name` for the one, with `escape.markdown_name` for the other. The first column is the
+# name of the row; nothing is ever cut off, a name that is too long has its own line.
+
+_WIDEST_FIRST_COLUMN: Final = 48
+_GAP: Final = "  "
+_SHORTEST_BAR: Final = 6
+_LONGEST_BAR: Final = 30
+_EIGHTHS: Final = " ▏▎▍▌▋▊▉█"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column by its title; numbers stand at its right. Optional ones are left out where a terminal is narrow."""
+
+    title: str
+    right: bool = False
+    optional: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Styled:
+    """The text of a cell in an ink of its own."""
+
+    text: str
+    ansi: Ansi
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A cell for each column; `bar` is how much of a full bar the row gets, 0 to 1, None for a row without."""
+
+    cells: tuple[str | Styled, ...]
+    ansi: Ansi = Ansi.PLAIN
+    bar: Decimal | None = None
+
+
+def text_table(heads: Sequence[Column], rows: Sequence[Row], pen: Pen, width: int | None) -> list[str]:
+    """Lay out a table in lines for a terminal of that width; None is a pipe or a file, which gets no bars.
+
+    Where even the columns that are not optional do not fit, each name stands above its numbers.
+    """
+    widths = [_width(head, [row.cells[at] for row in rows]) for at, head in enumerate(heads)]
+    widths[0] = min(widths[0], max(_WIDEST_FIRST_COLUMN, columns(heads[0].title)))
+    kept = [*range(len(heads))]
+    if width is not None and _taken(widths, kept) > width:
+        kept = [at for at in kept if not heads[at].optional]
+    if width is not None and _taken(widths, kept) > width:
+        widths[0] = 0
+    room = 0 if width is None else min(width - _taken(widths, kept) - len(_GAP), _LONGEST_BAR)
+    lines: list[str] = []
+    titles = Row(tuple(head.title for head in heads), Ansi.BOLD)
+    for row in (titles, *rows):
+        cells = tuple(_Cell(row.cells[at], widths[at], right=heads[at].right) for at in kept)
+        lines += _lines(row, cells, pen, room if room >= _SHORTEST_BAR else 0)
+    return lines
+
+
+def markdown_table(heads: Sequence[Column], rows: Sequence[Row]) -> str:
+    """Write a table of GitHub's Markdown, without bars; the last line has no newline."""
+    rule = ["---:" if head.right else "---" for head in heads]
+    body = [[_text(cell) for cell in row.cells] for row in rows]
+    return "\n".join(f"| {' | '.join(row)} |" for row in ([head.title for head in heads], rule, *body))
+
+
+def bar(share: Decimal, width: int) -> str:
+    """Draw a share, 0 to 1, of a bar of `width` columns, to an eighth of a column; more than nothing always shows."""
+    eighths = int(share * width * 8)
+    if share > 0:
+        eighths = max(eighths, 1)
+    return (_EIGHTHS[-1] * (eighths // 8) + _EIGHTHS[eighths % 8]).rstrip()
+
+
+class _Cell(NamedTuple):
+    """A cell that takes `width` columns of its line."""
+
+    content: str | Styled
+    width: int
+    right: bool
+
+
+def _width(head: Column, cells: Sequence[str | Styled]) -> int:
+    return max([columns(head.title), *(columns(_text(cell)) for cell in cells)])
+
+
+def _taken(widths: Sequence[int], kept: Sequence[int]) -> int:
+    return sum(widths[at] for at in kept) + len(_GAP) * (len(kept) - 1)
+
+
+def _lines(row: Row, cells: Sequence[_Cell], pen: Pen, room: int) -> Iterator[str]:
+    name, *rest = cells
+    line = _inked(pen, row, name.content)
+    if columns(_text(name.content)) > name.width:
+        yield line
+        line = " " * name.width
+    else:
+        line += " " * (name.width - columns(_text(name.content)))
+    for cell in rest:
+        gap = " " * (cell.width - columns(_text(cell.content)))
+        inked = _inked(pen, row, cell.content)
+        line += _GAP + (gap + inked if cell.right else inked + gap)
+    if row.bar is not None and room:
+        line += _GAP + pen(Ansi.CYAN, bar(row.bar, room))
+    if line.strip():
+        yield line.rstrip()
+
+
+def _text(cell: str | Styled) -> str:
+    return cell if isinstance(cell, str) else cell.text
+
+
+def _inked(pen: Pen, row: Row, cell: str | Styled) -> str:
+    return pen(row.ansi, cell) if isinstance(cell, str) else pen(cell.ansi, cell.text)
+
+
+# Amounts as people compare them: in cents, or with as many decimals as their column has.
+
+_CENT: Final = Decimal("0.01")
+_CENTS: Final = 2
+_MILLIONTHS: Final = 6
+_ROOMY: Final = Context(prec=100)  # whatever amount the service writes, rounding it is no error
+
+
+def cost(amount: Decimal, decimals: int) -> str:
+    """Write USD with that many decimals, to be read one below the other."""
+    rounded = amount.quantize(Decimal(1).scaleb(-decimals), ROUND_HALF_EVEN, _ROOMY)
+    whole, _, fraction = f"{abs(rounded):f}".partition(".")
+    return f"{'-' if rounded < 0 else ''}${int(whole):,}.{fraction}"
+
+
+def cents(amount: Decimal) -> str:
+    """Write USD rounded to cents, `$1,500.00`; what is below a cent with six decimals."""
+    return cost(amount, _MILLIONTHS if 0 < abs(amount) < _CENT else _CENTS)

@@ -1,0 +1,136 @@
+"""What can become of one request, as values."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+
+import httpx
+import pytest
+
+from reconciler.http import exchange as module
+from reconciler.http.exchange import Answer, NoAnswer, Request, Timeouts, exchange
+from reconciler.secret import Secret
+from support.account import CREDENTIAL, DATE, Script, Step, answer
+from support.builders import NOW
+
+TIMEOUTS = Timeouts()
+GET = Request("GET", "https://naga.test/v1/x", "/v1/x", Secret(CREDENTIAL))
+POST = Request("POST", "https://naga.test/v1/x", "/v1/x", Secret(CREDENTIAL), b"{}")
+
+
+def comes_of(step: Step, request: Request = GET, timeouts: Timeouts = TIMEOUTS) -> Answer | NoAnswer:
+    async def run() -> Answer | NoAnswer:
+        async with httpx.AsyncClient(transport=Script([step])) as client:
+            return await exchange(client, request, timeouts)
+
+    return asyncio.run(run())
+
+
+def caused_by(reason: BaseException) -> httpx.ConnectError:
+    error = httpx.ConnectError("All connection attempts failed")
+    error.__cause__ = reason
+    return error
+
+
+def untrusted() -> ssl.SSLCertVerificationError:
+    error = ssl.SSLCertVerificationError(1, "certificate verify failed")
+    error.verify_message = "self-signed certificate"
+    return error
+
+
+def test_an_answer_keeps_what_matters_and_shows_no_body() -> None:
+    came = comes_of(answer(200, b"body", Date=DATE, Retry_After="5", Location="https://x.test/"))
+    assert came == Answer(200, b"body", NOW, "5", "https://x.test/")
+    assert isinstance(came, Answer)
+    assert came.ok
+    assert "body" not in repr(came)
+
+
+@pytest.mark.parametrize(
+    ("status", "link", "goes_on"),
+    [
+        (200, '<https://naga.test/v1/x?page=2>; rel="next"', True),
+        (200, "<https://naga.test/v1/x?page=1>; rel=prev, <https://naga.test/v1/x?page=3>; REL = next", True),
+        (206, "", True),
+        (200, '<https://naga.test/docs>; rel="help"', False),
+        (200, "", False),
+    ],
+)
+def test_a_header_or_a_status_may_say_that_there_is_more(status: int, link: str, *, goes_on: bool) -> None:
+    came = comes_of(answer(status, b"{}", Link=link))
+    assert isinstance(came, Answer)
+    assert bool(came.goes_on) == goes_on
+
+
+def test_a_request_shows_neither_credential_nor_body() -> None:
+    assert CREDENTIAL not in repr(POST)
+    assert "{}" not in repr(POST)
+    assert str(POST) == "POST /v1/x"
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (httpx.ConnectTimeout(""), NoAnswer("no connection within 5 s", sent=False)),
+        (httpx.PoolTimeout(""), NoAnswer("no connection within 5 s", sent=False)),
+        (httpx.ProxyError("407 Proxy Authentication Required"), NoAnswer("the proxy answered 407", sent=False)),
+        (httpx.ProxyError("\x1b[31m"), NoAnswer("the proxy refused", sent=False)),
+        (httpx.ReadTimeout(""), NoAnswer("no answer within 30 s", sent=True)),
+        (httpx.WriteTimeout(""), NoAnswer("the request could not be sent within 30 s", sent=True)),
+        (TimeoutError(), NoAnswer("no complete answer within 120 s", sent=True)),
+        (
+            httpx.RemoteProtocolError("illegal chunk header: secret"),
+            NoAnswer("the connection was closed early, or the answer is not HTTP", sent=True),
+        ),
+        (httpx.ReadError(""), NoAnswer("the connection broke off", sent=True)),
+        (ssl.SSLError(1, "alert"), NoAnswer("the connection broke off", sent=True)),
+        (httpx.ConnectError("?"), NoAnswer("no connection", sent=False)),
+        (caused_by(ConnectionRefusedError(111, "refused")), NoAnswer("connection refused", sent=False)),
+        (
+            caused_by(ExceptionGroup("both", [OSError(), ConnectionRefusedError(111, "refused")])),
+            NoAnswer("connection refused", sent=False),
+        ),
+        (caused_by(OSError(113, "No route to host")), NoAnswer("no route to host", sent=False)),
+        (caused_by(socket.gaierror(-2, "Name")), NoAnswer("the host name cannot be resolved", sent=False)),
+        (caused_by(ssl.SSLError()), NoAnswer("no TLS connection (it was closed)", sent=False)),
+    ],
+)
+def test_every_trouble_of_the_network_has_a_cause_and_says_whether_something_was_sent(
+    error: Exception, expected: NoAnswer
+) -> None:
+    assert comes_of(error) == expected
+
+
+def test_a_certificate_that_is_not_trusted_says_what_to_do_and_is_final() -> None:
+    came = comes_of(caused_by(untrusted()))
+    assert isinstance(came, NoAnswer)
+    assert came.cause.startswith("its certificate is not trusted (self-signed certificate); ")
+    assert "SSL_CERT_FILE" in came.cause
+    assert came.lasting
+    assert not came.sent
+
+
+def test_an_answer_that_cannot_be_decompressed_keeps_its_status() -> None:
+    garbled = httpx.Response(
+        200, headers={"Content-Encoding": "gzip"}, stream=httpx.ByteStream(b"\x1f\x8b not gzip at all")
+    )
+    came = comes_of(garbled)
+    assert came == Answer(200, b"", spoilt="the answer cannot be decompressed")
+
+
+@pytest.mark.parametrize(("size", "spoilt"), [(1000, None), (1001, "the answer is larger than 0 MiB")])
+def test_an_answer_that_is_too_large_is_not_kept(
+    size: int, spoilt: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LARGEST_ANSWER", 1000)
+    came = comes_of(answer(200, b"x" * size))
+    assert isinstance(came, Answer)
+    assert came.spoilt == spoilt
+    assert len(came.body) == (0 if spoilt else size)
+
+
+def test_a_defect_of_ours_is_no_network_trouble() -> None:
+    with pytest.raises(ZeroDivisionError):
+        comes_of(ZeroDivisionError())
