@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -28,9 +27,9 @@ from reconciler.errors import (
 from reconciler.http.address import DEFAULT_BASE_URL, check_base_url
 from reconciler.http.exchange import Answer, NoAnswer, Request, ServiceClock, Timeouts, exchange
 from reconciler.http.limits import WORTH_TELLING, Gate, client_pool
+from reconciler.http.redact import quote
 from reconciler.http.retry import Attempts, RetryPolicy, Timing, retry_after
 from reconciler.model import KEY_VARIABLE, LONGEST_DAYS, Snapshot
-from reconciler.secret import HIDDEN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -149,10 +148,6 @@ class Sender:
 # Text from the other side is data: secrets are taken out of it, control characters and marks that turn the reading
 # direction are made visible, and it is trimmed. The answer to a success is never quoted: it may hold a secret.
 
-LONGEST_QUOTE: Final = 300
-
-_LOOKED_AT: Final = 4_000
-_ISSUED_SECRET: Final = re.compile(r"ng-[A-Za-z0-9]{20,}|naga_sk_[A-Za-z0-9_-]{16,}", re.ASCII)
 _HINTS: Final[dict[int, str]] = {
     HTTPStatus.UNAUTHORIZED: "{variable} must hold a provisioning key of the account, not an inference key",
     HTTPStatus.PAYMENT_REQUIRED: "the account is out of credits",
@@ -187,28 +182,12 @@ def failure(
     return UnexpectedAnswer(f"{request}: {outcome.status}: {outcome.spoilt or 'no answer to this request'}")
 
 
-def redact(text: str, secrets: Iterable[Secret] = ()) -> str:
-    """Give foreign text as one short line without secrets and without characters that act on a terminal."""
-    known = [secret.reveal() for secret in secrets]
-    line = " ".join(_redact(text, known)[:_LOOKED_AT].split())
-    visible = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
-    # Once more: what was made visible could spell out what was not there before.
-    safe = _redact(visible, known)
-    return safe if len(safe) <= LONGEST_QUOTE else safe[: LONGEST_QUOTE - 1] + "…"
-
-
-def _redact(text: str, known: Iterable[str]) -> str:
-    for value in known:
-        text = text.replace(value, HIDDEN)
-    return _ISSUED_SECRET.sub(HIDDEN, text)
-
-
 def _complaint(body: bytes, secrets: Iterable[Secret]) -> str:
     """Give what an error's body says: `type: message` in the documented shape, else the body itself."""
     error = _documented(body)
     if error is None:
-        return redact(body.decode(errors="replace"), secrets)
-    return redact(": ".join(error), secrets)
+        return quote(body.decode(errors="replace"), secrets)
+    return quote(": ".join(error), secrets)
 
 
 def _documented(body: bytes) -> list[str] | None:
@@ -228,7 +207,7 @@ def _redirect_host(location: str | None, secrets: Iterable[Secret]) -> str:
         host = urlsplit(location or "").hostname
     except ValueError:
         host = None
-    return f" to {redact(host, secrets)}" if host else ""
+    return f" to {quote(host, secrets)}" if host else ""
 
 
 __all__ = ["DEFAULT_BASE_URL", "Account", "RetryPolicy", "Timeouts", "Timing", "check_base_url", "connect"]

@@ -16,7 +16,7 @@ import pyrage
 from reconciler.destinations import files
 from reconciler.destinations.shared import PerRun, one_line, repeated, utf8
 from reconciler.errors import DestinationError
-from reconciler.http.redact import redacted
+from reconciler.http.redact import redact
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -93,7 +93,7 @@ class Age:
                     _refuse_other_content(before)
                     files.replace(folder, path.name, content, before)
             except (OSError, _Unusable, pyrage.EncryptError) as error:
-                words = redacted(_reason(error), secret)
+                words = redact(_reason(error), [secret])
                 return files.Problem(words, uncertain=isinstance(error, files.Unsettled))
         return None
 

@@ -27,7 +27,7 @@ from reconciler.destinations.base import Held
 from reconciler.destinations.shared import Memo, PerRun, Threads, one_line, repeated, utf8
 from reconciler.errors import DestinationError
 from reconciler.http.address import unencrypted
-from reconciler.http.redact import redact
+from reconciler.http.redact import quote
 from reconciler.http.retry import Passing, Timing, with_retries
 from reconciler.secret import Secret
 from reconciler.units import format_instant, parse_instant
@@ -159,7 +159,7 @@ def _refusal(error: exceptions.ClientError, secrets: list[Secret]) -> Reply:
     internal = status >= 500 or code == "InternalServiceError"  # noqa: PLR2004  # the 5xx
     return Reply(
         code,
-        said=redact(f"{error.operation_name}: {code}: {details.get('Message', '')}", secrets),
+        said=quote(f"{error.operation_name}: {code}: {details.get('Message', '')}", secrets),
         maybe_done=internal,
         passing=internal or status == 429 or code in _THROTTLED,  # noqa: PLR2004  # too many requests
         denied=status == 403 or code.startswith("AccessDenied"),  # noqa: PLR2004  # forbidden, as proxies say it

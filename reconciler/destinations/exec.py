@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Final, assert_never
 
 from reconciler.destinations.shared import PerRun, one_line, repeated, utf8
 from reconciler.errors import DestinationError
-from reconciler.http.redact import LONGEST_QUOTE, redact, redacted
+from reconciler.http.redact import LONGEST_QUOTE, quote, redact
 from reconciler.units import format_duration, parse_duration
 
 if TYPE_CHECKING:
@@ -341,6 +341,6 @@ def _manner(status: int) -> str:
 
 def _last_words(output: bytes, secret: Secret) -> str:
     """Give the end of what a program has said, after a colon."""
-    text = " ".join(redacted(output.decode(errors="replace"), secret).split())
+    text = " ".join(redact(output.decode(errors="replace"), [secret]).split())
     shortened = text if len(text) <= LONGEST_QUOTE else f"…{text[1 - LONGEST_QUOTE :]}"
-    return f": {redact(shortened)}" if text else ", and said nothing"
+    return f": {quote(shortened)}" if text else ", and said nothing"

@@ -23,7 +23,7 @@ from urllib3.exceptions import NewConnectionError
 from reconciler.destinations.shared import Memo, PerRun, Threads
 from reconciler.errors import DestinationError
 from reconciler.http.address import unencrypted
-from reconciler.http.redact import redact
+from reconciler.http.redact import quote
 from reconciler.http.retry import Passing, with_retries
 from reconciler.secret import Secret
 
@@ -119,13 +119,13 @@ def _read(response: requests.Response, text: str, secrets: list[Secret]) -> Answ
     body = parsed if isinstance(parsed, dict) else {}
     if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
         place = urlsplit(response.headers.get("Location", ""))  # requests has read it before
-        where = redact(place.netloc.rpartition("@")[2], secrets)
+        where = quote(place.netloc.rpartition("@")[2], secrets)
         return Answer(status, said=f"{status}, a redirect{where and ' to ' + where}, which is never followed")
     if status >= HTTPStatus.BAD_REQUEST:
         return Answer(
             status,
             body,
-            said=f"{status} {redact(_complaint(body, text), secrets)}".strip(),
+            said=f"{status} {quote(_complaint(body, text), secrets)}".strip(),
             maybe_done=status >= HTTPStatus.INTERNAL_SERVER_ERROR,
             passing=status in _PASSING,
             retry_after=_retry_after(response),

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from reconciler.destinations.base import FOREIGN, SecretDelivery
 from reconciler.destinations.shared import unforeseen
 from reconciler.errors import AccountError, AmbiguousCreate, DestinationError, LockLost, RefusedByService
-from reconciler.http.redact import redacted
+from reconciler.http.redact import redact
 from reconciler.model import KeyPatch, NewKey
 from reconciler.planning.actions import RotateReason
 from reconciler.planning.matching import LEASE
@@ -173,7 +173,7 @@ async def _hand_over(secret_delivery: SecretDelivery, target: Target, context: A
     except LockLost as error:
         return DestinationError(str(error))
     except DestinationError as error:
-        return DestinationError(redacted(str(error), secret_delivery.secret), uncertain=error.uncertain)
+        return DestinationError(redact(str(error), [secret_delivery.secret]), uncertain=error.uncertain)
     except FOREIGN as error:
         return DestinationError(unforeseen(error), uncertain=True)
     return None

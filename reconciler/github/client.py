@@ -22,7 +22,7 @@ import httpx
 from reconciler import __version__
 from reconciler.errors import GitHubError
 from reconciler.http.address import unencrypted
-from reconciler.http.redact import redact
+from reconciler.http.redact import quote
 from reconciler.http.retry import PATIENCE, Passing, with_retries
 from reconciler.units import format_instant
 
@@ -147,11 +147,11 @@ def _judge(request: Request, response: httpx.Response, content: bytes) -> Answer
         items = tuple(each for each in parsed if isinstance(each, dict)) if isinstance(parsed, list) else ()
         return Answer(status, body or {}, items, scopes=_scopes(headers))
     if status < HTTPStatus.BAD_REQUEST:
-        host = redact(_host(headers.get("Location", "")), [request.bearer])
+        host = quote(_host(headers.get("Location", "")), [request.bearer])
         moved = "it was renamed or moved, or GITHUB_API_URL is wrong"
         return Answer(status, said=f"{status}, a redirect{host and ' to ' + host}, which is never followed: {moved}")
     complaint = content.decode(errors="replace") if body is None else str(body.get("message", ""))
-    said = f"{status} {redact(complaint, [request.bearer])}".strip()
+    said = f"{status} {quote(complaint, [request.bearer])}".strip()
     if _is_limit(status, headers, said):
         return _limited(headers, said)
     return Answer(

@@ -1,1 +1,1 @@
-"""What every way to another service needs: its words made harmless, its failures waited out, its address judged."""
+"""What every way to another service needs: its words redacted, its failures waited out, its address judged."""
