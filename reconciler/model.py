@@ -266,6 +266,7 @@ class DeclaredKey:
     """A key of the file with its defaults merged in; `name` is the live name that its address formats to.
 
     `rotate_every` None means that the key is not rotated by age; `id` and `renamed_from` find it under an earlier name.
+    `delivers_nowhere` means that the file says so, with an empty `deliver`, rather than nothing.
     """
 
     address: Address
@@ -283,6 +284,7 @@ class DeclaredKey:
     verify: bool = True
     id: int | None = None
     renamed_from: tuple[str, ...] = ()
+    delivers_nowhere: bool = False
 
     @property
     def runs_command(self) -> bool:

@@ -16,6 +16,7 @@ from reconciler.declaration.destinations import (
 )
 from reconciler.declaration.fields import KeyFields, read_duration, read_fields
 from reconciler.declaration.parser import Fields, Items, label, location, shown
+from reconciler.diagnostic import Diagnostic
 from reconciler.model import KEY_VARIABLE, Address, Declaration, DeclaredKey, Environment, Unmanaged
 from reconciler.planning.names import LONGEST_LIVE_NAME, LONGEST_SUFFIX, Naming
 from reconciler.units import format_duration
@@ -88,6 +89,27 @@ def _named(path: tuple[str, ...]) -> str:
 
 Resolved = tuple[DeclaredKey, Fields]
 """A key, and the mapping of the file that it comes from."""
+
+
+def undeliverable(declaration: Declaration) -> list[Diagnostic]:
+    """Find keys whose secret nobody would receive, when they are created or rotated.
+
+    Nothing is wrong with a file that only says so of keys that are live already, so reading it does not ask: they have
+    an `id` or a `renamed_from`, or `deliver: []` on purpose.
+    """
+    found = []
+    for key in declaration.keys:
+        if key.deliver:
+            continue
+        if key.rotate_every and key.is_enabled:
+            words = "is rotated, and nobody would receive its next secret; add deliver, or write rotate_every: null"
+        elif not (key.delivers_nowhere or key.id is not None or key.renamed_from):
+            words = "has no destination, so nobody would receive its secret when it is created; add deliver"
+            words += ", or deliver: [] if it is live already"
+        else:
+            continue
+        found.append(Diagnostic(key.source, f"key '{key.address}' {words}"))
+    return sorted(found, key=lambda each: each.location)
 
 
 def check_environments(naming: str, environments: Fields, report: Report) -> None:
@@ -279,6 +301,7 @@ def _declared(address: Address, source: Location, fields: KeyFields, context: _C
         verify=fields.get("verify", True),
         id=fields.get("id"),
         renamed_from=fields.get("renamed_from", ()),
+        delivers_nowhere="deliver" in fields and not drops,
     )
 
 

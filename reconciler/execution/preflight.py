@@ -55,19 +55,12 @@ def _issued(actions: Sequence[Action]) -> list[DeclaredKey]:
 
 async def obstacles(actions: Sequence[Action], registry: Registry) -> list[Finding]:
     """Give everything that would keep a secret from arriving, each at its place in the file; writes nothing."""
-    keys = _issued(actions)
     targets: dict[Target, list[tuple[DeclaredKey, Delivery]]] = {}
-    for key in keys:
+    for key in _issued(actions):
         for delivery in key.deliver:
             targets.setdefault(delivery.target, []).append((key, delivery))
-    found = [_homeless(key) for key in keys if not key.deliver]
     answers = await asyncio.gather(*(_ask(registry, *needs) for needs in targets.items()))
-    return found + [answer for answer in answers if answer]
-
-
-def _homeless(key: DeclaredKey) -> Finding:
-    message = f"{key.address}: no destination would receive its secret; add `deliver`"
-    return Finding(RULE, Severity.ERROR, message, key.address, key.source)
+    return [answer for answer in answers if answer]
 
 
 async def _ask(registry: Registry, target: Target, needs: Sequence[tuple[DeclaredKey, Delivery]]) -> Finding | None:

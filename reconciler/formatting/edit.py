@@ -14,7 +14,7 @@ from reconciler.formatting.canonical import formatted, read_tree
 from reconciler.formatting.printer import printed
 from reconciler.formatting.tree import Collection, Document, Scalar, field
 from reconciler.planning import phrases
-from reconciler.units import format_instant, format_money, parse_duration, parse_instant
+from reconciler.units import format_instant, format_money, parse_instant
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -253,12 +253,12 @@ def key_texts(adopted: Sequence[Adopted], inherited: Inherited, used: Used, now:
     texts: dict[str, list[KeyText]] = {}
     for key in adopted:
         environment, name = key.address
-        text = KeyText(name, _fields(key, inherited(environment), now), _comment(key, used, now))
+        text = KeyText(name, _fields(key, inherited(environment)), _comment(key, used, now))
         texts.setdefault(environment, []).append(text)
     return texts
 
 
-def _fields(key: Adopted, inherited: Mapping[str, Any], now: datetime) -> dict[str, Value]:
+def _fields(key: Adopted, inherited: Mapping[str, Any]) -> dict[str, Value]:
     live = key.live
     fields: dict[str, Value] = {
         "credit_limit": Scalar("null" if live.credit_limit is None else format_money(live.credit_limit))
@@ -268,11 +268,10 @@ def _fields(key: Adopted, inherited: Mapping[str, Any], now: datetime) -> dict[s
     expiry = inherited.get("expires_at")
     if live.expires_at != (None if expiry is None else parse_instant(expiry)):
         fields["expires_at"] = Scalar("null" if live.expires_at is None else format_instant(live.expires_at))
-    if inherited.get("deliver"):
+    if inherited.get("deliver") or not ("deliver" in inherited or key.renamed):
         fields["deliver"] = _EMPTY_LIST  # nobody can read the secret again, so it is in no destination
-    period = inherited.get("rotate_every")
-    if period is not None and live.created_at + parse_duration(period) <= now:
-        fields["rotate_every"] = Scalar("null")  # the next apply would rotate it at once
+    if inherited.get("rotate_every") is not None:
+        fields["rotate_every"] = Scalar("null")  # nor would anybody receive the next one
     if key.renamed:
         fields["id"] = Scalar(str(live.id))
     return fields

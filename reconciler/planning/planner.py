@@ -357,7 +357,7 @@ def _doubts(action: Change, options: Options, now: datetime) -> Iterable[Finding
         yield finding("expiry-passed", Severity.ERROR, message)
     if issues and not wanted.deliver:
         message = "it has no destination, and apply does not issue a key whose secret nobody receives; add `deliver`"
-        yield finding("no-destination", Severity.WARNING, message)
+        yield finding("no-destination", Severity.ERROR, message)
     if isinstance(action, Rename) and wanted.deliver:
         message = "the key keeps its secret, but a secret cannot be read again: its destinations do not receive it"
         yield finding("not-delivered", Severity.WARNING, message)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support.command import Front, on_a_file, on_a_socket
+from support.command import Front, call, on_a_file, on_a_socket
 from support.spending import spend
 
 if TYPE_CHECKING:
@@ -193,6 +193,35 @@ def test_deletions_are_selected_too(front: Front) -> None:
     ended = front("apply", "--auto-approve", "--only", "ci/x")
     assert ended.code == 0
     assert front.names() == ["ci/y", "production/x"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "code"),
+    [
+        ("", 1),
+        (", id: 7", 0),
+        (", renamed_from: [old]", 0),
+        (", deliver: []", 0),
+        (", deliver: [], rotate_every: 90d", 1),
+        (", id: 7, rotate_every: 90d", 1),
+        (", deliver: [], rotate_every: 90d, is_enabled: false", 0),
+    ],
+)
+def test_validate_refuses_a_key_whose_secret_nobody_would_receive(front: Front, fields: str, code: int) -> None:
+    front.write(f"version: 1\nenvironments:\n  ci:\n    keys:\n      a: {{credit_limit: 1{fields}}}\n")
+    ended = call("validate")
+    assert ended.code == code
+    assert ended.err.startswith("keys.yaml:5:7: error: key 'ci/a' ") is bool(code)
+
+
+@pytest.mark.parametrize("words", [("plan",), ("apply", "--auto-approve")])
+def test_plan_and_apply_agree_on_a_key_whose_secret_nobody_would_receive(front: Front, words: tuple[str, ...]) -> None:
+    front.write("{version: 1, environments: {ci: {keys: {a: {credit_limit: 1}}}}}")
+    assert front(*words).code == 3
+    front.state.create_key("ci/a", Decimal(1))
+    assert front(*words).code == 0
+    front.write("{version: 1, environments: {ci: {keys: {a: {credit_limit: 1}}}}}")
+    assert front(*words, "--rotate", "ci/a").code == 3
 
 
 @pytest.mark.parametrize("command", [("plan", "--detailed-exitcode"), ("apply", "--auto-approve")])

@@ -55,8 +55,8 @@ def test_an_account_is_declared_as_it_is_and_planning_that_proposes_the_renames(
         "  reconciler apply --simulator sim.db    # renames them\n"
     )
     text = Path("keys.yaml").read_text("utf-8")
-    assert "      api: {credit_limit: 5}  # id 1, created " in text
-    assert "      tests: {credit_limit: 5, is_enabled: false}  # id 3, created " in text
+    assert "      api: {credit_limit: 5, deliver: []}  # id 1, created " in text
+    assert "      tests: {credit_limit: 5, is_enabled: false, deliver: []}  # id 3, created " in text
     assert '      legacy-key: {credit_limit: 5, id: 2}  # was "Legacy key", created ' in text
     assert text.count(", never used\n") == 3
     assert front("plan").out.endswith("Plan: 1 to rename; 2 unchanged.\nLimits: $15 (unchanged); balance: $100\n")
@@ -208,7 +208,7 @@ def test_what_no_file_can_declare_and_a_plan_would_remove_is_said(front: Front) 
     front.state.update_key(2, credit_limit=Decimal("0.0000001"))
     front.write("version: 1\nenvironments: {ci: {keys: {}}}\n")
     done = front("import", "--keep-names", "--dry-run")
-    assert "+      tests: {credit_limit: 5}  # id 1, created " in done.out
+    assert "+      tests: {credit_limit: 5, deliver: []}  # id 1, created " in done.out
     assert "from 0 to under 10^12; its environment is declared, so a plan removes it\n" in done.err
     assert done.err.count("2 live keys are called ci/twice; its environment is declared, so a plan removes it\n") == 2
     assert "+      twice-3: " in front("import", "--dry-run").out
@@ -286,7 +286,7 @@ def test_a_new_file_can_go_to_standard_output(front: Front) -> None:
     create(front.state, "ci/tests")
     front.write("version: 1\nenvironments: {}\n")
     done = front("import", "-f", "-")
-    assert "tests: {credit_limit: 5}" in done.out
+    assert "tests: {credit_limit: 5, deliver: []}" in done.out
     assert done.err.startswith("Added 1 key in 1 environment: standard output\n")
     assert done.err.endswith("  reconciler plan --simulator sim.db     # proposes no change\n")
 

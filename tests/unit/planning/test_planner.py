@@ -699,7 +699,7 @@ def test_who_asks_for_a_new_key_does_not_get_the_retired_one() -> None:
             id="the key carries it, and another field changes",
         ),
         pytest.param(declared("ci/a", expires_at=LATER), [], [], id="in the future"),
-        pytest.param(declared("ci/a", deliver=()), [], ["warning no-destination ci/a"], id="a secret for nobody"),
+        pytest.param(declared("ci/a", deliver=()), [], ["error no-destination ci/a"], id="a secret for nobody"),
         pytest.param(declared("ci/a", deliver=()), [live(1, "ci/a")], [], id="a key that is there needs none"),
         pytest.param(
             declared("ci/a", id=1), [live(1, "x")], ["warning not-delivered ci/a"], id="an adopted key's secret"
