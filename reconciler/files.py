@@ -1,14 +1,32 @@
-"""Files as they really are: what lies behind links, and whose repository they are in."""
+"""Files as they really are: behind links, in a repository or not, and whether git would take them.
+
+What a pull request holds may be made to mislead: a link in place of a file, a name that is `.git` for some file system.
+Whatever is written, by a destination or by a command, is looked at here first.
+"""
 
 from __future__ import annotations
 
 import os
+import re
+import subprocess
+import unicodedata
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
 _GIT: Final = ".git"
+_GITS: Final = re.compile(r"\.(?:git|github)|(?:git|github)~[0-9]+")
+"""What git and GitHub act on; with the short names that Windows makes of them."""
+
+_NO_FILES: Final = ("/dev/", "/proc/", "/sys/")
+_FILES: Final = "/dev/shm/"  # noqa: S108  # a file system in memory, of ordinary files
+_MOST_LINKS: Final = 40  # as many as Linux follows
+
+_SECONDS: Final = 60
+_CAREFUL: Final = ("-c", "core.fsmonitor=false", "-c", "safe.bareRepository=explicit")
+"""What is checked out may be anybody's: no program of its configuration runs, and a folder of it is no repository."""
 
 
 def real_path(path: str | Path) -> str:
@@ -32,3 +50,117 @@ def repository_of(path: str | Path) -> str | None:
             return None
         folder = above
     return folder
+
+
+def is_within(path: str, folder: str) -> bool:
+    """Tell whether a real path is that of a folder or of something below it."""
+    return path == folder or path.startswith(folder.rstrip(os.sep) + os.sep)
+
+
+def why_unfit(path: str, root: str, *, outside: bool) -> str | None:
+    """Say, in words that follow the path, why nothing may be written there; None where nothing speaks against it.
+
+    `root` is the real path of the folder that may not be left unless `outside` says so, empty where there is none.
+    """
+    written, real = os.path.abspath(path), real_path(path)  # noqa: PTH100  # links are the next question
+    if any(hop.startswith(_NO_FILES) and not hop.startswith(_FILES) for hop in (real, *_hops(written, real))):
+        return "is a device or an open file of a process, and no file of its own"
+    for each in dict.fromkeys((written, real)):
+        top = root if root and is_within(each, root) else repository_of(os.path.dirname(each)) or ""  # noqa: PTH120
+        if _acts(each.removeprefix(top)):
+            return "is below .git or .github, whose files act by themselves"
+    if root and not outside and not is_within(real, root):
+        way = "leads out of" if is_within(written, root) else "is outside of"
+        return f"{way} {root}, where nothing is written unless `outside: true` says that it is meant"
+    return None
+
+
+def _hops(written: str, real: str) -> Iterator[str]:
+    """Give what a path leads to, link by link."""
+    if written == real:
+        return
+    path = written
+    for _ in range(_MOST_LINKS):
+        folder, name = os.path.split(path)
+        path = os.path.join(real_path(folder), name)  # noqa: PTH118
+        yield path
+        if not os.path.islink(path):  # noqa: PTH114
+            return
+        path = os.path.join(os.path.dirname(path), os.readlink(path))  # noqa: PTH115, PTH118, PTH120
+
+
+def _acts(path: str) -> bool:
+    """Tell whether a part of a path is .git or .github, as any file system may understand it."""
+    if path.isascii() and "git" not in path.lower():
+        return False
+    # HFS+ leaves invisible characters out, NTFS what follows a colon and dots and spaces at the end; git too takes
+    # all of these for .git.
+    visible = "".join(each for each in unicodedata.normalize("NFKC", path) if unicodedata.category(each) != "Cf")
+    return any(_GITS.fullmatch(part.partition(":")[0].rstrip(". ")) for part in visible.casefold().split("/"))
+
+
+def not_ignored(paths: Iterable[str]) -> dict[str, str]:
+    """Say why git would take files, for those of these real paths that it would; blocks until git has answered.
+
+    A file that is in no work tree is nothing to git. Where git can't be asked, that is the reason.
+    """
+    trees: dict[str, list[str]] = {}
+    for path in paths:
+        if root := repository_of(os.path.dirname(path)):  # noqa: PTH120
+            trees.setdefault(root, []).append(path)
+    return {path: why for root, inside in trees.items() for path, why in _taken(root, inside).items()}
+
+
+def _taken(root: str, paths: Sequence[str]) -> dict[str, str]:
+    asked = "".join(f"{path}\0" for path in paths)
+    try:
+        ignored = set(_git(root, "check-ignore", "--stdin", "-z", given=asked).split("\0"))
+        taken = [path for path in paths if path not in ignored]
+        tracked = _git(root, "ls-files", "-z").split("\0") if taken else []
+    except _NoAnswer as error:
+        return dict.fromkeys(paths, f"git can't be asked whether it ignores the file: {error}")
+    known = {path for path in tracked if path}
+    folders = {part for path in known for part in _folders(path)}
+    return {path: _remedy(os.path.relpath(path, root), known, folders) for path in taken}
+
+
+def _remedy(path: str, known: Iterable[str], folders: Iterable[str]) -> str:
+    folder = os.path.dirname(path)  # noqa: PTH120
+    line = f"/{path}" if not folder or folder in folders else f"/{folder}/"
+    line = re.sub(r"([\\*?\[ ])", r"\\\1", line)
+    meant = "or say `tracked: true` where the secrets are meant to be committed"
+    if path in known:
+        return f"git tracks {path}: run `git rm --cached {path}` and add the line {line} to .gitignore, {meant}"
+    return f"git would take {path} into a commit: add the line {line} to .gitignore, {meant}"
+
+
+def _folders(path: str) -> Iterator[str]:
+    while path := os.path.dirname(path):  # noqa: PTH120
+        yield path
+
+
+class _NoAnswer(Exception):
+    """Git did not answer; the message says why."""
+
+
+def _git(folder: str, *arguments: str, given: str = "") -> str:
+    """Ask git about the work tree that it finds from a folder, whatever variables say of another one."""
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("GIT_") or name.startswith("GIT_CONFIG")
+    }
+    try:
+        done = subprocess.run(  # noqa: S603  # an argv, no shell
+            ["git", *_CAREFUL, "-C", folder, *arguments],  # noqa: S607  # the git of the machine
+            check=False,
+            capture_output=True,
+            input=os.fsencode(given),
+            env={**environment, "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0"},
+            timeout=_SECONDS,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise _NoAnswer(getattr(error, "strerror", None) or f"no answer within {_SECONDS} s") from None
+    if done.returncode not in {0, 1}:  # 1 of check-ignore: it ignores none of them
+        raise _NoAnswer(" ".join(done.stderr.decode(errors="replace").split()) or f"it ended with {done.returncode}")
+    return os.fsdecode(done.stdout)

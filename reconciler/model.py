@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
@@ -209,6 +210,33 @@ EXEC: Final = "exec"
 """The type of destination that runs a command of the file."""
 
 
+_ACTED_ON: Final = re.compile(
+    r"""
+      PATH | (?:CD|F|MAN|NODE_|CLASS|GCONV_|LOC)PATH | HOME | SHELL | USER | LOGNAME | TERM | TERMINFO | TERMCAP
+    | TMPDIR | ENV | BASH_.* | IFS | PS[0-4] | PROMPT | RPROMPT | PROMPT_COMMAND | ZDOTDIR | SHELLOPTS | BASHOPTS
+    | GLOBIGNORE | INPUTRC | HISTFILE | FCEDIT | EDITOR | VISUAL | PAGER | BROWSER | NULLCMD | READNULLCMD
+    | FIGNORE | LD_.* | DYLD_.* | LC_.* | LANG | LANGUAGE | TZ | GLIBC_TUNABLES | MALLOC_.* | HOSTALIASES
+    | LOCALDOMAIN | RES_OPTIONS | PYTHON.* | PIP_.* | UV_.* | VIRTUAL_ENV | NODE_OPTIONS | NODE_EXTRA_CA_CERTS
+    | NODE_TLS_REJECT_UNAUTHORIZED | NPM_CONFIG_.* | PERL5.* | PERLLIB | PERL_UNICODE | RUBY.* | GEM_(?:HOME|PATH)
+    | BUNDLE_.* | PHPRC | PHP_INI_SCAN_DIR | JAVA_TOOL_OPTIONS | _JAVA_OPTIONS | JDK_JAVA_OPTIONS | MAVEN_OPTS
+    | GRADLE_OPTS | LUA_(?:INIT|PATH|CPATH).* | GIT_.* | SSH_ASKPASS | SSH_AUTH_SOCK | MAKEFLAGS | MAKEFILES
+    | GNUMAKEFLAGS | CC | CXX | RUSTFLAGS | RUSTC.* | GOFLAGS | (?:HTTP|HTTPS|ALL|NO|FTP)_PROXY
+    | SSL_CERT_(?:FILE|DIR) | OPENSSL_(?:CONF|MODULES|ENGINES) | (?:CURL|REQUESTS)_CA_BUNDLE
+    | GITHUB_(?:ENV|PATH|OUTPUT|STATE|STEP_SUMMARY|TOKEN|WORKSPACE) | RUNNER_.* | ACTIONS_.*
+    | NAGA_(?:BASE_URL|PROVISIONING_KEY)
+    """,
+    re.VERBOSE | re.IGNORECASE | re.ASCII,
+)
+
+
+def is_acted_on(variable: str) -> bool:
+    """Tell whether shells and programs change what they do by a variable of this name, so that no secret may be in it.
+
+    Small letters count too: zsh ties `path` to PATH, and every program reads `https_proxy`.
+    """
+    return _ACTED_ON.fullmatch(variable) is not None
+
+
 class Place(NamedTuple):
     """Where a secret goes in truth: equal places are one, whatever the file calls them and links lead to.
 
@@ -230,7 +258,7 @@ class Target:
     `resolved` are the settings as they are in truth, the same on every machine: paths are real ones, behind all links,
     and relative to `root` inside of it; beside a file that the destination reads stands the SHA-256 of its content, as
     `NAME sha256`, empty for one that can't be read. `root` is the real path of the repository that the declaration is
-    in, of its own folder where it is in none, and empty where no setting is a path.
+    in (or of what stands for it), and empty where no setting is a path.
     """
 
     destination: str

@@ -242,8 +242,7 @@ def check_state(path: Path) -> None:
     try:
         place = files.resolve(str(path))
         obstacles = files.obstacles(place)
-        if place.exists() and not place.is_file():
-            obstacles.append("it is no regular file")
+        files.peek(place, own=True)
     except OSError as error:
         obstacles = [error.strerror or type(error).__name__]
     if obstacles:
@@ -274,7 +273,10 @@ def write_state(path: Path, told: AbstractSet[Identity]) -> None:
     try:
         with files.locked(place.parent) as folder:
             files.replace(
-                folder, place.name, f"{json.dumps(document, indent=1)}\n".encode(), files.read(folder, place.name)
+                folder,
+                place.name,
+                f"{json.dumps(document, indent=1)}\n".encode(),
+                files.read(folder, place.name, own=True),
             )
     except OSError as error:
         msg = f"--state {path} could not be written, so the same may be told again: {error.strerror or 'unknown error'}"

@@ -311,13 +311,13 @@ def _load_base(old: str, file: Path) -> Declaration:
             raise UsageError(msg)
         from reconciler.cli.git import sources_at
 
-        return load_sources(sources_at(revision, file))
+        return load_sources(sources_at(revision, file), is_base=True)
     if Path(old) != STANDARD_INPUT and not Path(old).exists():
         msg = f"--base {old} is no file or folder; give a path, or a revision as in git:origin/main"
         raise UsageError(msg)
     # Its paths mean what they mean in the file that takes its place, wherever the old one has been put.
     folder = file if file.is_dir() else file.parent
-    return load_sources([replace(source, folder=folder) for source in read_sources(Path(old))])
+    return load_sources([replace(source, folder=folder) for source in read_sources(Path(old))], is_base=True)
 
 
 def _declared(texts: Iterable[str], declaration: Declaration) -> frozenset[Address]:

@@ -68,8 +68,10 @@ def read_folder(path: Path) -> list[SourceFile]:
     return [_read(file) for file in _files(path)]
 
 
-def load_sources(sources: Sequence[SourceFile]) -> Declaration:
+def load_sources(sources: Sequence[SourceFile], *, is_base: bool = False) -> Declaration:
     """Load a declaration from files that have been read; their order doesn't matter, their names must differ.
+
+    One that `is_base` is there to be compared with, so that nobody asks where its secrets would go.
 
     Raises:
         DeclarationError: with everything that is wrong, in reading order.
@@ -77,7 +79,7 @@ def load_sources(sources: Sequence[SourceFile]) -> Declaration:
     report = Report()
     with collector_paused():
         try:
-            declaration = _load(sorted(sources, key=lambda source: source.name), report)
+            declaration = _load(sorted(sources, key=lambda source: source.name), report, is_base=is_base)
         except TooManyDiagnostics:
             declaration = None
     if declaration is None or report:
@@ -85,7 +87,7 @@ def load_sources(sources: Sequence[SourceFile]) -> Declaration:
     return declaration
 
 
-def _load(sources: Sequence[SourceFile], report: Report) -> Declaration | None:
+def _load(sources: Sequence[SourceFile], report: Report, *, is_base: bool) -> Declaration | None:
     documents = [read(source, report) for source in sources]
     readable = [document for document in documents if document is not None]
     for document in readable:
@@ -93,7 +95,7 @@ def _load(sources: Sequence[SourceFile], report: Report) -> Declaration | None:
     if len(readable) < len(documents):
         return None  # what is missing in the rest may stand in the file that can't be read
     folders = {source.name: source.folder for source in sources}
-    return resolve(merged(readable, report), folders, report)
+    return resolve(merged(readable, report), folders, report, is_base=is_base)
 
 
 def _files(path: Path) -> list[Path]:

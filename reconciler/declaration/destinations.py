@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
 from reconciler.declaration.parser import Fields, Items, location, shown, suggestion
-from reconciler.files import real_path, repository_of
-from reconciler.model import Delivery, Target
+from reconciler.files import is_within, real_path, repository_of, why_unfit
+from reconciler.model import Delivery, Target, is_acted_on
 from reconciler.planning.names import NAME
 
 if TYPE_CHECKING:
@@ -101,6 +101,7 @@ KINDS: Final = {
         words="a variable name (letters, digits and _, no digit first)",
         paths=frozenset({"path"}),
         writes="path",
+        manner=frozenset({"outside", "tracked"}),
     ),
     "exec": Kind(
         names=re.compile(r"[^-].*", re.DOTALL),
@@ -140,6 +141,11 @@ def kind_of(type_: str) -> Kind:
 LARGEST_READ: Final = 1024 * 1024
 """The most bytes that a file which a destination reads may have."""
 
+NAME_FIELD: Final = "{name}"
+"""What destinations themselves replace by the name of a secret."""
+
+_DOTENV: Final = "dotenv"
+
 _Takers = list[tuple["DeclaredKey", "Delivery"]]
 
 
@@ -154,8 +160,12 @@ class Ground:
 
     @cached_property
     def root(self) -> str:
-        """The real path of the repository that the folder is in, or of the folder itself."""
-        return repository_of(self._folder) or real_path(self._folder)
+        """The real path of the repository that the folder is in.
+
+        Where there is none, it is that of the working directory if the folder is in it, and of the folder otherwise.
+        """
+        folder, working = real_path(self._folder), real_path("")
+        return repository_of(folder) or (working if is_within(folder, working) else folder)
 
     def joined(self, path: str) -> str:
         """Give a path of the file as this process can open it."""
@@ -208,7 +218,29 @@ def _fingerprint(path: str) -> str:
 def file_written(target: Target, name: str, ground: Ground) -> str | None:
     """Give the real path of the file that a secret of this name is written to; None for what is no file."""
     setting = kind_of(target.type).writes
-    return None if setting is None else ground.real(str(dict(target.settings)[setting]).replace("{name}", name))
+    return None if setting is None else ground.real(str(dict(target.settings)[setting]).replace(NAME_FIELD, name))
+
+
+def check_files(keys: Iterable[DeclaredKey], marks: Mapping[str, Mapping[str, Mark]], report: Report) -> None:
+    """Report files that no secret may be written to, and variables that no secret may be in.
+
+    `marks` holds, by destination, the places of its settings.
+    """
+    looked_at: dict[str, str | None] = {}
+    for key in keys:
+        for delivery in key.deliver:
+            target, setting = delivery.target, kind_of(delivery.target.type).writes
+            if target.type == _DOTENV and is_acted_on(delivery.name):
+                words = f"as must not come out as {delivery.name}, since shells and programs act on such a variable"
+                report.error_at(delivery.source, words)
+            if setting is None:
+                continue
+            settings = dict(target.settings)
+            path = str(settings[setting]).replace(NAME_FIELD, delivery.name)
+            if path not in looked_at:
+                looked_at[path] = why_unfit(path, target.root, outside=settings.get("outside") is True)
+            if unfit := looked_at[path]:
+                report.error(marks[target.destination][setting], f"{setting} {shown(path)} {unfit}")
 
 
 def check_collisions(keys: Iterable[DeclaredKey], report: Report) -> None:
@@ -384,6 +416,7 @@ class Destination:
     settings: tuple[tuple[str, _Pattern], ...]
     ground: Ground
     is_per_key: bool
+    marks: Mapping[str, Mark]
     _targets: dict[str, Target] = field(default_factory=dict)
 
     def target(self, values: Mapping[str, str]) -> Target:
@@ -456,7 +489,9 @@ def _read_destination(name: str, node: Fields, ground: Ground, report: Report) -
         fields.update(field for template in templates if isinstance(template, Template) for field in template.fields)
     if node.broken:
         return None
-    return Destination(name, str(node["type"]), kind, tuple(settings), ground, not fields.isdisjoint(_PER_KEY))
+    return Destination(
+        name, str(node["type"]), kind, tuple(settings), ground, not fields.isdisjoint(_PER_KEY), node.value_marks
+    )
 
 
 def _pattern(value: Value, kept: Collection[str]) -> _Pattern:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, cast
 
+from reconciler.declaration import destinations as places
 from reconciler.declaration import fields
 from reconciler.declaration.destinations import (
     DEFAULT_NAMING,
     address_values,
     ambiguities,
-    check_collisions,
     check_naming,
     read_destinations,
 )
@@ -154,7 +154,6 @@ def check_keys(keys: Sequence[Resolved], environments: Mapping[str, Environment]
         for _, node in others:
             words = f"{field} {shown(str(claimed))} is claimed by {first.address} too, at {first.source}"
             report.error(node.value_marks[field], f"{words}; a live key belongs to one place only")
-    check_collisions((key for key, _ in keys), report)
 
 
 NO_KEY_VARIABLES: Final = frozenset({"NAGA_BASE_URL"})
@@ -174,10 +173,11 @@ class _Context:
         return read_fields(node, self.destinations, self.report)
 
 
-def resolve(root: Fields, folders: Mapping[str, Path], report: Report) -> Declaration:
+def resolve(root: Fields, folders: Mapping[str, Path], report: Report, *, is_base: bool) -> Declaration:
     """Give what a merged document means; where the report has errors, the result is good for nothing.
 
-    `folders` holds the folder of each file by the file's name.
+    `folders` holds the folder of each file by the file's name. Of a file that `is_base`, which is there to be compared
+    with, nobody asks where its secrets would go.
     """
     if "environments" not in root and "environments" not in root.broken:
         report.error(root.mark, "environments is missing in the file; write {} to declare none")
@@ -195,6 +195,10 @@ def resolve(root: Fields, folders: Mapping[str, Path], report: Report) -> Declar
         check_environments(naming, environments, report)
         check_live_names(keys, report)
     check_keys(keys, declared, report)
+    if not is_base:
+        places.check_collisions((key for key, _ in keys), report)
+        marks = {name: each.marks for name, each in destinations.items() if each is not None}
+        places.check_files((key for key, _ in keys), marks, report)
     return Declaration(
         naming=naming or DEFAULT_NAMING,
         environments=declared,

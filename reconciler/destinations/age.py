@@ -8,6 +8,7 @@ not describe what it holds. Files are 0600 like everything that is written here;
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -16,6 +17,7 @@ import pyrage
 from reconciler.destinations import files
 from reconciler.destinations.shared import PerRun, one_line, repeated, utf8
 from reconciler.errors import DestinationError
+from reconciler.files import why_unfit
 from reconciler.http.redact import redact
 
 if TYPE_CHECKING:
@@ -39,7 +41,8 @@ _folders: PerRun[asyncio.Lock] = PerRun()
 class Age:
     """Files for the same recipients; see `Destination`.
 
-    Settings: `path`, in which {name} stands for the name of the secret, and `recipients` or `recipients_file` or both.
+    Settings: `path`, in which {name} stands for the name of the secret, and `recipients` or `recipients_file` or both;
+    `outside`, that the path may be outside of the repository.
     """
 
     def __init__(self, target: Target) -> None:
@@ -58,6 +61,9 @@ class Age:
             msg = f"the age destination {target.destination!r} needs recipients as a list, recipients_file as a path"
             raise DestinationError(msg)
         self._path = path
+        self._root = target.root
+        self._outside = settings.get("outside") is True
+        self._reviewed = str(dict(target.resolved).get("recipients_file sha256", ""))
         self._recipients = recipients
         self._recipients_file = recipients_file
 
@@ -88,8 +94,10 @@ class Age:
             try:
                 content = pyrage.encrypt(plain, self._read_recipients(), armored=True)
                 path = self._file(name)
+                if unfit := self._unfit(name):
+                    return files.Problem(f"it {unfit}")
                 with files.locked(path.parent) as folder:
-                    before = files.read(folder, path.name)
+                    before = files.read(folder, path.name, own=True)
                     _refuse_other_content(before)
                     files.replace(folder, path.name, content, before)
             except (OSError, _Unusable, pyrage.EncryptError) as error:
@@ -106,15 +114,22 @@ class Age:
             self._read_recipients()
         except (OSError, _Unusable) as error:
             yield _reason(error)
-        for path in dict.fromkeys(self._file(name) for name in names if _is_file_name(name)):
+        for name in dict.fromkeys(name for name in names if _is_file_name(name)):
+            path = self._file(name)
+            if unfit := self._unfit(name):
+                yield f"{path.name} {unfit}"
+                continue
             try:
                 yield from files.obstacles(path)
-                _refuse_other_content(files.peek(path))
+                _refuse_other_content(files.peek(path, own=True))
             except (OSError, _Unusable) as error:
                 yield f"{path.name}: {_reason(error)}"
 
     def _file(self, name: str) -> Path:
         return files.resolve(self._path.replace(_NAME, name))
+
+    def _unfit(self, name: str) -> str | None:
+        return why_unfit(self._path.replace(_NAME, name), self._root, outside=self._outside)
 
     def _read_recipients(self) -> list[Recipient]:
         """Read all recipients, each once; raises OSError or _Unusable."""
@@ -122,7 +137,7 @@ class Age:
             (text.strip(), f"entry {number} of recipients") for number, text in enumerate(self._recipients, start=1)
         ]
         if self._recipients_file is not None:
-            found += _lines(self._recipients_file)
+            found += _lines(self._recipients_file, self._reviewed)
         if not found:
             msg = "there is no recipient"
             raise _Unusable(msg)
@@ -136,8 +151,11 @@ class _Unusable(ValueError):
     """Something is not what it should be; the message quotes nothing of it."""
 
 
-def _lines(recipients_file: str) -> list[tuple[str, str]]:
-    """Read a file as the age program does: a recipient a line, comments begin with #; gives the place of each."""
+def _lines(recipients_file: str, reviewed: str) -> list[tuple[str, str]]:
+    """Read a file as the age program does: a recipient a line, comments begin with #; gives the place of each.
+
+    `reviewed` is the SHA-256 of what it held when the plan was made, empty where it could not be read.
+    """
     try:
         content = files.peek(files.resolve(recipients_file))
     except OSError as error:
@@ -145,6 +163,9 @@ def _lines(recipients_file: str) -> list[tuple[str, str]]:
         raise _Unusable(msg) from None
     if content is None:
         msg = f"recipients_file {recipients_file} does not exist"
+        raise _Unusable(msg)
+    if reviewed and hashlib.sha256(content).hexdigest() != reviewed:
+        msg = f"recipients_file {recipients_file} was changed after the plan was made"
         raise _Unusable(msg)
     lines = enumerate(content.decode(errors="replace").splitlines(), start=1)
     stripped = ((line.strip(), f"line {number} of {recipients_file}") for number, line in lines)

@@ -7,15 +7,14 @@ wait and are then written together, so that a thousand keys do not mean a thousa
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import io
 import re
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from reconciler.destinations import files
-from reconciler.destinations.shared import one_line, repeated
+from reconciler.destinations.shared import PerRun, one_line, repeated
 from reconciler.errors import DestinationError
+from reconciler.files import not_ignored, why_unfit
+from reconciler.model import is_acted_on
 from reconciler.secret import Secret
 
 if TYPE_CHECKING:
@@ -27,35 +26,57 @@ if TYPE_CHECKING:
 
 # The text of a dotenv file: values that sh and python-dotenv read alike, and lines that stay what they are.
 #
-# What a line means is left to python-dotenv's own parser, which hands out the exact text of every binding.
+# A file is read strictly, and in time that grows with its size alone: blank lines, comments and `[export
+# ]NAME=value`, in which sh and python-dotenv see the same variables. What else uses a `=` (a Makefile, an INI file, a
+# script) is no dotenv file.
 
 BOM: Final = "\ufeff"
+LINE_END: Final = "\n"
 
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_./:@%+,=-]+")
 _NEVER: Final = re.compile("[\0\r\n\ud800-\udfff]")
 _INTERPOLATED: Final = re.compile(r"\$\{[^}:]*(?::-[^}]*)?\}")
-_UNDECODED: Final = re.compile("[\udc80-\udcff]")
-_EXPORT: Final = re.compile(r"\s*export[^\S\r\n]+[^=\s]")
-_NEWLINE: Final = re.compile(r"\r\n|\n|\r")
+_NO_TEXT: Final = re.compile("[\0\udc80-\udcff]")
+
+# What both read alike: a quote ends at the next one that no backslash escapes, a comment starts behind a space, and a
+# line that ends in a backslash would go on for sh. Nothing is tried twice (`*+`), whatever the text.
+_LINE: Final = re.compile(
+    r"""
+      [ \t]*+ (?: \#[^\r\n]*+ )?+ (?: \r?\n | \Z )
+    | (?: export[ \t]++ )?+ (?P<name> [A-Za-z_][A-Za-z0-9_]*+ ) =
+      (?: (?: ' [^'\\]*+ (?: \\. [^'\\]*+ )*+ ' | " [^"\\]*+ (?: \\. [^"\\]*+ )*+ " )
+          (?P<beside> [ \t]++ \# [^\r\n]*+ )?+ [ \t]*+
+        | (?P<plain> [^\s'"] [^\r\n]*+ (?<!\\) )?+ [ \t]*+
+      )
+      (?: \r?\n | \Z )
+    | (?P<other> . )
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+_COMMENT: Final = re.compile(r"[ \t]#.*", re.DOTALL)
 
 
 class Unreadable(ValueError):
     """The file is not what it should be; the message quotes nothing of it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Binding:
-    """A stretch of the file, byte for byte; `name` is the variable it sets, None for comments and blank lines."""
+class Binding(NamedTuple):
+    """A stretch of the file, byte for byte; `name` is the variable it sets, None for comments and blank lines.
+
+    `comment` is what stands behind the value, from its `#` on.
+    """
 
     name: str | None
-    text: str = field(repr=False)
+    text: str
+    comment: str = ""
+
+    def __repr__(self) -> str:
+        """Show the name alone: the text may hold a secret."""
+        return f"Binding({self.name!r})"
 
 
 Document = tuple[Binding, ...]
-
-Outline = tuple[tuple[str | None, int], ...]
-"""A document without its text: the name and the number of characters of each binding."""
 
 
 def is_name(name: str) -> bool:
@@ -88,36 +109,26 @@ def parse(content: bytes) -> Document:
     """Split a file into its bindings, which put together are the file again.
 
     Raises:
-        Unreadable: it is not UTF-8, or a line is neither `NAME=value` nor a comment.
+        Unreadable: it is no UTF-8 text, or a line is neither `NAME=value` nor a comment.
     """
-    from dotenv.parser import parse_stream
-
     text = content.decode(errors="surrogateescape")  # an error raised here would carry the content with it
-    if _UNDECODED.search(text):
+    if _NO_TEXT.search(text):
         msg = "it is not UTF-8 text"
         raise Unreadable(msg)
-    body = text.lstrip(BOM)
-    bindings = [Binding(None, text[: len(text) - len(body)])] if body != text else []
-    line = 1
-    for found in parse_stream(io.StringIO(body)):
-        original = found.original.string
-        if found.error:
-            msg = f"line {line + _lines(_blank_lines(original))} is neither NAME=value nor a comment"
+    end = len(text) - len(text.removeprefix(BOM))
+    bindings = [Binding(None, text[:end])] if end else []
+    for found in _LINE.finditer(text, end):
+        if not found[0]:
+            break
+        if found["other"]:  # which matches everywhere, so that nothing is ever skipped or looked for
+            msg = f"line {text.count(LINE_END, 0, end) + 1} is neither NAME=value nor a comment"
             raise Unreadable(msg)
-        bindings.append(Binding(found.key, original))
-        line += _lines(original)
+        name, beside, plain = found["name"], found["beside"], found["plain"]
+        if beside is None and plain is not None and "#" in plain and (match := _COMMENT.search(plain)):
+            beside = match[0]
+        bindings.append(Binding(name, found[0], beside.strip(" \t") if beside else ""))
+        end = found.end()
     return tuple(bindings)
-
-
-def outline(document: Document) -> Outline:
-    """Give what is left of a document when its values have to be forgotten."""
-    return tuple((binding.name, len(binding.text)) for binding in document)
-
-
-def divided(content: bytes, outline: Outline) -> Document:
-    """Split the very file again that an outline is of, which `parse` would do too, but slowly."""
-    text = io.StringIO(content.decode(), newline="")
-    return tuple(Binding(name, text.read(length)) for name, length in outline)
 
 
 def render(document: Document) -> bytes:
@@ -130,69 +141,60 @@ def with_values(document: Document, values: Mapping[str, str]) -> Document:
 
     All else stays, the comment behind a replaced value and a leading `export` included.
     """
-    exported = {each.name for each in document if each.name in values and _EXPORT.match(each.text)}
+    exported = {each.name for each in document if each.name in values and each.text.startswith(("export ", "export\t"))}
     missing = dict(sorted(values.items()))
     result: list[Binding] = []
 
     def assign(name: str, comment: str) -> None:
-        if result:
+        if result and not result[-1].text.endswith(LINE_END):
+            # The last line lacks its end, or is a byte order mark, which sh takes for a part of the line.
             last = result.pop()
-            result.append(Binding(last.name, last.text + _fresh_line(last.text)))
-        export = "export " if name in exported else ""
+            result.append(last._replace(text=last.text + LINE_END))
+        export, beside = "export " if name in exported else "", f" {comment}" if comment else ""
         # The line ends in LF in a file of CR LF too: sh would take the CR for the last character of the value.
-        result.append(Binding(name, f"{export}{name}={missing.pop(name)}{comment}\n"))
+        result.append(Binding(name, f"{export}{name}={missing.pop(name)}{beside}{LINE_END}", comment))
 
     for each in document:
         if each.name is None or each.name not in values:
             result.append(each)
-            continue
-        if blank := _blank_lines(each.text):
-            result.append(Binding(None, blank))
-        if each.name in missing:
-            assign(each.name, _comment(each.text))
+        elif each.name in missing:
+            assign(each.name, each.comment)
     for name in tuple(missing):
         assign(name, "")
     return tuple(result)
 
 
-def _fresh_line(before: str) -> str:
-    """Give what has to stand between the text before an assignment and the assignment for sh to read a line of its own.
-
-    That text may lack its line end, end in a CR or be a byte order mark, which sh takes for parts of the line, or end
-    in a backslash, behind which sh reads on.
-    """
-    end = "" if before.endswith("\n") else "\n"
-    return end + "\n" if (before + end).endswith("\\\n") else end
+_NO_NAME: Final = "is no name for a variable (letters, digits and _, no digit first)"
+_ACTED_ON: Final = "is a variable that programs act on, and no place for a secret"
 
 
-def _blank_lines(text: str) -> str:
-    """Give the empty lines that python-dotenv counts to the binding below them."""
-    space = text[: len(text) - len(text.lstrip())]
-    return space[: max(space.rfind("\n"), space.rfind("\r")) + 1]
+class _Git:
+    """Asks git about all files of a run at once, however many destinations they belong to."""
+
+    def __init__(self) -> None:
+        self._asked: dict[str, None] = {}
+        self._answer: asyncio.Task[dict[str, str]] | None = None
+
+    async def trouble(self, path: str) -> str | None:
+        """Say why git would take a file, None where it would not."""
+        self._asked[path] = None
+        if self._answer is None:
+            self._answer = asyncio.create_task(self._ask())
+        return (await asyncio.shield(self._answer)).get(path)
+
+    async def _ask(self) -> dict[str, str]:
+        await asyncio.sleep(0)  # until all who ask at the same time have said what
+        asked, self._asked, self._answer = self._asked, {}, None
+        return await asyncio.to_thread(not_ignored, asked)
 
 
-def _comment(text: str) -> str:
-    """Give the comment at the end of a binding: what begins at a `#` and can go without changing the value."""
-    whole = _value(text)
-    for mark in re.finditer("#", text):
-        if _value(text[: mark.start()]) == whole:
-            return " " + text[mark.start() :].rstrip("\r\n")
-    return ""
-
-
-def _value(text: str) -> tuple[bool, str | None]:
-    from dotenv.parser import parse_stream
-
-    binding = next(parse_stream(io.StringIO(text)))
-    return binding.error, binding.value
-
-
-def _lines(text: str) -> int:
-    return len(_NEWLINE.findall(text))
+_gits: PerRun[_Git] = PerRun()
 
 
 class Dotenv:
     """One dotenv file; see `Destination`.
+
+    Settings: `path`; `outside`, that it may be outside of the repository; `tracked`, that git may take it.
 
     A delivery that is cancelled while it waits is still written; what is written is whole in any case.
     """
@@ -203,19 +205,27 @@ class Dotenv:
         Raises:
             DestinationError: there is no usable path.
         """
-        path = dict(target.settings).get("path")
+        settings = dict(target.settings)
+        path = settings.get("path")
         if not isinstance(path, str) or not path or "\0" in path:
             msg = f"the dotenv destination {target.destination!r} needs the path of a file"
             raise DestinationError(msg)
         self._path = path
+        self._root = target.root
+        self._outside = settings.get("outside") is True
+        self._tracked = settings.get("tracked") is True
+        self._git: _Git | None = None
         self._writing = asyncio.Lock()
         self._queued: dict[str, Secret] = {}
         self._commit: asyncio.Task[files.Problem | None] | None = None
-        self._last: tuple[bytes, Outline] = (b"", ())
 
     async def preflight(self, names: Sequence[str]) -> None:
-        """Check the names, and that the file can be read and replaced; see `Destination`."""
+        """Check the names, that the file can be read and replaced, and that git ignores it; see `Destination`."""
+        self._git = _gits.get("git", _Git)
+        taken = None if self._tracked else await self._git.trouble(str(files.resolve(self._path)))
         problems = await asyncio.to_thread(lambda: list(self._problems(names)))
+        if taken is not None:
+            problems.append(taken)
         if problems:
             raise DestinationError(one_line(f"{self._path}: {'; '.join(problems)}"))
 
@@ -234,6 +244,8 @@ class Dotenv:
         quoted = quote(secret_delivery.secret.reveal())
         if not is_name(secret_delivery.name):
             return files.Problem("it is no name for a variable")
+        if is_acted_on(secret_delivery.name):
+            return files.Problem(f"it {_ACTED_ON}")
         if quoted is None:
             return files.Problem("no quoting makes both sh and python-dotenv read back this secret")
         if secret_delivery.name in self._queued:
@@ -255,11 +267,12 @@ class Dotenv:
         """Write a group of quoted secrets in a thread of its own, and say what went wrong; wipes them."""
         path = files.resolve(self._path)
         try:
+            if unfit := self._unfit():
+                return files.Problem(unfit)
             with files.locked(path.parent) as folder:
-                before = files.read(folder, path.name)
+                before = files.read(folder, path.name, own=True)
                 quoted = {name: secret.reveal() for name, secret in group.items()}
-                document = with_values(self._parse(before or b""), quoted)
-                content = render(document)
+                content = render(with_values(parse(before or b""), quoted))
                 files.replace(folder, path.name, content, before)
         except (OSError, Unreadable) as error:
             return files.Problem(_reason(error), uncertain=isinstance(error, files.Unsettled))
@@ -267,32 +280,28 @@ class Dotenv:
             # Here and not where this is waited for: cancelled, that is over at once, and this thread is not.
             for secret in group.values():
                 secret.wipe()
-        self._last = (_fingerprint(content), outline(document))
         return None
 
-    def _parse(self, content: bytes) -> Document:
-        """Parse what was read, unless it is what we wrote last: parsing takes far longer than hashing.
-
-        What was written is not kept for that: it is all the secrets of the file.
-        """
-        written, outline = self._last
-        return divided(content, outline) if _fingerprint(content) == written else parse(content)
+    def _unfit(self) -> str | None:
+        unfit = why_unfit(self._path, self._root, outside=self._outside)
+        return None if unfit is None else f"it {unfit}"
 
     def _problems(self, names: Sequence[str]) -> Iterator[str]:
         for name in sorted(set(names)):
             if not is_name(name):
-                yield f"{name!r} is no name for a variable (letters, digits and _, no digit first)"
+                yield f"{name!r} {_NO_NAME}"
+            elif is_acted_on(name):
+                yield f"{name} {_ACTED_ON}"
         yield from repeated(names)
+        if unfit := self._unfit():
+            yield unfit
+            return
         path = files.resolve(self._path)
         try:
             yield from files.obstacles(path)
-            parse(files.peek(path) or b"")
+            parse(files.peek(path, own=True) or b"")
         except (OSError, Unreadable) as error:
             yield _reason(error)
-
-
-def _fingerprint(content: bytes) -> bytes:
-    return hashlib.sha256(content).digest()
 
 
 def _reason(error: OSError | Unreadable) -> str:

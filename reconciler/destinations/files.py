@@ -22,11 +22,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from reconciler.files import real_path
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 LOCK_TIMEOUT: Final = 5.0
 """Seconds to wait for another process: a write takes milliseconds, and an interrupted run has 7 seconds to end."""
+
+LARGEST: Final = 16 * 1024 * 1024
+"""The bytes that a file which is read or replaced here may have."""
 
 _POLL: Final = 0.02
 _PREFIX: Final = ".reconciler-"
@@ -44,7 +49,7 @@ _KINDS: Final = {
 
 def resolve(path: str) -> Path:
     """Follow symbolic links, so that the file a link points to is replaced and the link stays."""
-    return Path(os.path.realpath(path))  # Path.resolve() raises on a circle of links; read() names it
+    return Path(real_path(path))
 
 
 @contextmanager
@@ -66,21 +71,31 @@ def locked(folder: Path) -> Iterator[int]:
         os.close(descriptor)  # which also unlocks
 
 
-def read(folder: int, name: str) -> bytes | None:
+def read(folder: int, name: str, *, own: bool = False) -> bytes | None:
     """Give the content of a regular file in the folder, None when there is no file.
 
+    One that is to be replaced has to be our `own`: another user's, made beforehand to get at what is written into it,
+    is refused, and so is a program.
+
     Raises:
-        OSError: it cannot be read, or is no regular file.
+        OSError: it cannot be read, is no regular file or larger than LARGEST, or is not what it has to be.
     """
     try:
-        mode = os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode
+        status = os.stat(name, dir_fd=folder, follow_symlinks=False)
     except FileNotFoundError:
         return None
-    if not stat.S_ISREG(mode):
-        raise OSError(errno.EINVAL, f"it is {_KINDS.get(stat.S_IFMT(mode), 'something else')}, not a regular file")
+    if not stat.S_ISREG(status.st_mode):
+        kind = _KINDS.get(stat.S_IFMT(status.st_mode), "something else")
+        raise OSError(errno.EINVAL, f"it is {kind}, not a regular file")
+    if status.st_size > LARGEST:
+        raise OSError(errno.EFBIG, f"it is larger than {LARGEST // 1024**2} MiB")
+    if own and status.st_uid != os.geteuid():
+        raise OSError(errno.EPERM, "it belongs to another user")
+    if own and status.st_mode & 0o111:
+        raise OSError(errno.EPERM, "it is executable, so it is a program")
     descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
     with open(descriptor, "rb") as stream:  # noqa: PTH123  # a descriptor, not a path
-        return stream.read()
+        return stream.read(LARGEST)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,12 +147,12 @@ def obstacles(path: Path) -> list[str]:
         found.append(f"no space is left in {folder}")
     if not _lockable(folder):
         found.append(f"the folder {folder} cannot be locked")
-    if path.exists() and os.geteuid() not in {0, path.stat().st_uid}:
-        found.append("it belongs to another user")
+    if path.name.startswith(_PREFIX) and path.name.endswith(_SUFFIX):
+        found.append(f"{path.name} is a name of temporary files, which are removed")
     return found
 
 
-def peek(path: Path) -> bytes | None:
+def peek(path: Path, *, own: bool = False) -> bytes | None:
     """Read a file as read() does, without the lock; None also when its folder is missing.
 
     Raises:
@@ -148,7 +163,7 @@ def peek(path: Path) -> bytes | None:
     except FileNotFoundError:
         return None
     try:
-        return read(folder, path.name)
+        return read(folder, path.name, own=own)
     finally:
         os.close(folder)
 
@@ -209,7 +224,6 @@ def _put(folder: int, name: str, content: bytes) -> None:
     try:
         try:
             os.fchmod(descriptor, 0o600)  # whatever the umask took away
-            _keep_owner(folder, name, descriptor)
             _write(descriptor, content)
             os.fsync(descriptor)
         finally:
@@ -219,14 +233,6 @@ def _put(folder: int, name: str, content: bytes) -> None:
         with suppress(OSError):
             os.unlink(temporary, dir_fd=folder)
         raise
-
-
-def _keep_owner(folder: int, name: str, descriptor: int) -> None:
-    """Leave a file to the user it belongs to, who could not read it any more if root made it root's."""
-    with suppress(FileNotFoundError):
-        owner = os.stat(name, dir_fd=folder, follow_symlinks=False).st_uid
-        if owner != os.geteuid():
-            os.fchown(descriptor, owner, -1)
 
 
 def _write(descriptor: int, content: bytes) -> None:

@@ -66,7 +66,9 @@ def test_a_place_is_the_same_on_every_machine_and_has_no_links(tmp_path: Path) -
 def test_a_place_outside_of_the_repository_keeps_its_whole_path(tmp_path: Path) -> None:
     folder = tmp_path / "repository"
     folder.mkdir()
-    one, two = deliveries(folder, "dotenv, path: /nowhere/x.env", "dotenv, path: ../y.env")
+    one, two = deliveries(
+        folder, "dotenv, path: /nowhere/x.env, outside: true", "dotenv, path: ../y.env, outside: true"
+    )
     assert one.place.file == "/nowhere/x.env"
     assert two.place.file == str((tmp_path / "y.env").resolve())
 
@@ -150,3 +152,38 @@ def test_what_the_environment_would_say_may_be_said_aloud(
     Path("config").write_text("[default]\nregion = eu-west-1\n[profile there]\nregion = eu-west-1\n")
     Path("broken").write_text("region = eu-west-1\n")
     assert collide(tmp_path, *pair) is expected
+
+
+@pytest.mark.parametrize(
+    ("one", "words"),
+    [
+        ("dotenv, path: .git/config", "below .git or .github"),
+        ("dotenv, path: .github/workflows/x.yml, outside: true", "below .git or .github"),
+        ("dotenv, path: ../x.env", "is outside of"),
+        ("dotenv, path: link/x.env", "leads out of"),
+        ("dotenv, path: /dev/stdout, outside: true", "device"),
+        ("age, path: '.git/{name}', recipients_file: r", "below .git or .github"),
+        ("age, path: '../{name}', recipients_file: r", "is outside of"),
+    ],
+)
+def test_a_file_that_no_secret_may_be_written_to_is_an_error_where_its_path_stands(
+    one: str, words: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / "tree"
+    folder.mkdir()
+    (folder / "link").symlink_to("..")
+    with pytest.raises(DeclarationError) as caught:
+        deliveries(folder, one)
+    (found,) = caught.value.diagnostics
+    assert (found.location.line, words in found.message) == (3, True)
+    # What a change is compared with is not asked: the change may be the one that mends it.
+    content = FILE.format(one=one, two="exec, command: [x]").encode()
+    assert load_sources([SourceFile("keys.yaml", folder, content)], is_base=True).keys
+
+
+def test_a_variable_that_programs_act_on_is_an_error_at_the_delivery(tmp_path: Path) -> None:
+    content = FILE.replace("as: E", "as: PATH").format(one="dotenv, path: x.env", two="vault, path: x").encode()
+    with pytest.raises(DeclarationError) as caught:
+        load_sources([SourceFile("keys.yaml", tmp_path, content)])
+    (found,) = caught.value.diagnostics
+    assert (found.location.line, "PATH" in found.message) == (8, True)

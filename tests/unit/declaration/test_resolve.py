@@ -163,11 +163,11 @@ def test_an_absolute_path_stays_where_it_is() -> None:
     key = only_key(
         keys_file(
             "{a: {credit_limit: 1}}",
-            top="destinations: {d: {type: dotenv, path: /etc/x.env}}",
+            top="destinations: {d: {type: dotenv, path: /etc/x.env, outside: true}}",
             environment="deliver: [{to: d, as: A}]",
         )
     )
-    assert key.deliver[0].target.settings == (("path", "/etc/x.env"),)
+    assert key.deliver[0].target.settings == (("outside", True), ("path", "/etc/x.env"))
 
 
 @pytest.mark.parametrize(

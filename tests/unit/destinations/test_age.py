@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 import shutil
 import stat
@@ -282,3 +283,31 @@ def test_settings_that_make_no_sense_are_refused(settings: tuple[tuple[str, Sett
 
 def test_an_age_file_cannot_say_whose_secret_it_holds() -> None:
     assert not isinstance(age("x", ALICE.public), Describing)
+
+
+def test_a_recipients_file_that_was_swapped_after_the_plan_gets_nothing(tmp_path: Path) -> None:
+    recipients = tmp_path / "r.txt"
+    recipients.write_text(ALICE.public)
+    settings: tuple[tuple[str, Setting], ...] = (
+        ("path", str(tmp_path / "x.age")),
+        ("recipients_file", str(recipients)),
+    )
+    seen = hashlib.sha256(ALICE.public.encode()).hexdigest()
+    destination = Age(Target("files", "age", settings, (("recipients_file sha256", seen),)))
+    deliver(destination)
+    recipients.write_text(BOB.public)
+    assert "was changed after the plan was made" in refusal(destination)
+    assert "was changed after the plan was made" in str(failure(destination))
+    assert open_with_pyrage(tmp_path / "x.age", ALICE) == SECRET.encode()
+
+
+@pytest.mark.parametrize("path", [".git/{name}", "link/{name}", "../{name}"])
+def test_a_place_that_is_not_fit_gets_nothing(path: str, tmp_path: Path) -> None:
+    tree = (tmp_path / "tree").resolve()
+    tree.mkdir()
+    (tree / "link").symlink_to("..")
+    settings: tuple[tuple[str, Setting], ...] = (("path", str(tree / path)), ("recipients", (ALICE.public,)))
+    destination = Age(Target("files", "age", settings, root=str(tree)))
+    assert "NAGA_API" in refusal(destination)
+    assert "was not written" in str(failure(destination))
+    assert [each.name for each in tmp_path.rglob("*")] == ["tree", "link"]

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 from dotenv import dotenv_values
 
+from reconciler.destinations import dotenv as module
 from reconciler.destinations import files
 from reconciler.destinations.base import SecretDelivery
 from reconciler.destinations.dotenv import Dotenv
@@ -110,6 +111,51 @@ def test_what_a_path_or_a_name_holds_does_not_break_the_line(tmp_path: Path) -> 
     with pytest.raises(DestinationError) as caught:
         asyncio.run(destination.deliver(secret_delivery("X\x1b")))
     assert str(caught.value) == f"X\\x1b was not written to {tmp_path}/a\\nb: it is no name for a variable"
+
+
+def in_a_tree(tmp_path: Path, path: str, *ignored: str, **settings: Setting) -> Dotenv:
+    """Give the destination of a file in a git repository that ignores these."""
+    subprocess.run(["git", "init", "--quiet", tmp_path], check=True)  # noqa: S607  # the git of the machine
+    (tmp_path / ".gitignore").write_text("\n".join(ignored))
+    values: dict[str, Setting] = {"path": str(tmp_path / path), **settings}
+    return Dotenv(Target("local", "dotenv", tuple(values.items()), root=os.path.realpath(tmp_path)))
+
+
+def test_nothing_is_written_where_git_would_take_it(tmp_path: Path) -> None:
+    for path in ("a.env", "x/b.env"):
+        assert "line /" in refusal(in_a_tree(tmp_path, path), "A")
+    asyncio.run(in_a_tree(tmp_path, "a.env", "*.env").preflight(["A"]))
+    asyncio.run(in_a_tree(tmp_path, "a.env", tracked=True).preflight(["A"]))
+
+
+def test_git_is_asked_once_about_all_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setattr(module, "not_ignored", lambda paths: asked.append(list(paths)) or {})
+    destinations = [in_a_tree(tmp_path, f"{number}.env") for number in range(20)]
+
+    async def preflight() -> None:
+        await asyncio.gather(*(each.preflight(["A"]) for each in destinations))
+
+    asyncio.run(preflight())
+    assert [len(each) for each in asked] == [20]
+
+
+@pytest.mark.parametrize("path", [".git/config", ".github/x.env", "../x.env", "link/x.env"])
+def test_a_place_that_is_not_fit_is_refused_before_and_while_it_is_written(tmp_path: Path, path: str) -> None:
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree" / "link").symlink_to(tmp_path)
+    destination = in_a_tree(tmp_path / "tree", path, "*")
+    before = sorted(tmp_path.rglob("*"))
+    assert str(tmp_path) in refusal(destination, "A")
+    assert "was not written" in str(failure(destination))
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_variable_that_programs_act_on_is_refused(path: Path) -> None:
+    assert "PATH is a variable that programs act on" in refusal(dotenv(path), "PATH", "NAGA_API")
+    with pytest.raises(DestinationError, match="programs act on"):
+        asyncio.run(dotenv(path).deliver(secret_delivery("LD_PRELOAD")))
+    assert not path.exists()
 
 
 # --- deliver ----------------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from dotenv import dotenv_values
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from reconciler.destinations.dotenv import Unreadable, divided, is_name, outline, parse, quote, render, with_values
+from reconciler.destinations.dotenv import Unreadable, is_name, parse, quote, render, with_values
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -99,26 +99,21 @@ def test_a_variable_has_a_name_that_sh_allows() -> None:
         ("N=old\nA=1", "N=new\nA=1"),
         ("A=1\r\nN=old\r\nB=2\r\n", "A=1\r\nN=new\nB=2\r\n"),
         ("A=1\r\nB=2", "A=1\r\nB=2\nN=new\n"),
-        ("A=1\rN=old\rB=2", "A=1\r\nN=new\nB=2"),
         ("export N='old'\n", "export N=new\n"),
-        ("N=old\nA=$N\nexport N\n", "export N=new\nA=$N\n"),
-        ("  N = old\n", "N=new\n"),
-        ("'N'=old\n", "N=new\n"),
-        ("N\n", "N=new\n"),
         ("N=\n", "N=new\n"),
         ("# N=1\n\n\n  # x\nN=old\n\nB=2\n", "# N=1\n\n\n  # x\nN=new\n\nB=2\n"),
         ("N=old\nA=1\n\nN=older\nN=oldest\nB=2\n", "N=new\nA=1\n\nB=2\n"),
         ('A="1\nN=inside\n"\nN=old\n', 'A="1\nN=inside\n"\nN=new\n'),
         ('N="old\nA=inside\n" # why\nB=2\n', "N=new # why\nB=2\n"),
+        ("export\tN=old\nN=older\nA=$N\n", "export N=new\nA=$N\n"),
+        ("N='it\\'s'\nA=1\n", "N=new\nA=1\n"),
+        ("exported=1\nexport=2\nN=  \nA=x y\n", "exported=1\nexport=2\nN=new\nA=x y\n"),
         ("N=old # the API's\n", "N=new # the API's\n"),
         ("N='o#d' # a # b\r\n", "N=new # a # b\n"),
         ("N=o#d\n", "N=new\n"),
-        ("N # later\n", "N=new # later\n"),
         ("\ufeffA=1\n", "\ufeffA=1\nN=new\n"),
         ("\ufeffN=old\nA=1\n", "\ufeff\nN=new\nA=1\n"),
         ("\ufeff", "\ufeff\nN=new\n"),
-        ("FOLDER=C:\\tmp\\\n", "FOLDER=C:\\tmp\\\n\nN=new\n"),
-        ("FOLDER=C:\\tmp\\", "FOLDER=C:\\tmp\\\n\nN=new\n"),
         ("NN=1\nN_=2\nn=3\n", "NN=1\nN_=2\nn=3\nN=new\n"),
     ],
 )
@@ -132,13 +127,17 @@ def test_new_names_are_added_in_order() -> None:
     assert changed("X=1\n", C="3", A="1", B="2", X="9") == "X=9\nA=1\nB=2\nC=3\n"
 
 
+NEITHER = "line {} is neither NAME=value nor a comment"
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
         (b"A=1\nB=\xff\xfe\n", "it is not UTF-8 text"),
-        (b"A=1\n\n \nif true; then\nB=2\n", "line 4 is neither NAME=value nor a comment"),
-        (b"A=1\r\nB='2\r\n", "line 2 is neither NAME=value nor a comment"),
-        (b"A='1\n2'\r\n=5", "line 3 is neither NAME=value nor a comment"),
+        (b"A=1\0\n", "it is not UTF-8 text"),
+        (b"A=1\n\n \nif true; then\nB=2\n", NEITHER.format(4)),
+        (b"A=1\r\nB='2\r\n", NEITHER.format(2)),
+        (b"A='1\n2'\r\n=5", NEITHER.format(3)),
     ],
 )
 def test_a_file_that_is_no_dotenv_file_says_where(content: bytes, message: str) -> None:
@@ -146,6 +145,61 @@ def test_a_file_that_is_no_dotenv_file_says_where(content: bytes, message: str) 
         parse(content)
     assert str(caught.value) == message
     assert caught.value.__context__ is None, "a decoding error would carry the whole file"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "N",  # a word alone, which python-dotenv takes for a variable without a value
+        "export N",
+        "[core]",
+        " A=1",  # indented, as the lines of a Makefile and of an INI file
+        "A =1",
+        "A= 1",
+        "A=\u00a0'1",
+        "'A'=1",
+        "a.b=1",
+        "A-B=1",
+        "//registry.npmjs.org/:_authToken=1",
+        "A: 1",
+        "A:=1",
+        "A+=1",
+        "A='1' 2",
+        "A='1'2",
+        "A='1'# c",
+        'A="1',
+        "A=C:\\tmp\\",  # sh reads on in the next line
+        "A=1\rB=2",  # two lines for python-dotenv, one for sh
+        "# c\rB=2",
+        "A=1\n\x0c\nB=2",
+        "export A=1 && B=2\nC",
+        "A=1\n\ufeffB=2",
+    ],
+)
+def test_what_the_two_would_not_read_alike_is_no_dotenv_file(content: str) -> None:
+    with pytest.raises(Unreadable):
+        parse(content.encode())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"X='{'#' * 200_000}",
+        f"X=1{' #' * 100_000}\nN=old {'#' * 100_000}\n",
+        "X='" * 100_000,
+        "X=\\" + "\\'" * 100_000,
+        "!" + "X='\\\n" * 50_000,
+        "\t \t" * 100_000 + "x",
+        "export " * 100_000,
+        "A" * 400_000,
+    ],
+)
+def test_no_text_takes_more_time_than_its_size(text: str) -> None:
+    # A step too many a character would take minutes here, and the suite its time limit.
+    try:
+        with_values(parse(text.encode()), {"N": "new"})
+    except Unreadable:
+        assert not text.startswith("X=1")
 
 
 def test_a_binding_does_not_show_its_text() -> None:
@@ -159,30 +213,17 @@ lines = st.sampled_from(
         'C="1\n2 N1=x"',
         "N1=old",
         "export N2='o'",
-        "N1 # c",
         "# note",
         "",
         "  ",
-        "D=a\\",
-        "\ufeff",
-        "N2",
+        "N2=",
+        "N2=a b # c",
     ]
 )
-files = st.lists(st.tuples(lines, st.sampled_from(["\n", "\r\n", "\r", "\n\n"])), max_size=8).map(
+files = st.lists(st.tuples(lines, st.sampled_from(["\n", "\r\n", "\n\n"])), max_size=8).map(
     lambda parts: "".join(line + end for line, end in parts)
 )
 assignments = st.dictionaries(st.sampled_from(["N1", "N2", "N3"]), st.sampled_from(["1", "'a b'", '"it\'s"']))
-
-
-@given(text=files, first=assignments, second=assignments)
-def test_bindings_kept_from_the_last_write_are_as_good_as_parsing_it_again(
-    text: str, first: dict[str, str], second: dict[str, str]
-) -> None:
-    document = parse(text.encode())
-    assert render(document) == text.encode()
-    once = with_values(document, first)
-    assert divided(render(once), outline(once)) == once
-    assert render(with_values(once, second)) == render(with_values(parse(render(once)), second))
 
 
 @given(text=files, wanted=assignments)
@@ -191,5 +232,6 @@ def test_other_variables_keep_their_values_and_ours_get_theirs(text: str, wanted
         stream = io.StringIO(content.replace("\ufeff", ""), newline=None)
         return dict(dotenv_values(stream=stream, interpolate=False))
 
+    assert render(parse(text.encode())) == text.encode()
     expected = read(text) | {name: value.strip("'\"") for name, value in wanted.items()}
     assert read(changed(text, **wanted)) == expected

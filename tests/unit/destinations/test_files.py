@@ -84,15 +84,6 @@ def test_missing_folders_are_made_for_the_owner_alone(tmp_path: Path) -> None:
     assert [mode(tmp_path / "a"), mode(tmp_path / "a" / "b")] == [0o700, 0o700]
 
 
-def test_a_file_stays_its_owners_when_another_user_replaces_it(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path.write_bytes(OLD)
-    given = []
-    monkeypatch.setattr(os, "geteuid", lambda: path.stat().st_uid + 1)
-    monkeypatch.setattr(os, "fchown", lambda _descriptor, user, group: given.append((user, group)))
-    write(path)
-    assert given == [(path.stat().st_uid, -1)]
-
-
 def test_a_write_that_the_system_takes_in_pieces_is_completed(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = os.write
     monkeypatch.setattr(os, "write", lambda descriptor, content: real(descriptor, content[:3]))
@@ -259,14 +250,43 @@ def test_everything_that_speaks_against_a_file_is_said_at_once(path: Path, monke
     path.write_bytes(OLD)
     monkeypatch.setattr(os, "access", lambda *_: False)
     monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_blocks=9, f_bavail=0))
-    monkeypatch.setattr(os, "geteuid", lambda: path.stat().st_uid + 1)
     monkeypatch.setattr(fcntl, "flock", fail_with(errno.ENOLCK))
     assert files.obstacles(path) == [
         f"the folder {path.parent} is not writable",
         f"no space is left in {path.parent}",
         f"the folder {path.parent} cannot be locked",
-        "it belongs to another user",
     ]
+
+
+def test_a_name_of_temporary_files_is_an_obstacle(tmp_path: Path) -> None:
+    (found,) = files.obstacles(tmp_path / ".reconciler-x.tmp")
+    assert "temporary" in found
+
+
+def other_user(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: path.stat().st_uid + 1)
+
+
+def program(path: Path, _: pytest.MonkeyPatch) -> None:
+    path.chmod(0o710)
+
+
+@pytest.mark.parametrize(("make", "words"), [(other_user, "belongs to another user"), (program, "is a program")])
+def test_a_file_to_be_replaced_is_our_own_and_no_program(
+    path: Path, monkeypatch: pytest.MonkeyPatch, make: Callable[[Path, pytest.MonkeyPatch], None], words: str
+) -> None:
+    path.write_bytes(OLD)
+    make(path, monkeypatch)
+    assert files.peek(path) == OLD
+    with pytest.raises(OSError, match=words):
+        files.peek(path, own=True)
+
+
+def test_a_file_is_not_read_beyond_a_bound(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "LARGEST", len(OLD) - 1)
+    path.write_bytes(OLD)
+    with pytest.raises(OSError, match="larger than"):
+        files.peek(path)
 
 
 def test_a_file_system_that_counts_no_blocks_is_not_called_full(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
