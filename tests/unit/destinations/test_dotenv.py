@@ -24,6 +24,7 @@ from reconciler.secret import Secret
 from support.leaks import everything_shown
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
 LEAK = "ng-THISMUSTNEVERBESHOWN0000000000000"
@@ -130,7 +131,12 @@ def test_nothing_is_written_where_git_would_take_it(tmp_path: Path) -> None:
 
 def test_git_is_asked_once_about_all_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
-    monkeypatch.setattr(module, "not_ignored", lambda paths: asked.append(list(paths)) or {})
+
+    def ask(paths: Iterable[str]) -> dict[str, str]:
+        asked.append(list(paths))
+        return {}
+
+    monkeypatch.setattr(module, "not_ignored", ask)
     destinations = [in_a_tree(tmp_path, f"{number}.env") for number in range(20)]
 
     async def preflight() -> None:
