@@ -1,4 +1,4 @@
-"""The account, as the other rooms see it.
+"""Sends requests to the account API and turns what comes back into values or errors.
 
 Every request goes through the gate (a 429 slows the whole run) and is repeated as `retry` decides. A POST is repeated
 only when the service certainly did not carry it out.
@@ -209,8 +209,6 @@ def _redirect_host(location: str | None, secrets: Iterable[Secret]) -> str:
         host = None
     return f" to {quote(host, secrets)}" if host else ""
 
-
-__all__ = ["DEFAULT_BASE_URL", "Account", "RetryPolicy", "Timeouts", "Timing", "check_base_url", "connect"]
 
 DEFAULT_RETRY: Final = RetryPolicy()
 DEFAULT_TIMEOUTS: Final = Timeouts()

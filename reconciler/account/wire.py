@@ -1,4 +1,4 @@
-"""The JSON of the account API ↔ values; pure.
+"""Turns the JSON of the account API into values and back. Pure.
 
 Money is `Decimal` (USD) both ways and exact: it never passes through a float. Instants are RFC 3339. Whatever the
 service adds to its answers is ignored; what is missing or of another type is an UnexpectedAnswer that names the field
@@ -110,6 +110,8 @@ def _parse(body: bytes) -> object:
 def _no_number(text: str) -> NoReturn:
     raise ValueError(text)
 
+
+# Keys and balances: the JSON of the account API ↔ values.
 
 Value = str | bool | Decimal | datetime | None
 

@@ -1,4 +1,4 @@
-"""`reconciler check`."""
+"""`reconciler check`: judges accounts by their alerts, and sends what is new to notification channels."""
 
 from __future__ import annotations
 

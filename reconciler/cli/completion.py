@@ -1,4 +1,4 @@
-"""`reconciler completion`."""
+"""`reconciler completion`: prints the shells' completion scripts, and answers what these scripts ask."""
 
 from __future__ import annotations
 

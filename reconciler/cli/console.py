@@ -1,4 +1,4 @@
-"""What this process shows its user: results on stdout, everything else on stderr."""
+"""Talks to the terminal: results on stdout, everything else on stderr, and what Ctrl-C does."""
 
 from __future__ import annotations
 

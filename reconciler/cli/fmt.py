@@ -1,4 +1,4 @@
-"""`reconciler fmt`."""
+"""`reconciler fmt`: writes files in canonical form, or shows the difference as a unified diff."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A declaration as it was at a revision, read with the git program."""
+"""What git knows: the declaration at a revision, and the repository that a folder is in."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The job of a GitHub workflow that plan and apply may run in, and how they ask GitHub from there."""
+"""What plan and apply do in a GitHub job: comment, issue, outputs, summary, and the checks of what was reviewed."""
 
 from __future__ import annotations
 

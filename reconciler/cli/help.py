@@ -1,4 +1,4 @@
-"""What stands below the options in every `--help`, as in a page of a manual: exit codes, environment, files."""
+"""Help pages, hints about what was mistyped, and how an error ends the process."""
 
 from __future__ import annotations
 

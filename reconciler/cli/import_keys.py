@@ -1,4 +1,4 @@
-"""`reconciler import`."""
+"""`reconciler import`: declares the keys that are live, and reports what it wrote."""
 
 from __future__ import annotations
 

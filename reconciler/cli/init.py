@@ -1,4 +1,4 @@
-"""`reconciler init`."""
+"""`reconciler init`: writes a starter keys.yaml and the workflows, and prints the steps that are left."""
 
 from __future__ import annotations
 

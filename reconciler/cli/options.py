@@ -1,4 +1,4 @@
-"""The options that several commands share."""
+"""The options that commands share, what a shell proposes for them, and the plan request that they make."""
 
 from __future__ import annotations
 

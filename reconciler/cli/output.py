@@ -1,4 +1,4 @@
-"""What an apply shows: the plan, how it moves on, and at the end its result, once and in any case."""
+"""What an apply shows: its progress while it runs, and its result in the format asked for."""
 
 from __future__ import annotations
 
@@ -78,6 +78,9 @@ def _in_words(outcome: Outcome) -> str:
     made = f" (id {outcome.key_id})" if outcome.status is Status.DONE and outcome.key_id is not None else ""
     ending = f": {outcome.message}" if outcome.message else ""
     return f"{action.kind} {what} {outcome.status.replace('_', ' ')}{made}{ending}"
+
+
+# What an apply shows: the plan, how it moves on, and at the end its result, once and in any case.
 
 
 class Output:

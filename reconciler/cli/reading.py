@@ -1,4 +1,4 @@
-"""Reads the accounts for a command, and says beside the result what their answers tell of this machine."""
+"""Reads accounts for commands, and says on stderr what could not be read."""
 
 from __future__ import annotations
 

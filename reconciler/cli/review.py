@@ -1,4 +1,4 @@
-"""Everything that is known of the accounts of a file, for those who show all of it: `report` and `metrics`."""
+"""Judges accounts by the alerts of a file, and gathers what reports and metrics show."""
 
 from __future__ import annotations
 
@@ -81,6 +81,9 @@ async def _judged(reading: AccountReading, part: Declaration, alerts: Alerts, re
         due = due_deliveries(part, keys.snapshot, plan)
         findings = tuple(undelivered(due, await ask_destinations(due, registry)))
     return judge(alerts, evidence_of(reading, (keys, plan), findings))
+
+
+# Everything that is known of the accounts of a file, for those who show all of it: `report` and `metrics`.
 
 
 async def review_accounts(

@@ -1,6 +1,6 @@
 """keys.yaml, read, checked and merged into a `Declaration`.
 
-    bytes → source (build, scalars, syntax) → schema → merge → resolve (destinations, fields, checks) → Declaration
+    bytes → loader (parser) → schema → resolve (merging, destinations, fields, checks) → Declaration
 
 Each step reports what it finds and takes it out of the data, so that the next one sees sound values only and all errors
 come at once.

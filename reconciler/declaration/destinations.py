@@ -1,4 +1,4 @@
-"""Destinations of the file, and what a key's `deliver` makes of them."""
+"""Reads the destinations of a file: their types, their templates, and the places that deliveries lead to."""
 
 from __future__ import annotations
 
@@ -399,6 +399,8 @@ def ambiguities(naming: str, environments: Sequence[str]) -> Iterator[tuple[str,
                 if key != name and _NAME_PATTERN.fullmatch(key):
                     yield longer, shorter, key
 
+
+# Destinations of the file, and what a key's `deliver` makes of them.
 
 _PER_KEY: Final = frozenset({"key", "KEY", "live_name"})
 _NAME: Final = "name"

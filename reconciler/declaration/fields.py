@@ -1,4 +1,4 @@
-"""The fields that keys, defaults and environments share, from what the file says to what they mean."""
+"""Reads the fields of keys, guardrails and alerts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The bytes of a file, as plain data with places.
+"""Reads the text of a file into data that remembers where everything stands.
 
 The YAML parser is used for its events only, and the data built from them here: with libyaml that takes a quarter of the
 time and of the memory of PyYAML's own constructor, knows where each name and value stands, and leaves out everything
@@ -66,6 +66,8 @@ def meaning(error: yaml.MarkedYAMLError) -> tuple[Mark | None, str]:
             return error.problem_mark, words
     return error.problem_mark, f"this is not YAML: {said.strip()}"
 
+
+# The bytes of a file, as plain data with places.
 
 LARGEST_FILE: Final = 64 * 1024 * 1024
 STANDARD_INPUT: Final = Path("-")

@@ -1,4 +1,4 @@
-"""YAML events, built into data."""
+"""Builds the data of a file from YAML events: each value with its place, and what messages call it."""
 
 from __future__ import annotations
 
@@ -278,6 +278,8 @@ def label(path: Sequence[str | int]) -> str:
         case _:
             return shown([step for step in path if isinstance(step, str)][-1])
 
+
+# YAML events, built into data.
 
 DEEPEST: Final = 32
 MOST_REPEATED: Final = 1_000_000

@@ -1,4 +1,4 @@
-"""From a merged document to a Declaration: defaults, templates, live names."""
+"""Merges files into one, lets keys inherit, and checks what can only be seen over several keys."""
 
 from __future__ import annotations
 
@@ -155,6 +155,8 @@ def check_keys(keys: Sequence[Resolved], environments: Mapping[str, Environment]
             words = f"{field} {shown(str(claimed))} is claimed by {first.address} too, at {first.source}"
             report.error(node.value_marks[field], f"{words}; a live key belongs to one place only")
 
+
+# From a merged document to a Declaration: defaults, templates, live names.
 
 NO_KEY_VARIABLES: Final = frozenset({"NAGA_BASE_URL"})
 

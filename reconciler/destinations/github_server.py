@@ -1,4 +1,4 @@
-"""GitHub as one run knows it: logged in to once a place, asked by a few requests at a time, over one client."""
+"""One GitHub server during a run: where a secret goes, how reconciler logs in, and the requests it sends."""
 
 from __future__ import annotations
 
@@ -110,6 +110,8 @@ def _private_key(environment: Mapping[str, str]) -> Secret:
         raise DestinationError(msg) from None
     return Secret(content.decode(errors="replace") or " ")
 
+
+# GitHub as one run knows it: logged in to once a place, asked by a few requests at a time, over one client.
 
 GOODBYE_SECONDS: Final = 5.0
 

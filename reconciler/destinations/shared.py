@@ -1,4 +1,4 @@
-"""What the destinations of one run have in common: a thousand of them log in once and ask the same question once."""
+"""What the destinations of one run share: logins and questions asked once, and the words of their messages."""
 
 from __future__ import annotations
 

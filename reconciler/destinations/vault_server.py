@@ -1,4 +1,4 @@
-"""One Vault or OpenBao server as one run knows it: logged in to once, spoken to over a few connections."""
+"""One Vault or OpenBao server during a run: how reconciler logs in, and the requests it sends."""
 
 from __future__ import annotations
 
@@ -275,6 +275,8 @@ def _secret(name: str, environment: Mapping[str, str]) -> Secret | None:
         raise DestinationError(msg)
     return Secret(value)
 
+
+# One Vault or OpenBao server as one run knows it: logged in to once, spoken to over a few connections.
 
 WHOLE_SECONDS: Final = 120.0
 CLOSING_SECONDS: Final = 5.0

@@ -1,4 +1,4 @@
-"""Opens the account of a variable, at the service or simulated."""
+"""Connects to accounts: which ones a plan request is about, and how each is opened."""
 
 from __future__ import annotations
 

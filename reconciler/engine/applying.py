@@ -1,4 +1,4 @@
-"""The part of an apply that writes: each account under its own lock, until it is done or told to stop."""
+"""Applies a plan: each account under its own lock, until it is done or told to stop."""
 
 from __future__ import annotations
 
@@ -163,6 +163,8 @@ class Agreement:
         self._changed.set()
         self._changed = asyncio.Event()
 
+
+# The part of an apply that writes: each account under its own lock, until it is done or told to stop.
 
 LOCK_LOST: Final = (
     "the lock on the account could not be renewed and another apply may have started, so this one stopped; apply again"

@@ -1,4 +1,4 @@
-"""What plans are made from, read from each account all at once, and from all accounts at the same time."""
+"""Reads accounts at the same time and plans each."""
 
 from __future__ import annotations
 
@@ -104,6 +104,8 @@ def spare_other_accounts(request: PlanRequest, variable: str, shown: Plan, plan:
         )
         raise AccountError(msg)
 
+
+# What plans are made from, read from each account all at once, and from all accounts at the same time.
 
 AT_A_TIME: Final = 32
 """How many accounts are open at once: each has its own connections."""

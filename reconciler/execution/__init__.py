@@ -1,1 +1,1 @@
-"""Carries a plan out."""
+"""Executes a plan: asks the destinations, changes keys, delivers secrets, checks the result."""

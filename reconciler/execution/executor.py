@@ -1,4 +1,4 @@
-"""From an approved plan to an account that matches it."""
+"""Executes the actions of a plan, and checks afterwards that the account matches."""
 
 from __future__ import annotations
 
@@ -155,6 +155,9 @@ async def _attempt(action: Action, context: ApplyContext) -> Outcome:
         # The message of a foreign exception might hold the secret, so only its type is told.
         return Outcome(action, Status.FAILED, f"unexpected {type(error).__name__}")
     return Outcome(action, Status.DONE, key_id=key_id)
+
+
+# From an approved plan to an account that matches it.
 
 
 def refuse_errors(plan: Plan) -> None:

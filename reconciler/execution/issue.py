@@ -1,4 +1,4 @@
-"""Issue keys so that no secret can be lost, whatever happens in between.
+"""Creates, delivers, settles and rotates keys so that no secret is lost, whatever happens in between.
 
 A key is born under a pending name with a lease, so that a run that dies leaves nothing that lives on; it gets a lasting
 name only once every destination holds its secret. Then, or when that came to nothing, the secret is wiped from memory.
@@ -81,6 +81,8 @@ def _show(value: object) -> str:
         case _:
             return str(value)
 
+
+# Issue keys so that no secret can be lost, whatever happens in between.
 
 ATTEMPTS: Final = 3
 TRIAL_PAUSES: Final = (1.0, 3.0)

@@ -1,4 +1,4 @@
-"""Ask every destination that a plan needs, before the first write, whether it would take the secrets."""
+"""Asks destinations before the first write: would they take the secrets, and which do they hold?"""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Writes declarations: keys.yaml as it was typed, in canonical form, with keys added."""
+"""Writes declarations: in canonical form, or with keys added to what somebody typed."""

@@ -1,4 +1,4 @@
-"""What is put into files that somebody wrote: keys and globs, with every comment and the order of the rest kept."""
+"""Adds keys and globs to files that somebody wrote, and keeps every comment and the order of the rest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files of a declaration, replaced as a whole or not at all."""
+"""Replaces files as a whole or not at all: declarations, and the results that commands write."""
 
 from __future__ import annotations
 

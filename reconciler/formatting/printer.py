@@ -1,4 +1,4 @@
-"""From the tree of a file to its text, each tree in one way only."""
+"""Prints the tree of a file, each tree in one way only."""
 
 from __future__ import annotations
 
@@ -107,6 +107,8 @@ def _escaped(character: str) -> str:
         return f"\\x{code:02x}"
     return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"  # noqa: PLR2004  # four digits
 
+
+# From the tree of a file to its text, each tree in one way only.
 
 WIDTH: Final = 120
 """How long a line with braces may get before each of its fields gets a line of its own."""

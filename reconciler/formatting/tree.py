@@ -1,6 +1,6 @@
 """The text of a file as a tree that keeps what the data leaves out: comments, blank lines, anchors, spellings.
 
-`declaration.source` reads what a file means; this reads how it is written, so that it can be written anew.
+`declaration.loader` reads what a file means; this reads how it is written, so that it can be written anew.
 """
 
 from __future__ import annotations

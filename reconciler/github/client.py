@@ -1,4 +1,4 @@
-"""The way to GitHub's API: a few requests at a time over one client, and none while GitHub wants to be left alone."""
+"""Sends requests to GitHub's API: a few at a time, and none while GitHub wants to be left alone."""
 
 from __future__ import annotations
 
@@ -259,6 +259,8 @@ def _distrust(error: BaseException) -> bool:
         reason = reason.__cause__ or reason.__context__
     return reason is not None
 
+
+# The way to GitHub's API: a few requests at a time over one client, and none while GitHub wants to be left alone.
 
 CONNECTIONS: Final = 8
 """GitHub answers more of them at a time with its secondary limits."""

@@ -1,4 +1,4 @@
-"""What was reviewed, and whether it is still the newest: asked before an apply writes anything."""
+"""Finds what was reviewed on GitHub, and whether it is still the newest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The one comment on a pull request that is kept up to date.
+"""Keeps one comment on a pull request and one issue about drift up to date.
 
 Only what the token's own account has written, beginning with our marker, is ours: what anybody else writes is neither
 believed nor touched.

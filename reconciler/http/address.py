@@ -1,4 +1,4 @@
-"""Where a credential may travel."""
+"""Checks where a credential may be sent."""
 
 from __future__ import annotations
 

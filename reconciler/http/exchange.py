@@ -1,4 +1,4 @@
-"""One request and what came of it, as values: no exception of the HTTP library gets out, for they hold the headers."""
+"""Sends one HTTP request and returns what came of it: exceptions of httpx stay inside, for they hold the headers."""
 
 from __future__ import annotations
 
@@ -72,6 +72,8 @@ class ServiceClock:
         """The service's time minus this machine's; zero before the first answer."""
         return timedelta(0) if self._heard is None else self.now() - self.machine()
 
+
+# One request and what came of it, as values: no exception of the HTTP library gets out, for they hold the headers.
 
 _NEXT_PAGE: Final = re.compile(r"""rel\s*=\s*["']?[^"',;]*\bnext\b""", re.IGNORECASE)
 LARGEST_ANSWER: Final = 64 * 1024 * 1024

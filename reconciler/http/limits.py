@@ -1,4 +1,4 @@
-"""What a 429 does to every request of the account: all pause, and then fewer run at a time."""
+"""Limits what is sent at a time: after a 429 all requests pause; each concurrent request has a client of its own."""
 
 from __future__ import annotations
 

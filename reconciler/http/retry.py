@@ -1,4 +1,4 @@
-"""When another attempt is made, and after which delay; no input or output."""
+"""Decides when to try again, and after which delay."""
 
 from __future__ import annotations
 

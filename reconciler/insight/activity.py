@@ -1,4 +1,4 @@
-"""Everything that `activity` shows: the use of each account and of all of them, and what stands out in it."""
+"""What `activity` shows: the use of each account and of all together, and what stands out in it. Pure."""
 
 from __future__ import annotations
 
@@ -119,6 +119,9 @@ def _cost(tallies: Mapping[Group, Tally], group: Group) -> Decimal:
 def _change(group: Group | None, days: int, whole: Decimal, second: Decimal) -> Change:
     """Compare halves; the whole may be as of an earlier moment than its second half, so the first is not below zero."""
     return Change(group, days - half(days), half(days), max(whole - second, ZERO), second)
+
+
+# Everything that `activity` shows: the use of each account and of all of them, and what stands out in it.
 
 
 @dataclass(frozen=True, slots=True)

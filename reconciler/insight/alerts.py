@@ -1,4 +1,4 @@
-"""What is worth a word about an account: alerts as values, and what they are judged by. Pure.
+"""Judges an account by its alerts, and tells which are new. Pure.
 
 An alert whose evidence could not be read is not judged, which is not the same as fine.
 """

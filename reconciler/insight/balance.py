@@ -1,4 +1,4 @@
-"""What the balance of an account means: how long it lasts, and how it compares with the limits that are handed out."""
+"""What the balance of an account means: how long it lasts, and what it is promised to. Pure."""
 
 from __future__ import annotations
 
@@ -101,6 +101,9 @@ def runway(balance: Decimal, measured: Pace) -> Runway:
         return Runway(measured, None)
     days = max(balance, Decimal(0)) * measured.days / measured.cost
     return Runway(measured, min(days, LONGEST_RUNWAY).quantize(_TENTH, ROUND_FLOOR))
+
+
+# What the balance of an account means: how long it lasts, and how it compares with the limits that are handed out.
 
 
 @dataclass(frozen=True, slots=True)

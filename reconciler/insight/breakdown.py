@@ -1,4 +1,4 @@
-"""What the account's use comes to by day, model, key, environment or team, in lines that add up to the total.
+"""Breaks use down by day, model, key, environment or team, in lines that add up to the total. Pure.
 
 What the service counts in its total and not in its parts, because these lag or are cut short, has a line of its own.
 """
@@ -44,6 +44,8 @@ def percentages(amounts: Sequence[Decimal]) -> tuple[Decimal, ...] | None:
         tenths[at] += 1
     return tuple(Decimal(count) / 10 for count in tenths)
 
+
+# What the account's use comes to by day, model, key, environment or team, in lines that add up to the total.
 
 _Key = TypeVar("_Key")
 ZERO: Final = Decimal(0)

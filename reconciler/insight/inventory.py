@@ -1,4 +1,4 @@
-"""Every key of an account with what there is to know about it, and every declared key that has none. Pure.
+"""Every key of an account with all that is known of it: its owner, its use, and what a plan would do. Pure.
 
 What a key was used for is known for some windows up to today (`WINDOWS`), and no further back than 30 days. Its limit,
 however, is on all that it ever spends: the share of it is exact for a young key, and else the least that it can be.
@@ -202,6 +202,8 @@ def _environment(name: str) -> str | None:
     found = _BY_DEFAULT.fullmatch(name)
     return found and found[1]
 
+
+# Every key of an account with what there is to know about it, and every declared key that has none. Pure.
 
 WINDOWS: Final = (1, 7, LONGEST_DAYS)
 """The windows, in days, by which the inventory tells when a key was last seen in use."""

@@ -1,4 +1,4 @@
-"""The accounts that a declaration is about: environments that share a provisioning key live in one."""
+"""The accounts of a declaration, and their plans and results merged into one."""
 
 from __future__ import annotations
 

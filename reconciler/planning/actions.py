@@ -1,4 +1,4 @@
-"""A plan as a value: what to do, what speaks against it, and what it is about.
+"""A plan as a value: its options and inputs, its actions and findings, and the outcomes of an apply.
 
 Where a file declares several accounts, each action and finding names the variable of its `account`, since two accounts
 may have keys of the same id; else that is None.
@@ -182,6 +182,9 @@ def matcher(globs: Iterable[str]) -> Callable[[str], bool]:
 
 
 AS_THE_FILE_SAYS: Final = Options()
+
+
+# A plan as a value: what to do, what speaks against it, and what it is about.
 
 
 class ActionKind(StrEnum):

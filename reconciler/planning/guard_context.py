@@ -1,4 +1,4 @@
-"""A plan before it is judged, and what judging it needs to know."""
+"""What judging a plan needs to know: the plan before it is judged, and the strictest guardrails for each key."""
 
 from __future__ import annotations
 
@@ -124,6 +124,9 @@ def _most(candidates: Iterable[Rule[_Value] | None]) -> Rule[_Value] | None:
 def _first(candidates: Iterable[Rule[_Same] | None]) -> Rule[_Same] | None:
     present = [rule for rule in candidates if rule is not None]
     return min(present, key=lambda rule: rule.kept, default=None)
+
+
+# A plan before it is judged, and what judging it needs to know.
 
 
 @dataclass(frozen=True, slots=True)

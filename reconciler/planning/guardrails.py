@@ -1,4 +1,4 @@
-"""What no plan may do: all violations at once, each with the place of the guardrail that it violates.
+"""Judges a plan by the guardrails: returns all violations at once, each with the place of its guardrail.
 
 A violation is of severity error, and a note where `--allow` lifts what guards the address. A guardrail holds in the
 strictest form that the account, the environment, or the base file of a change has for it.
@@ -245,6 +245,9 @@ def _raise(bench: Bench, action: Change, environment: str | None) -> Decimal:
     if not any(environment in {None, address.environment} for address in bench.owners(before)):
         return wanted  # it comes from elsewhere
     return Decimal(0) if before.credit_limit is None else wanted - before.credit_limit
+
+
+# What no plan may do: all violations at once, each with the place of the guardrail that it violates.
 
 
 def judge(bench: Bench) -> Iterator[Finding]:

@@ -1,4 +1,4 @@
-"""Which live key is which: by name, by `id`, by `renamed_from`.
+"""Finds out which live key is which: by name, by `id`, by `renamed_from`.
 
 Reconciler never guesses: what is unclear is a finding, and no key that it concerns is touched. An `id` is a way to find
 a key, not a claim about it: where the address has a key without it, an `id` of a key that is gone is only a note.

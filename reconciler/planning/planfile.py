@@ -1,4 +1,4 @@
-"""A saved plan, read back: what was reviewed, so that this and nothing else is applied."""
+"""Reads a saved plan, and fingerprints what a plan does: what was reviewed is what is applied."""
 
 from __future__ import annotations
 

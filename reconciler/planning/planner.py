@@ -1,4 +1,4 @@
-"""From what is declared and what is live to what has to be done.
+"""Compares what is declared with what is live, and works out what to do.
 
 ==================================  ===============================================================
 declared, and live as ...
@@ -174,6 +174,8 @@ def _disable_again(address: Address, key: LiveKey, environment: Environment, lef
     after = replace(key.state, is_enabled=False)
     return Retire(address, key, after, (Field.IS_ENABLED,), left, environment.source, DeleteReason.WORKS_AGAIN)
 
+
+# From what is declared and what is live to what has to be done.
 
 DEFAULT_OVERLAP: Final = timedelta(hours=24)
 

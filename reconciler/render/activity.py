@@ -1,4 +1,4 @@
-"""What the account was used for, in tables: for a terminal with bars, and in Markdown."""
+"""The use of accounts as text, Markdown, JSON and CSV."""
 
 from __future__ import annotations
 
@@ -151,6 +151,8 @@ def _changed(change: Change, show: Show) -> str:
 def _part(by: Grouping) -> str:
     return by.value if by in {Grouping.DAY, Grouping.MODEL} else Grouping.KEY.value
 
+
+# What the account was used for, in tables: for a terminal with bars, and in Markdown.
 
 _TEXT: Final = Show(terminal_name, terminal)
 _MARKDOWN: Final = Show(markdown_name, markdown_code)

@@ -1,4 +1,4 @@
-"""Colour on a terminal, and how much room text takes there."""
+"""Text in columns: lists and tables for a terminal and for Markdown, ANSI colours, widths and amounts."""
 
 from __future__ import annotations
 

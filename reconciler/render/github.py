@@ -1,4 +1,4 @@
-"""Plans, diagnostics and alerts as GitHub workflow commands: annotations at their place in the file."""
+"""Plans, diagnostics and alerts for GitHub: annotations at lines of the file, and pages for comments and issues."""
 
 from __future__ import annotations
 

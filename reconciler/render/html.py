@@ -1,4 +1,4 @@
-"""A page of figures as one HTML document that needs nothing else: no script, no network, no font.
+"""A page of figures as one HTML document with charts; it loads nothing else: no script, no network, no font.
 
 Every text passes through `escape.terminal`, which makes the invisible visible, and is then escaped for HTML; nothing
 from outside gets into the style, and the policy of the page allows that one style and nothing more.
@@ -258,6 +258,8 @@ class Page:
     parts: tuple[Part, ...]
     footnotes: tuple[str, ...] = ()
 
+
+# A page of figures as one HTML document that needs nothing else: no script, no network, no font.
 
 _SYMBOLS: Final = {Tone.PLAIN: "·", Tone.GOOD: "✓", Tone.WARNING: "!", Tone.BAD: "✕"}
 

@@ -1,4 +1,4 @@
-"""The inventory of keys: a table for people, and rows and documents for programs."""
+"""The inventory of keys, and one key in detail: text, Markdown, CSV, JSON."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A report in words: what was read of accounts, as the page that people look at."""
+"""A report on accounts in words: the page that people look at, section by section."""
 
 from __future__ import annotations
 
@@ -295,6 +295,8 @@ def _cut(  # noqa: PLR0913  # by keyword what is seldom needed
     more = f"{plural(beyond, f'more {noun}')} not shown here." if beyond > 0 else ""
     return Table(caption, columns, tuple(rows[:most]), head=head, more=more)
 
+
+# A report in words: what was read of accounts, as the page that people look at.
 
 TITLE: Final = "API keys and credits"
 MOST_ACCOUNTS: Final = 10

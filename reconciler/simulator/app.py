@@ -1,4 +1,4 @@
-"""The service itself: the documented endpoints over a simulated account."""
+"""The simulated service: the documented endpoints, over HTTP or in this process."""
 
 from __future__ import annotations
 
@@ -147,6 +147,8 @@ def _usd(amount: Decimal) -> str:
     whole, _, fraction = format_money(amount).partition(".")
     return f"{whole}.{fraction:0<2}"
 
+
+# The service itself: the documented endpoints over a simulated account.
 
 _NO_CONTENT: Final = 204
 _FAILED: Final = 500

@@ -1,4 +1,4 @@
-"""Faults on request: what one is, and which of them strike a request."""
+"""Faults on request: how they are written, and which of them strike a request."""
 
 from __future__ import annotations
 

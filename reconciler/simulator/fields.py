@@ -1,4 +1,4 @@
-"""What a client may send, read as strictly as the documentation states it."""
+"""Reads what a client sends as strictly as the documentation has it; writes error answers, and makes up usage."""
 
 from __future__ import annotations
 
@@ -139,6 +139,8 @@ def no_such_key() -> NoReturn:
     message = "there is no such API key"
     raise Refusal(404, message)
 
+
+# What a client may send, read as strictly as the documentation states it.
 
 LONGEST_NAME: Final = 255
 _MOST_DECIMALS: Final = 400  # the smallest float needs 342; one number must not become a page of zeros

@@ -1,4 +1,4 @@
-"""What stands between the network and the service: the clock in every answer, the count, and the faults."""
+"""What stands before the simulated service: the clock in every answer, the faults, and doors for tests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a simulated account knows: its keys, its balance, its usage and its clock, kept in SQLite."""
+"""What a simulated account knows: its keys, balance, usage and clock, kept in SQLite."""
 
 from __future__ import annotations
 
@@ -152,6 +152,8 @@ def _open(path: str) -> sqlite3.Connection:
         raise
     return connection
 
+
+# What a simulated account knows: its keys, its balance, its usage and its clock, kept in SQLite.
 
 _ALPHABET: Final = string.ascii_letters + string.digits
 _SECRET_LENGTH: Final = 32
