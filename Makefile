@@ -1,6 +1,6 @@
-# `make demo` shows the tool, `make test` decides whether a change is good.
+# `make demo` shows the tool, `make test` decides whether a change is good, `make proof` goes to the bottom of it.
 #
-# Both ask for nothing but Python 3.11 or newer (with venv), make and git. Everything else is installed below this
+# All ask for nothing but Python 3.11 or newer (with venv), make and git. Everything else is installed below this
 # folder, pinned and hashed, from requirements/: what the demo and people use into .venv, what tests use into a venv of
 # its own for each Python version, so that `make test PYTHON=python3.13` neither breaks nor reuses another's.
 
@@ -10,6 +10,7 @@ PYTHON_VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_
 TEST_VENV ?= .venv-test-$(PYTHON_VERSION)
 BIN := $(TEST_VENV)/bin
 WHEELS := build/$(PYTHON_VERSION)
+COVERED := $(CURDIR)/$(WHEELS)-coverage
 
 # What is pinned is all that is installed. The lists are complete, so nothing is resolved (--no-deps): a pip that resolves
 # looks at releases that came out after the pins, and some then refuse the pins. `pip check` shows that nothing is missing
@@ -19,11 +20,13 @@ PIP_INSTALL := $(PIP) install --quiet --no-deps
 PIP_PINNED := $(PIP_INSTALL) --only-binary :all: --require-hashes
 UV_LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 PYTEST_ARGS ?=
+SEED ?= $(eval SEED := $(shell $(PYTHON) -c 'import secrets; print(secrets.randbelow(2**32))'))$(SEED)
+TESTS_READ := $(filter-out build,$(wildcard * .github .pre-commit-hooks.yaml))
 LOCK_ARGS ?=
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: help demo dev test format lint types imports workflows schemas unit prism browser promtool editor shells wheel fmt lock pictures clean python
+.PHONY: help demo dev test proof format lint types imports workflows schemas gate prism browser promtool editor shells wheel fmt lock pictures clean python
 
 help: ## list what make can do
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -33,7 +36,9 @@ demo: $(VENV)/.installed ## install into .venv and show the whole story on the s
 
 dev: $(VENV)/.installed-dev ## add the development tools to .venv, for an editor and quick pytest runs
 
-test: format lint types imports workflows schemas unit ## everything that decides whether a change is good
+# Side by side, since mypy leaves a core idle; the output of a check appears when it has ended.
+test: $(TEST_VENV)/.installed ## decide whether a change is good
+	$(MAKE) --no-print-directory --jobs 2 --output-sync=target types gate format lint imports workflows schemas
 
 format: $(TEST_VENV)/.installed ## check the formatting
 	$(BIN)/ruff format --check .
@@ -60,11 +65,25 @@ schemas: $(TEST_VENV)/.installed ## check the schemas, and every example of a fi
 	$(BIN)/check-jsonschema --default-filetype yaml --schemafile schemas/keys.schema.json keys.yaml.example build/examples/*.yaml \
 	  tests/examples/valid/*.yaml
 
-# Run against the built wheel. PYTHONSAFEPATH keeps this folder off sys.path in every process that a test starts.
-unit: wheel ## run the tests against the built wheel, with branch coverage
-	rm -f .coverage .coverage.*
-	RECONCILER_WHEEL="$$(echo "$(CURDIR)"/$(WHEELS)/*.whl)" PYTHONSAFEPATH=1 \
-	  $(BIN)/pytest -n auto --maxprocesses 4 --cov --cov-report term-missing $(PYTEST_ARGS)
+# Run against the built wheel. PYTHONSAFEPATH keeps this folder off sys.path in every process that a test starts. What is
+# covered is written down and judged by the proof, which has all of it. The + has make show the progress of the tests.
+TESTED := RECONCILER_WHEEL="$$(echo "$(CURDIR)"/$(WHEELS)/*.whl)" PYTHONSAFEPATH=1
+PYTEST := $(BIN)/pytest -n auto --maxprocesses 4 --cov --cov-report= --cov-fail-under=0
+
+gate: wheel ## run the tests that decide, which draw the same examples each time
+	rm -rf $(COVERED)
+	+$(TESTED) COVERAGE_FILE=$(COVERED)/running $(PYTEST) -m 'not proof' $(PYTEST_ARGS)
+	mv $(COVERED)/running $(COVERED)/gate
+
+# All that is marked with `proof`, and once more what draws examples. The gate is run first, unless it has just been.
+proof: wheel ## run what takes longer: every kill, the action, packaging, fresh examples, branch coverage of 100 %
+	@test -z "$$(find $(TESTS_READ) -type f -not -name '*.pyc' -newer $(COVERED)/gate 2>&1)" || $(MAKE) --no-print-directory gate
+	@echo "Fresh examples: make proof SEED=$(SEED) draws the same ones again"
+	rm -f $(COVERED)/proof*
+	+$(TESTED) COVERAGE_FILE=$(COVERED)/proof $(PYTEST) -m 'proof or hypothesis' \
+	  --hypothesis-profile=proof --hypothesis-seed=$(SEED) $(PYTEST_ARGS)
+	$(BIN)/coverage combine --keep --quiet --data-file $(COVERED)/both $(COVERED)/gate $(COVERED)/proof
+	$(BIN)/coverage report --data-file $(COVERED)/both
 
 # Apart from test, because these ask for Node; CI runs them. What npm installs is pinned and hashed too.
 prism: wheel ## check the requests to GitHub with Prism (needs Node and npm)

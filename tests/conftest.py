@@ -1,17 +1,23 @@
-"""How Hypothesis searches: without deadlines, and in CI the same way each time, so that red means the code.
+"""Which tests decide at once, and how Hypothesis searches.
 
-And what the runner of a CI has for its own steps, tests do not write to.
+`make test` runs all tests but those that are marked with `proof`, and Hypothesis draws the same examples each time: red
+means the code. `make proof` runs those as well, and Hypothesis draws others each time, from a seed that is printed.
+Neither knows deadlines, nor anything else that depends on how busy a machine is.
+
+What the runner of a CI has for its own steps, tests do not write to.
 """
 
 from __future__ import annotations
 
 import os
 
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
-settings.register_profile("here", deadline=None)
-settings.register_profile("ci", deadline=None, derandomize=True)
-settings.load_profile("ci" if os.environ.get("CI") else "here")
+LUCK = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large]
+"""What is said of the machine, or of the examples that happened to be drawn, and not of the code."""
+settings.register_profile("gate", deadline=None, database=None, derandomize=True, suppress_health_check=LUCK)
+settings.register_profile("proof", deadline=None, database=None, print_blob=True, suppress_health_check=LUCK)
+settings.load_profile("gate")
 
 for name in ("GITHUB_STEP_SUMMARY", "GITHUB_OUTPUT"):
     os.environ.pop(name, None)

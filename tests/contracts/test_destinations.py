@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 
@@ -178,20 +179,23 @@ def test_a_failure_is_told_to_everyone_whose_secret_did_not_arrive(place: Place,
 def test_a_cancelled_delivery_is_whole_or_absent_and_blocks_nothing(
     place: Place, destination: Destination, turns: int
 ) -> None:
+    """Whether it was done before it was cancelled is up to its threads; if it was, the secret has arrived."""
+
     async def deliver_and_wipe(what: SecretDelivery) -> None:
         with what.secret:
             await destination.deliver(what)
 
-    async def deliver() -> None:
+    async def deliver() -> bool:
         cancelled = asyncio.create_task(deliver_and_wipe(secret_delivery("NAGA_CANCELLED", "ng-1")))
         for _ in range(turns):
             await asyncio.sleep(0)
         cancelled.cancel()
         await asyncio.wait_for(destination.deliver(secret_delivery("NAGA_NEXT", "ng-2")), timeout=20)
-        with pytest.raises(asyncio.CancelledError):
+        with suppress(asyncio.CancelledError):
             await cancelled
+        return cancelled.cancelled()
 
-    asyncio.run(deliver())
+    was_cancelled = asyncio.run(deliver())
     held = place.held()
-    assert held.pop("NAGA_CANCELLED", "ng-1") == "ng-1"
+    assert held.pop("NAGA_CANCELLED", "ng-1" if was_cancelled else None) == "ng-1"
     assert held == {"NAGA_NEXT": "ng-2"}

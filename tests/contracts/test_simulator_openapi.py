@@ -27,14 +27,7 @@ if TYPE_CHECKING:
 
 PROVISIONING: Final = "a-provisioning-key"
 BEARER: Final = {"Authorization": f"Bearer {PROVISIONING}"}
-BOUNDED: Final = settings(
-    max_examples=30,
-    derandomize=True,
-    database=None,
-    deadline=None,
-    report_multiple_bugs=False,
-    suppress_health_check=list(HealthCheck),
-)
+BOUNDED: Final = settings(max_examples=30, report_multiple_bugs=False, suppress_health_check=list(HealthCheck))
 
 # JSON Schema cannot say that an instant is in the future, so the instants that are made up are.
 schemathesis.openapi.format(

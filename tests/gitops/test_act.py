@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     import subprocess
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.proof
+
 KEY: Final = "a-provisioning-key-that-nobody-may-see"
 NUMBER: Final = 7
 REPOSITORY: Final = {"full_name": "acme/api", "name": "api", "owner": {"login": "acme"}, "default_branch": "main"}

@@ -24,6 +24,8 @@ from support.simulation import Service, served
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.proof
+
 EXAMPLE: Final = ROOT / "docs/examples/scale/matrix.yml"
 WORKFLOW: Final = Path(".github/workflows/keys.yml")
 ACCOUNTS: Final = ("alpha", "beta", "gamma")

@@ -18,6 +18,8 @@ from support.offline import copy_of_the_project, without_index
 from support.packages import ROOT
 from support.repository import commit, git
 
+pytestmark = pytest.mark.proof
+
 PROGRAM: Final = Path(sys.executable).with_name("pre-commit")
 VALID: Final = (ROOT / "keys.yaml.example").read_text("utf-8")
 

@@ -14,7 +14,7 @@ from unittest.mock import patch
 
 import pytest
 from dotenv import dotenv_values
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconciler.destinations.dotenv import Dotenv
@@ -107,7 +107,7 @@ def check(ended: Ended, secrets: set[str]) -> None:
     assert "Traceback" not in said
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40)
 @given(documents, st.lists(names, max_size=4), st.sampled_from(["keys.yaml", "k\x1b[2J\n.yaml"]), st.booleans())
 def test_no_name_and_no_value_gets_out_as_it_must_not(
     document: dict[str, Any],

@@ -14,6 +14,8 @@ from reconciler.execution import issue
 if TYPE_CHECKING:
     from types import ModuleType
 
+pytestmark = pytest.mark.proof
+
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "thousand_applies.py"
 
 

@@ -6,11 +6,15 @@ import sys
 import venv
 from typing import TYPE_CHECKING
 
+import pytest
+
 import reconciler
 from support.packages import ROOT
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+pytestmark = pytest.mark.proof
 
 
 def test_the_wheel_alone_gives_a_working_command(wheel: Path, tmp_path: Path) -> None:

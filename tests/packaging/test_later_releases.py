@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+pytestmark = pytest.mark.proof
+
 LATER: Final = "9999"
 WORKING: Final = {*pins("build"), "pip"}
 """What has to work during an installation; of the rest, only the metadata is needed."""

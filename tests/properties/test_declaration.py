@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
@@ -43,7 +43,7 @@ key_fields: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
     },
 )
 environments = st.dictionaries(names, st.dictionaries(names, key_fields, max_size=4), max_size=4)
-fuzz = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+fuzz = settings(max_examples=100)
 
 
 def file(content: Any, name: str = "keys.yaml") -> SourceFile:

@@ -6,7 +6,7 @@ import random
 import re
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconciler.errors import DeclarationError
@@ -16,7 +16,7 @@ from support.writing import meaning, written
 
 CORPUS = [path.read_text("utf-8") for path in sorted((ROOT / "tests/examples/valid").glob("*.yaml"))]
 COMMENT = re.compile(r"# c\d+$", re.MULTILINE)
-fuzz = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+fuzz = settings(max_examples=100)
 
 names = st.from_regex(r"[a-z0-9][a-z0-9._-]{0,8}", fullmatch=True)
 texts = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=12) | st.sampled_from(

@@ -7,7 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconciler.declaration import SourceFile, load_sources
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from reconciler.planning.actions import Action, Plan
     from reconciler.planning.importing import Adoption
 
-fuzz = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+fuzz = settings(max_examples=100)
 
 PLACE = Path("keys.yaml")
 EMPTY = SourceFile("keys.yaml", Path(), b"version: 1\nenvironments: {}\n")

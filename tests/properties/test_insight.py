@@ -24,7 +24,7 @@ from support.statistics import TODAY, day
 if TYPE_CHECKING:
     from reconciler.insight.activity import ActivityReport
 
-EXAMPLES = settings(max_examples=60, deadline=None)
+EXAMPLES = settings(max_examples=60)
 FILE = declaration([declared("ci/a", team="core"), declared("ci/b", renamed_from=("earlier",)), declared("p/a")])
 names = st.text(max_size=8) | st.sampled_from(
     [

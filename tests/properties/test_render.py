@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from reconciler.planning.actions import Plan
 
 DIGEST = "sha256:" + "0" * 64
-EXAMPLES = settings(max_examples=60, deadline=None)
+EXAMPLES = settings(max_examples=60)
 anything = st.text(st.characters(codec=None))
 # Near misses: the characters that escaping itself uses, and those it exists for.
 tricky = st.text(st.sampled_from("\\x1bu20e\x1b\u202e\n n\"':#[ "), max_size=12)

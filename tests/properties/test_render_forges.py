@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from reconciler.planning.actions import ApplyResult, Plan
 
 DIGEST = "sha256:" + "0" * 64
-EXAMPLES = settings(max_examples=60, deadline=None)
+EXAMPLES = settings(max_examples=60)
 OURS = {"h3", "p", "strong", "table", "thead", "tbody", "tr", "th", "td", "br", "code", "details", "summary", "sub"}
 
 # What Markdown, HTML, a forge or a runner gives a meaning, in any order and next to anything.

@@ -6,7 +6,7 @@ after every write to the account and every delivery, so that each moment counts 
 
 The suite runs the same histories every time. To hunt for new ones, say how many:
 
-    RECONCILER_HUNT=20000 pytest tests/properties/test_state_machine.py
+    RECONCILER_HUNT=20000 pytest --hypothesis-profile=proof tests/properties/test_state_machine.py
 """
 
 from __future__ import annotations
@@ -366,10 +366,5 @@ class Histories(RuleBasedStateMachine):
 
 TestHistories = Histories.TestCase
 TestHistories.settings = settings(
-    max_examples=HUNT or 100,
-    stateful_step_count=25,
-    derandomize=not HUNT,
-    database=None,
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
+    max_examples=HUNT or 100, stateful_step_count=25, suppress_health_check=list(HealthCheck)
 )

@@ -176,7 +176,7 @@ json_values = st.recursive(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.dictionaries(st.sampled_from(PARTS), json_values))
 def test_no_answer_breaks_the_reading(parts: dict[str, Any]) -> None:
     try:

@@ -34,7 +34,10 @@ def test_a_state_that_turns_into_a_folder_meanwhile_is_said_not_to_be_kept(
         write_state(tmp_path, frozenset())
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=25,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(st.frozensets(st.tuples(*[st.text(st.characters(exclude_categories=["Cs"]), max_size=8)] * 4), max_size=5))
 def test_what_was_told_is_read_back_as_it_was(tmp_path: Path, told: frozenset[Identity]) -> None:
     state = tmp_path / "told.json"

@@ -66,7 +66,11 @@ def test_a_value_that_the_two_would_read_differently_is_refused(value: str) -> N
 
 
 @given(wanted=st.lists(values, max_size=40))
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(
+    max_examples=60,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    deadline=None,
+)
 def test_sh_and_python_dotenv_read_back_exactly_what_was_written(wanted: list[str], tmp_path: Path) -> None:
     quoted = {f"N_{number}": quote(value) for number, value in enumerate(wanted)}
     expected = {name: wanted[int(name[2:])] for name, text in quoted.items() if text is not None}
