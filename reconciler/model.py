@@ -206,6 +206,9 @@ KEY_VARIABLE: Final = "NAGA_PROVISIONING_KEY"
 
 Setting = str | bool | int | tuple[str, ...]
 
+SHA256: Final = " sha256"
+"""What stands behind the name of a setting where a Target has the fingerprint of what it leads to."""
+
 EXEC: Final = "exec"
 """The type of destination that runs a command of the file."""
 
@@ -259,6 +262,8 @@ class Target:
     and relative to `root` inside of it; beside a file that the destination reads stands the SHA-256 of its content, as
     `NAME sha256`, empty for one that can't be read. `root` is the real path of the repository that the declaration is
     in (or of what stands for it), and empty where no setting is a path.
+
+    `written` are the settings as the file has them, with their templates open: all targets of a destination share them.
     """
 
     destination: str
@@ -266,6 +271,12 @@ class Target:
     settings: tuple[tuple[str, Setting], ...]
     resolved: tuple[tuple[str, Setting], ...] = field(default=(), compare=False)
     root: str = field(default="", compare=False)
+    written: tuple[tuple[str, Setting], ...] = field(default=(), compare=False)
+
+    @property
+    def reads(self) -> tuple[Setting, ...]:
+        """The SHA-256 of what the destination reads, in the order of the settings."""
+        return tuple(value for name, value in self.resolved if name.endswith(SHA256))
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,12 +284,16 @@ class Delivery:
     """Where a key's secret goes, and the name it has there.
 
     `file` is the real path, behind all links, of the file that the secret is written to; None where that is no file.
+    `linked` says that there are links on the way to it. `new` says that the base file is known, and that the key's
+    environment did not deliver there.
     """
 
     target: Target
     name: str
     source: Location
     file: str | None = field(default=None, compare=False)
+    linked: bool = field(default=False, compare=False)
+    new: bool = field(default=False, compare=False)
 
     @property
     def place(self) -> Place:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import subprocess
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from reconciler.cli.console import note
 from reconciler.declaration import SourceFile
+from reconciler.declaration.destinations import fingerprint_of
 from reconciler.errors import UsageError
+from reconciler.files import repository_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 
 _EMPTY: Final = b"version: 1\nenvironments: {}\n"
@@ -33,14 +37,31 @@ def sources_at(revision: str, file: Path) -> list[SourceFile]:
     folder, wanted = (file, "") if file.is_dir() else (file.parent, file.name)
     asked = _git(folder, revision, "rev-parse", "--quiet", "--verify", "--end-of-options", f"{revision}^{{commit}}")
     commit = asked.decode("ascii").strip()
+    fingerprint = _fingerprints_at(revision, folder, commit)
     sources = [
-        SourceFile(f"git:{revision}:{name}", folder, _git(folder, revision, "cat-file", "blob", identity))
+        SourceFile(f"git:{revision}:{name}", folder, _git(folder, revision, "cat-file", "blob", identity), fingerprint)
         for identity, name in _files(folder, revision, commit, wanted)
     ]
     if sources:
         return sources
     note(f"There is no {file} at git:{revision}, so nothing was declared there.")
     return [SourceFile(f"git:{revision}:{wanted or folder}", folder, _EMPTY)]
+
+
+def _fingerprints_at(revision: str, folder: Path, commit: str) -> Callable[[str], str]:
+    """Give what tells the SHA-256 of what a file held at a commit; what git does not know is as it is now."""
+    root = repository_of(folder)
+
+    def fingerprint(real: str) -> str:
+        path = real.removeprefix(f"{root}/")
+        if path != real:
+            with suppress(UsageError):
+                return hashlib.sha256(_git(folder, revision, "cat-file", "blob", f"{commit}:{path}")).hexdigest()
+            if _git(folder, revision, "ls-files", "--", f":(top,literal){path}"):
+                return ""  # the change itself adds it
+        return fingerprint_of(real)
+
+    return fingerprint
 
 
 def last_change(file: Path, commit: str) -> str | None:

@@ -389,7 +389,8 @@ def _page(record: ApplyRecord, error: BaseException | None, limit: int) -> str:
 
     output = record.output
     if output is not None and output.result is not None and output.result.outcomes:
-        return render_result(output.result, limit=limit)
+        lifted = output.plan.lifted if output.plan else ()
+        return render_result(output.result, limit=limit, lifted=lifted)
     page = ""
     if error is not None:
         what, problems = explained(error)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from click.shell_completion import CompletionItem
 
+    from reconciler.declaration import SourceFile
     from reconciler.engine.accounts import PlanRequest
     from reconciler.model import Address, Declaration
 
@@ -317,7 +318,21 @@ def _load_base(old: str, file: Path) -> Declaration:
         raise UsageError(msg)
     # Its paths mean what they mean in the file that takes its place, wherever the old one has been put.
     folder = file if file.is_dir() else file.parent
-    return load_sources([replace(source, folder=folder) for source in read_sources(Path(old))], is_base=True)
+    return load_sources([_in_place_of(folder, source) for source in read_sources(Path(old))], is_base=True)
+
+
+def _in_place_of(folder: Path, source: SourceFile) -> SourceFile:
+    """Have the paths of an old file start in the folder of the new one; what they led to lies beside the old one."""
+    from reconciler.declaration.destinations import fingerprint_of
+    from reconciler.files import real_path
+
+    now, then = real_path(folder), real_path(source.folder)
+
+    def fingerprint(real: str) -> str:
+        inside = real.removeprefix(f"{now}/")
+        return fingerprint_of(real if inside == real else f"{then}/{inside}")
+
+    return replace(source, folder=folder, fingerprint=fingerprint)
 
 
 def _declared(texts: Iterable[str], declaration: Declaration) -> frozenset[Address]:

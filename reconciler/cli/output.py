@@ -16,7 +16,7 @@ from reconciler.planning.actions import ApplyResult, Status, cut_short
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from reconciler.planning.actions import Outcome, Plan
+    from reconciler.planning.actions import Finding, Outcome, Plan
     from reconciler.secret import Secret
 
 
@@ -122,6 +122,10 @@ class Output:
 
         return replaced(self._shown, self._current)
 
+    @property
+    def _lifted(self) -> tuple[Finding, ...]:
+        return self.plan.lifted if self.plan else ()
+
     def show_plan(self, plan: Plan) -> None:
         """Show a plan, for approval or because it is carried out."""
         self._shown = plan
@@ -165,19 +169,19 @@ class Output:
         if self._progress:
             self._progress.__exit__(None, None, None)
         if self._format == "json":
-            from reconciler.render.document import findings_document, result_document, to_json
+            from reconciler.render.document import findings_document, lifted_document, result_document, to_json
 
             plan = self.plan
             findings = findings_document(plan.findings if plan else ())
-            show(to_json({**result_document(result), "findings": findings}))
+            show(to_json({**result_document(result), "lifted": lifted_document(self._lifted), "findings": findings}))
         elif self._format == "markdown":
             from reconciler.render import markdown
 
-            show(markdown.render_result(result))
+            show(markdown.render_result(result, lifted=self._lifted))
         elif result.outcomes or result.unreached:
             from reconciler.render.text import render_result
 
-            show("\n" + render_result(result, color=use_color(), verbose=self._verbose))
+            show("\n" + render_result(result, color=use_color(), verbose=self._verbose, lifted=self._lifted))
 
     def _show(self, plan: Plan) -> None:
         from reconciler.cli.console import width

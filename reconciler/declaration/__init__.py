@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from reconciler.declaration.destinations import Ground
 from reconciler.declaration.loader import (
     LARGEST_FILE,
     STANDARD_INPUT,
@@ -94,8 +95,8 @@ def _load(sources: Sequence[SourceFile], report: Report, *, is_base: bool) -> De
         check(document, report)
     if len(readable) < len(documents):
         return None  # what is missing in the rest may stand in the file that can't be read
-    folders = {source.name: source.folder for source in sources}
-    return resolve(merged(readable, report), folders, report, is_base=is_base)
+    grounds = {source.name: Ground(source.folder, source.fingerprint) for source in sources}
+    return resolve(merged(readable, report), grounds, report, is_base=is_base)
 
 
 def _files(path: Path) -> list[Path]:

@@ -7,6 +7,7 @@ import os
 import re
 import stat
 import unicodedata
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -14,11 +15,11 @@ from typing import TYPE_CHECKING, Final, cast
 
 from reconciler.declaration.parser import Fields, Items, location, shown, suggestion
 from reconciler.files import is_within, real_path, repository_of, why_unfit
-from reconciler.model import Delivery, Target, is_acted_on
+from reconciler.model import SHA256, Delivery, Target, is_acted_on
 from reconciler.planning.names import NAME
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from reconciler.declaration.parser import Mark, Report, Value
     from reconciler.diagnostic import Location
@@ -37,10 +38,11 @@ class Kind:
 
     `names` is what `as` must come out as, `words` says so to people. `paths` are the settings that are relative to the
     folder of the file, `reads` those of files that the destination reads, `writes` that of the file that it writes,
-    with `is_file_per_secret` when it holds nothing else. `named` are those in which the destination itself fills {name}
-    in, `defaults` the settings to be filled in where the file says nothing, `ambient` those that the environment says
-    then, `manner` those that say how secrets get there and are kept, and not where. The settings `joined` name a place
-    together, one behind the other. With `caseless`, small and capital letters name the same place.
+    with `is_file_per_secret` when it holds nothing else, `runs` the command that it runs. `named` are those in which
+    the destination itself fills {name} in, `defaults` the settings to be filled in where the file says nothing,
+    `ambient` those that the environment says then, `manner` those that say how secrets get there and are kept, and not
+    where. The settings `joined` name a place together, one behind the other. With `caseless`, small and capital letters
+    name the same place.
     """
 
     names: re.Pattern[str] = _ANYTHING
@@ -49,6 +51,7 @@ class Kind:
     reads: frozenset[str] = _NOTHING
     writes: str | None = None
     is_file_per_secret: bool = False
+    runs: str | None = None
     named: frozenset[str] = _NOTHING
     defaults: dict[str, str] = field(default_factory=dict)
     ambient: dict[str, Callable[[], str]] = field(default_factory=dict)
@@ -107,6 +110,7 @@ KINDS: Final = {
         names=re.compile(r"[^-].*", re.DOTALL),
         words="a name that does not begin with '-', which programs take for an option",
         paths=frozenset({"folder"}),
+        runs="command",
         named=frozenset({"command"}),
         defaults={"folder": "."},
         manner=frozenset({"parallelism", "timeout"}),
@@ -138,8 +142,8 @@ def kind_of(type_: str) -> Kind:
 
 # Where deliveries lead in truth: behind links, outside of the repository, or to one place by two ways.
 
-LARGEST_READ: Final = 1024 * 1024
-"""The most bytes that a file which a destination reads may have."""
+Fingerprint = Callable[[str], str]
+"""Gives the SHA-256 of what a file holds by its real path, empty where there is none."""
 
 NAME_FIELD: Final = "{name}"
 """What destinations themselves replace by the name of a secret."""
@@ -152,9 +156,11 @@ _Takers = list[tuple["DeclaredKey", "Delivery"]]
 class Ground:
     """The folder of a file of the declaration, and what the paths in it really are."""
 
-    def __init__(self, folder: Path) -> None:
-        """Take the folder; the file system is asked when the first path is."""
+    def __init__(self, folder: Path, fingerprint: Fingerprint | None = None) -> None:
+        """Take the folder, and what files held where that is not what they hold now; no file is looked at yet."""
         self._folder = folder
+        self._fingerprint = fingerprint or fingerprint_of
+        self._fingerprints: dict[str, str] = {}
         self._parents: dict[str, str] = {}
         self._files: dict[str, str] = {}
 
@@ -166,6 +172,25 @@ class Ground:
         """
         folder, working = real_path(self._folder), real_path("")
         return repository_of(folder) or (working if is_within(folder, working) else folder)
+
+    @cached_property
+    def _home(self) -> str:
+        return real_path(self._folder)
+
+    def written(self, path: str) -> str:
+        """Give a path as the file has it, as it is on every machine; no link in it is followed."""
+        return self.portable(os.path.normpath(os.path.join(self._home, path)))  # noqa: PTH118  # text, maybe with braces
+
+    def is_linked(self, path: str, real: str) -> bool:
+        """True when there are links on the way from the folder to the real path of one that has been joined."""
+        inside = path.removeprefix(f"{self._folder}/")
+        return os.path.normpath(os.path.join(self._home, inside)) != real  # noqa: PTH118  # text is faster
+
+    def fingerprint(self, real: str) -> str:
+        """Give the SHA-256 of what a file holds by its real path; empty where there is none. It is read once."""
+        if real not in self._fingerprints:
+            self._fingerprints[real] = self._fingerprint(real)
+        return self._fingerprints[real]
 
     def joined(self, path: str) -> str:
         """Give a path of the file as this process can open it."""
@@ -199,26 +224,44 @@ def resolved(type_: str, settings: Mapping[str, Setting], ground: Ground) -> tup
         real = ground.real(str(settings[name]))
         found[name] = ground.portable(real)
         if name in kind.reads:
-            found[f"{name} sha256"] = _fingerprint(real)
+            found[f"{name}{SHA256}"] = ground.fingerprint(real)
+    if kind.runs is not None:
+        command, folder = settings[kind.runs], str(settings["folder"])
+        if isinstance(command, tuple) and any(scripts := _scripts(command, folder, ground)):
+            found[f"{kind.runs}{SHA256}"] = scripts
     return tuple(sorted(found.items()))
 
 
-def _fingerprint(path: str) -> str:
-    """Give the SHA-256 of a regular file's content; empty where there is none, or one that is too large to be read."""
+def _scripts(command: tuple[str, ...], folder: str, ground: Ground) -> tuple[str, ...]:
+    """Give the fingerprints of what a command runs and reads of the repository, as far as its words are paths there."""
+    program, *arguments = command
+    words = [program if "/" in program else "", *("" if each.startswith(("-", "/")) else each for each in arguments)]
+    reals = [ground.real(os.path.join(folder, word)) if word else "" for word in words]  # noqa: PTH118  # text is faster
+    return tuple(ground.fingerprint(real) if real and ground.portable(real) != real else "" for real in reals)
+
+
+def fingerprint_of(path: str) -> str:
+    """Give the SHA-256 of what a regular file holds now, whatever its size; empty where there is none."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
         with open(descriptor, "rb") as file:  # noqa: PTH123  # a descriptor, not a path
             is_regular = stat.S_ISREG(os.fstat(descriptor).st_mode)
-            content = file.read(LARGEST_READ + 1) if is_regular else None
+            return hashlib.file_digest(file, "sha256").hexdigest() if is_regular else ""
     except OSError:
         return ""
-    return "" if content is None or len(content) > LARGEST_READ else hashlib.sha256(content).hexdigest()
 
 
-def file_written(target: Target, name: str, ground: Ground) -> str | None:
-    """Give the real path of the file that a secret of this name is written to; None for what is no file."""
+def file_written(target: Target, name: str, ground: Ground) -> tuple[str | None, bool]:
+    """Give the real path of the file that a secret of this name is written to, and whether links lead there.
+
+    None for what is no file.
+    """
     setting = kind_of(target.type).writes
-    return None if setting is None else ground.real(str(dict(target.settings)[setting]).replace(NAME_FIELD, name))
+    if setting is None:
+        return None, False
+    path = str(dict(target.settings)[setting]).replace(NAME_FIELD, name)
+    real = ground.real(path)
+    return real, ground.is_linked(path, real)
 
 
 def check_files(keys: Iterable[DeclaredKey], marks: Mapping[str, Mapping[str, Mark]], report: Report) -> None:
@@ -404,6 +447,7 @@ def ambiguities(naming: str, environments: Sequence[str]) -> Iterator[tuple[str,
 
 _PER_KEY: Final = frozenset({"key", "KEY", "live_name"})
 _NAME: Final = "name"
+_OPEN: Final = {field: f"{{{field}}}" for field in FIELDS}
 
 _Pattern = Template | bool | int | tuple[Template, ...]
 
@@ -419,6 +463,7 @@ class Destination:
     ground: Ground
     is_per_key: bool
     marks: Mapping[str, Mark]
+    written: tuple[tuple[str, Setting], ...]
     _targets: dict[str, Target] = field(default_factory=dict)
 
     def target(self, values: Mapping[str, str]) -> Target:
@@ -433,7 +478,9 @@ class Destination:
     def _filled(self, values: Mapping[str, str]) -> Target:
         settings = tuple((name, self._setting(name, pattern, values)) for name, pattern in self.settings)
         root = self.ground.root if self.kind.paths else ""
-        return Target(self.name, self.type, settings, resolved(self.type, dict(settings), self.ground), root)
+        return Target(
+            self.name, self.type, settings, resolved(self.type, dict(settings), self.ground), root, self.written
+        )
 
     def _setting(self, name: str, pattern: _Pattern, values: Mapping[str, str]) -> Setting:
         if isinstance(pattern, tuple):
@@ -461,20 +508,22 @@ class Drop:
             msg = f"must come out as {kind.words}, not '{shown(name)}'"
             raise ValueError(msg)
         target = self.destination.target(values)
-        return Delivery(target, name, self.source, file_written(target, name, self.destination.ground))
+        file, is_linked = file_written(target, name, self.destination.ground)
+        return Delivery(target, name, self.source, file, is_linked)
 
 
-def read_destinations(group: Fields, folders: Mapping[str, Path], report: Report) -> dict[str, Destination | None]:
+def read_destinations(
+    group: Fields, grounds: Mapping[str, Ground], naming: str, report: Report
+) -> dict[str, Destination | None]:
     """Read all destinations; None stands for one with errors, which others may still name."""
     found: dict[str, Destination | None] = dict.fromkeys(group.broken)
-    grounds = {file: Ground(folder) for file, folder in folders.items()}
     for name in group:
         node = cast("Fields", group[name])
-        found[name] = _read_destination(name, node, grounds[group.key_marks[name].name], report)
+        found[name] = _read_destination(name, node, grounds[group.key_marks[name].name], naming, report)
     return found
 
 
-def _read_destination(name: str, node: Fields, ground: Ground, report: Report) -> Destination | None:
+def _read_destination(name: str, node: Fields, ground: Ground, naming: str, report: Report) -> Destination | None:
     settings: list[tuple[str, _Pattern]] = []
     fields: set[str] = set()
     kind = kind_of(str(node.get("type")))
@@ -491,9 +540,20 @@ def _read_destination(name: str, node: Fields, ground: Ground, report: Report) -
         fields.update(field for template in templates if isinstance(template, Template) for field in template.fields)
     if node.broken:
         return None
-    return Destination(
-        name, str(node["type"]), kind, tuple(settings), ground, not fields.isdisjoint(_PER_KEY), node.value_marks
-    )
+    is_per_key = not fields.isdisjoint(_PER_KEY)
+    written = tuple((setting, _written(setting, pattern, kind, ground, naming)) for setting, pattern in settings)
+    marks = node.value_marks
+    return Destination(name, str(node["type"]), kind, tuple(settings), ground, is_per_key, marks, written)
+
+
+def _written(setting: str, pattern: _Pattern, kind: Kind, ground: Ground, naming: str) -> Setting:
+    """Give a setting with its templates open, but for the live name, of which `naming` decides what it is."""
+    if isinstance(pattern, tuple):
+        return tuple(template.fill({**_OPEN, "live_name": naming}) for template in pattern)
+    if not isinstance(pattern, Template):
+        return pattern
+    text = pattern.fill({**_OPEN, "live_name": naming})
+    return ground.written(text) if setting in kind.paths else text
 
 
 def _pattern(value: Value, kept: Collection[str]) -> _Pattern:

@@ -22,7 +22,7 @@ import yaml
 from reconciler.declaration.parser import Builder, Place, Unreadable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from reconciler.declaration.parser import Fields, Mark, Report
 
@@ -85,11 +85,16 @@ _LINE_BREAK: Final = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 
 @dataclass(frozen=True, slots=True)
 class SourceFile:
-    """A file to read: its name as messages show it, the folder that its paths are relative to, and what it holds."""
+    """A file to read: its name as messages show it, the folder that its paths are relative to, and what it holds.
+
+    `fingerprint` gives the SHA-256 of what the files that it names held, by their real paths, where that is another
+    than today.
+    """
 
     name: str
     folder: Path
     content: bytes
+    fingerprint: Callable[[str], str] | None = None
 
 
 def standard_input() -> SourceFile:

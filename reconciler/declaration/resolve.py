@@ -23,9 +23,8 @@ from reconciler.units import format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
 
-    from reconciler.declaration.destinations import Destination, Drop
+    from reconciler.declaration.destinations import Destination, Drop, Ground
     from reconciler.declaration.parser import Report
     from reconciler.diagnostic import Location
     from reconciler.model import Delivery
@@ -175,17 +174,17 @@ class _Context:
         return read_fields(node, self.destinations, self.report)
 
 
-def resolve(root: Fields, folders: Mapping[str, Path], report: Report, *, is_base: bool) -> Declaration:
+def resolve(root: Fields, grounds: Mapping[str, Ground], report: Report, *, is_base: bool) -> Declaration:
     """Give what a merged document means; where the report has errors, the result is good for nothing.
 
-    `folders` holds the folder of each file by the file's name. Of a file that `is_base`, which is there to be compared
-    with, nobody asks where its secrets would go.
+    `grounds` holds what the paths of each file are relative to, by the file's name. Of a file that `is_base`, which is
+    there to be compared with, nobody asks where its secrets would go.
     """
     if "environments" not in root and "environments" not in root.broken:
         report.error(root.mark, "environments is missing in the file; write {} to declare none")
     naming = _read_naming(root, report)
     environments = _group(root, "environments")
-    destinations = read_destinations(_group(root, "destinations"), folders, report)
+    destinations = read_destinations(_group(root, "destinations"), grounds, naming or DEFAULT_NAMING, report)
     context = _Context(root, Naming(naming or DEFAULT_NAMING, environments), destinations, report)
     inherited = context.fields(_group(root, "defaults"))
     declared: dict[str, Environment] = {}

@@ -368,7 +368,10 @@ Change = Create | Update | Rename | Rotate | Finish | Restore
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something a reviewer has to know; one of severity error forbids to apply."""
+    """Something a reviewer has to know; one of severity error forbids to apply.
+
+    `lifts` names what `--allow` means by this: the finding would forbid to apply, or warn, without it.
+    """
 
     rule: str
     severity: Severity
@@ -376,6 +379,7 @@ class Finding:
     address: Address | None = None
     source: Location | None = None
     account: str | None = None
+    lifts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -411,6 +415,11 @@ class Plan:
     def errors(self) -> tuple[Finding, ...]:
         """The findings that forbid to apply."""
         return tuple(finding for finding in self.findings if finding.severity is Severity.ERROR)
+
+    @property
+    def lifted(self) -> tuple[Finding, ...]:
+        """The findings that would say more if `--allow` did not lift what guards their addresses."""
+        return tuple(finding for finding in self.findings if finding.lifts)
 
 
 def usage_key(key_id: int, account: str | None) -> UsageKey:

@@ -13,13 +13,14 @@ from reconciler.planning.actions import Create, DeleteReason, Finding, Finish, R
 from reconciler.planning.guard_context import kept, rules, tightest, with_default
 from reconciler.planning.names import Naming
 from reconciler.planning.phrases import dollars, plural
+from reconciler.planning.places import judge_places
 from reconciler.units import format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from datetime import datetime
 
-    from reconciler.model import Address, Declaration, DeclaredKey, Delivery, Guardrails, Setting, Target
+    from reconciler.model import Address, Declaration, DeclaredKey, Delivery, Guardrails
     from reconciler.planning.actions import Delete, Options, Plan, Retire
     from reconciler.planning.guard_context import Bench, Draft
 
@@ -71,7 +72,7 @@ def compare(bench: Bench) -> Iterator[Finding]:
     yield from _dropped(bench.draft, base)
     yield from _renamed_all(bench.draft, base)
     yield from _not_delivered(bench)
-    yield from _first_deliveries(bench, base)
+    yield from judge_places(bench, base)
     yield from _loosened(bench, base)
 
 
@@ -168,51 +169,8 @@ def _not_delivered(bench: Bench) -> Iterator[Finding]:
                 message = (
                     f"destination {delivery.target.destination} ({delivery.name}) is added to a key that exists, and "
                     f"its secret cannot be read again; pass --rotate {key.address} to deliver a new one everywhere"
-                    f"{_moves(before, key, delivery)}"
                 )
                 yield Finding("not-delivered", Severity.WARNING, message, key.address, delivery.source)
-
-
-def _first_deliveries(bench: Bench, base: Declaration) -> Iterator[Finding]:
-    """Find destinations that no key of the base delivers to, and say where they are: changes show their names only."""
-    known = {delivery.target.destination for key in base.keys for delivery in key.deliver}
-    new: dict[str, list[Delivery]] = {}
-    for action in bench.draft.actions:
-        if isinstance(action, Create | Rotate):
-            for delivery in action.declared.deliver:
-                if delivery.target.destination not in known:
-                    new.setdefault(delivery.target.destination, []).append(delivery)
-    for name, deliveries in new.items():
-        first, *others = dict.fromkeys(_place(delivery.target) for delivery in deliveries)
-        more = f", and {plural(len(others), 'place')} more" if others else ""
-        message = f"destination {name} takes secrets for the first time: {first}{more}"
-        yield Finding("new-destination", Severity.NOTE, message, source=deliveries[0].source)
-
-
-def _place(target: Target) -> str:
-    return ", ".join(f"{name} {_set(value)}" for name, value in (("type", target.type), *target.settings))
-
-
-def _moves(before: DeclaredKey, after: DeclaredKey, delivery: Delivery) -> str:
-    """Say what a destination was before, where it is not new but has become another place under the name it had."""
-    new = delivery.target
-    for old in (each.target for each in _added(after, before) if each.name == delivery.name):
-        if old.destination == new.destination:
-            was, now = ({"type": each.type, **dict(each.settings)} for each in (old, new))
-            changed = [name for name in (*now, *(was.keys() - now.keys())) if was.get(name) != now.get(name)]
-            moves = ", ".join(f"{name} {_set(was.get(name))} → {_set(now.get(name))}" for name in changed)
-            return f"; it is another place now: {moves}"
-    return ""
-
-
-def _set(value: Setting | None) -> str:
-    match value:
-        case None:
-            return "none"
-        case tuple():
-            return " ".join(map(str, value))
-        case _:
-            return str(value)
 
 
 def _added(before: DeclaredKey, after: DeclaredKey) -> list[Delivery]:

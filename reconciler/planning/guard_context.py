@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
 
+    from reconciler.diagnostic import Location
     from reconciler.model import Address, Declaration, DeclaredKey, LiveKey
     from reconciler.planning.actions import Action, Credit, Options, PlanInputs
 
@@ -158,6 +159,11 @@ class Subject:
 EVERYTHING: Final = Subject()
 
 
+def subject_of(address: Address) -> Subject:
+    """Say that a finding is about a declared key."""
+    return Subject(address, (str(address),))
+
+
 class Bench:
     """Where a draft is judged."""
 
@@ -174,6 +180,11 @@ class Bench:
         """The keys of the base file by address."""
         base = self.draft.inputs.base
         return {} if base is None else {key.address: key for key in base.keys}
+
+    def was_declared(self, environment: str) -> bool:
+        """True when the base file has this environment."""
+        base = self.draft.inputs.base
+        return base is not None and environment in base.environments
 
     def owners(self, key: LiveKey) -> list[Address]:
         """Give the addresses that own a live key by its name: in the file as it is, in the file as it was."""
@@ -200,20 +211,26 @@ class Bench:
         if isinstance(action, Create | Retire | Delete):
             return []
         left = [address for address in self.owners(action.live) if address != action.address]
-        if not left or action.declared.protected or self._is_protected(action.address):
+        if not left or action.declared.protected or self.protection(action.address):
             return []
-        return [address for address in left if self._is_protected(address)]
+        return [address for address in left if self.protection(address)]
 
-    def _is_protected(self, address: Address) -> bool:
-        """True when the environment of an address protects it, or the base file does."""
+    def protection(self, address: Address) -> Rule[Any] | None:
+        """Give what protects an address: its environment, or the base file."""
+        rule = self.guards.of_keys(frozenset({address.environment})).protected
         before = self.base_keys.get(address)
-        environments = frozenset({address.environment})
-        return bool(self.guards.of_keys(environments).protected or (before and before.protected))
+        return rule or (kept(_protection(before)).protected if before and before.protected else None)
+
+    def rails_of(self, key: DeclaredKey) -> Guardrails:
+        """Give what holds for a key that no action is about."""
+        rule = self.protection(key.address)
+        own = _protection(key) if key.protected else Guardrails()
+        return tightest(own, self.guards.of_keys(frozenset({key.address.environment})), Guardrails(protected=rule))
 
     def subject(self, action: Action) -> Subject:
         """Say what findings about an action are about."""
         if action.address is not None:
-            return Subject(action.address, (str(action.address),))
+            return subject_of(action.address)
         owners = self.owners(action.live)
         names = (action.live.name, *map(str, owners))
         return Subject(owners[0], names) if owners else Subject(None, names, f"{action.live}: ")
@@ -233,16 +250,32 @@ class Bench:
         if rule.kept:
             message += "; this guardrail is still in force because the base file has it"
         if self.allows(subject):
-            return Finding(name, Severity.NOTE, f"{message} (allowed for this run)", subject.address, rule.source)
+            return _lifted(name, message, subject.address, subject.names, rule.source)
         if once and subject.address is not None:
             message += f"; allow it once with --allow {subject.address}"
         return Finding(name, Severity.ERROR, message, subject.address, rule.source)
+
+    def lifted(self, name: str, rule: Rule[Any], message: str, names: tuple[str, ...]) -> Finding:
+        """Say that a guardrail of the account would be violated, were it not for what is allowed for this run."""
+        return _lifted(name, message, None, names, rule.source)
+
+    def warning(self, name: str, message: str, subject: Subject) -> Finding:
+        """Warn of something; only a note where that is allowed for this run."""
+        if self.allows(subject):
+            return _lifted(name, subject.label + message, subject.address, subject.names, None)
+        return Finding(name, Severity.WARNING, subject.label + message, subject.address)
 
     def unchecked(self, name: str, rule: Rule[Any], message: str, subject: Subject) -> Finding:
         """Say that a guardrail could not be checked: as bad as a violation, but not where no account is there."""
         if not self.draft.inputs.offline:
             return self.violation(name, rule, message, subject, once=True)
         return Finding(name, Severity.WARNING, subject.label + message, subject.address, rule.source)
+
+
+def _lifted(
+    name: str, message: str, address: Address | None, names: tuple[str, ...], source: Location | None
+) -> Finding:
+    return Finding(name, Severity.NOTE, f"{message} (allowed for this run)", address, source, lifts=names)
 
 
 def _protection(key: DeclaredKey) -> Guardrails:

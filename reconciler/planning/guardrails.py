@@ -27,7 +27,7 @@ from reconciler.planning.actions import (
     window,
 )
 from reconciler.planning.base_review import compare
-from reconciler.planning.guard_context import EVERYTHING, Bench, Subject
+from reconciler.planning.guard_context import EVERYTHING, Bench, subject_of
 from reconciler.planning.phrases import dollars, listed, plural, show_expiry, show_limit, used
 from reconciler.units import format_duration, format_instant
 
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from reconciler.diagnostic import Location
     from reconciler.model import Address, DeclaredKey, Guardrails, KeyState, LiveKey, Rule
     from reconciler.planning.actions import Action, Change
-    from reconciler.planning.guard_context import Draft
+    from reconciler.planning.guard_context import Draft, Subject
 
 
 # What an action does to the people who use the key.
@@ -109,6 +109,11 @@ def is_lower(limit: Decimal | None, other: Decimal | None) -> bool:
 def place(action: Action) -> Location | None:
     """Give the place in the file that an action comes from."""
     return action.source if isinstance(action, Delete | Retire) else action.declared.source
+
+
+def name_of(action: Action) -> str:
+    """Give what an action goes by on its own: the address, else the live name."""
+    return action.live.name if action.address is None else str(action.address)
 
 
 def lacks_overlap(action: Action) -> bool:
@@ -185,25 +190,21 @@ def _judge_keys(bench: Bench, keys: Sequence[DeclaredKey], rails: Guardrails) ->
             limit = key.credit_limit
             has = "it has no limit" if limit is None else f"its limit of {dollars(limit)} is too high"
             message = f"{has}: the highest that max_credit_limit allows is {dollars(most.value)}"
-            yield bench.violation("max-credit-limit", most, message, _subject(key.address))
+            yield bench.violation("max-credit-limit", most, message, subject_of(key.address))
     if rule := rails.require_limit:
         for key in [key for key in keys if key.credit_limit is None]:
             message = "it has no limit, and require_limit wants one for every key"
-            yield bench.violation("require-limit", rule, message, _subject(key.address))
+            yield bench.violation("require-limit", rule, message, subject_of(key.address))
     if longest := rails.max_lifetime:
         last = bench.draft.now + longest.value
         for key in [key for key in keys if key.expires_at is None or key.expires_at > last]:
             ends = "it never expires" if key.expires_at is None else f"it expires at {format_instant(key.expires_at)}"
             message = f"{ends}: by max_lifetime it must expire within {format_duration(longest.value)}"
-            yield bench.violation("max-lifetime", longest, message, _subject(key.address))
+            yield bench.violation("max-lifetime", longest, message, subject_of(key.address))
     if rule := rails.require_rotation:
         for key in [key for key in keys if key.rotate_every is None]:
             message = "it has no rotate_every, and require_rotation wants every key to be rotated"
-            yield bench.violation("require-rotation", rule, message, _subject(key.address))
-
-
-def _subject(address: Address) -> Subject:
-    return Subject(address, (str(address),))
+            yield bench.violation("require-rotation", rule, message, subject_of(key.address))
 
 
 def _judge_budget(
@@ -221,7 +222,7 @@ def _judge_budget(
             f"{listed(unlimited)}; the other limits add up to {dollars(total)}"
         )
     culprit = _most_raised(bench, environment)
-    subject = EVERYTHING if culprit is None else _subject(culprit)
+    subject = EVERYTHING if culprit is None else subject_of(culprit)
     yield bench.violation("credit-budget", rule, message, subject)
 
 
@@ -330,7 +331,6 @@ def _judge_spend(case: _Case, key: LiveKey, limit: Decimal) -> Iterator[Finding]
 def _judge_deletions(bench: Bench) -> Iterator[Finding]:
     """Count what goes, in the account and in each environment; what is allowed does not count."""
     doomed = [action for action in bench.draft.actions if removes(action, bench.draft.now)]
-    doomed = [action for action in doomed if not bench.allows(bench.subject(action))]
     if not doomed:
         return
     yield from _count(bench, bench.guards.account().max_deletions, doomed, "")
@@ -352,9 +352,18 @@ def _count(
 ) -> Iterator[Finding]:
     if rule is None or rule.value is None or len(doomed) <= rule.value:
         return
-    names = [action.live.name if action.address is None else str(action.address) for action in doomed]
-    message = f"this plan would delete {plural(len(doomed), 'key')}{whose}, and max_deletions allows {rule.value}{why}"
-    yield bench.violation("max-deletions", rule, f"{message}: {listed(names)}; what --allow names does not count")
+    spared: list[Action] = []
+    counted: list[Action] = []
+    for action in doomed:
+        (spared if bench.allows(bench.subject(action)) else counted).append(action)
+    too_many = len(counted) > rule.value
+    names = [name_of(action) for action in (counted if too_many else spared)]
+    message = f"this plan would delete {plural(len(counted if too_many else doomed), 'key')}{whose}"
+    message += f", and max_deletions allows {rule.value}{why}"
+    if too_many:
+        yield bench.violation("max-deletions", rule, f"{message}: {listed(names)}; what --allow names does not count")
+    else:
+        yield bench.lifted("max-deletions", rule, f"{message}; not counted: {listed(names)}", tuple(names))
 
 
 # Everything that is to be said about a draft by what was read beside the keys.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from typing import TYPE_CHECKING, Final
 
 from reconciler.planning.actions import is_whole_life
@@ -12,9 +14,10 @@ if TYPE_CHECKING:
     from datetime import datetime
     from decimal import Decimal
 
-    from reconciler.model import LiveKey, Usage
+    from reconciler.model import Delivery, LiveKey, Setting, Target, Usage
 
 _NAMED: Final = 5
+_PLAIN: Final = re.compile(r"[a-z_]+", re.ASCII)
 _FEW: Final = 8  # names that a line has room for
 
 
@@ -36,8 +39,10 @@ def show_expiry(instant: datetime | None) -> str:
 
 
 def plural(count: int, noun: str) -> str:
-    """Count a noun that takes an s: `1 key`, `2,000 keys`."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+    """Count a noun that takes an s, or ies for a y: `1 key`, `2,000 keys`, `2 expiries`."""
+    if count == 1:
+        return f"{count:,} {noun}"
+    return f"{count:,} {noun[:-1]}ies" if noun.endswith("ry") else f"{count:,} {noun}s"
 
 
 def used(usage: Usage, value: Callable[[str], str] = str) -> str:
@@ -61,6 +66,33 @@ def near(name: str, known: Collection[str]) -> str:
     if found:
         return f"; did you mean {found[0]}?"
     return f"; known here: {', '.join(sorted(known))}" if 0 < len(known) <= _FEW else ""
+
+
+def place_words(delivery: Delivery, name: Callable[[str], str] = str) -> str:
+    """Say where a secret goes: `github-actions, repository acme/api, as NAGA_API`; `name` sets off the values."""
+    return f"{target_words(delivery.target, name)}{link_words(delivery, name)}, as {name(delivery.name)}"
+
+
+def link_words(delivery: Delivery, name: Callable[[str], str] = str) -> str:
+    """Say which file links lead to, if any do: `, which leads to /etc/hosts`."""
+    file = delivery.place.file if delivery.linked else None
+    return "" if file is None else f", which leads to {name(file)}"
+
+
+def target_words(target: Target, name: Callable[[str], str] = str) -> str:
+    """Say what takes secrets: `github-actions, environment production, repository acme/api`."""
+    settings = [
+        f"{setting if _PLAIN.fullmatch(setting) else name(setting)} {name(setting_words(value))}"
+        for setting, value in target.settings
+    ]
+    return ", ".join([name(target.type), *settings])
+
+
+def setting_words(value: Setting) -> str:
+    """Write a setting of a destination; the words of a list are joined, each quoted where it has a space."""
+    if isinstance(value, tuple):
+        return " ".join(map(shlex.quote, value))
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def listed(names: Sequence[str]) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, assert_never
 
 from reconciler.diagnostic import Severity
-from reconciler.errors import UsageError
+from reconciler.errors import StalePlan, UsageError
 from reconciler.model import Address
 from reconciler.planning.actions import Create, Delete, Finish, Options, Plan, Rename, Restore, Retire, Rotate, Update
 from reconciler.units import format_instant, format_money
@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 
 
 FORMAT_VERSION: Final = 1
+
+_MARK: Final = "format_version"
+_CHECKSUM: Final = "checksum"
+_FIELDS: Final = frozenset({"digest", "options", "credit", _CHECKSUM})
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,27 +52,75 @@ def options_document(options: Options) -> dict[str, object]:
     }
 
 
+def with_checksum(document: Mapping[str, object]) -> dict[str, object]:
+    """Add the checksum of a plan as a document, by which an edit shows.
+
+    It guards against edits, not against forgery: who can write a plan can make its checksum too. But a digest that was
+    reviewed covers the operations, the options and the rules, and apply works each of them out again.
+    """
+    return {**document, _CHECKSUM: _checksum(document)}
+
+
+def _checksum(document: Mapping[str, object]) -> str:
+    content = {name: value for name, value in document.items() if name != _CHECKSUM}
+    return "sha256:" + hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
 def read_saved_plan(content: bytes, name: str) -> SavedPlan:
-    """Read what `plan --out` wrote; raises UsageError for anything else, with the name of the file."""
+    """Read what `plan --out` wrote.
+
+    Args:
+        content: what the file holds.
+        name: what messages call the file.
+
+    Raises:
+        StalePlan: it was edited or cut off.
+        UsageError: it is something else, or a plan of another version.
+    """
     try:
-        document = json.loads(content)
-        if document["format_version"] != FORMAT_VERSION:
-            msg = f"{name} is a plan of another version of reconciler; make it anew with `reconciler plan --out {name}`"
-            raise UsageError(msg)
-        asked = document["options"]
-        options = Options(
-            rotate=frozenset(_address(text) for text in _texts(asked["rotate"])),
-            overlap=bool(asked["overlap"]),
-            allow=_texts(asked["allow"]),
-            environments=frozenset(_texts(asked["environments"])),
-            only=_texts(asked["only"]),
-        )
-        changes = tuple({**change} for change in document["changes"])
-        errors = sum(finding["severity"] == Severity.ERROR for finding in document["findings"])
-        return SavedPlan(str(document["digest"]), options, changes, errors)
+        document = json.loads(content, object_pairs_hook=_object)
+        if not isinstance(document, dict) or len(_FIELDS & document.keys()) < 2:  # noqa: PLR2004  # one may be edited out
+            raise _no_plan(name)
+        if document.get(_CHECKSUM) != _checksum(document):
+            raise _edited(name)
+        return _saved_plan(document, name)
     except (ValueError, LookupError, TypeError, RecursionError):
-        msg = f"{name} is not a plan; make one with `reconciler plan --out {name}`"
-        raise UsageError(msg) from None
+        # It looks like one, up to where it was cut off or broken.
+        raise (_edited if _MARK.encode() in content else _no_plan)(name) from None
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Refuse a name that stands twice: readers don't agree on which one counts."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError
+    return found
+
+
+def _no_plan(name: str) -> UsageError:
+    return UsageError(f"{name} is not a plan; make one with `reconciler plan --out {name}`")
+
+
+def _edited(name: str) -> StalePlan:
+    remedy = f"make it anew with `reconciler plan --out {name}`"
+    return StalePlan(f"{name} is not as this version of reconciler wrote it, so nothing was changed; {remedy}")
+
+
+def _saved_plan(document: Mapping[str, Any], name: str) -> SavedPlan:
+    if document["format_version"] != FORMAT_VERSION:
+        msg = f"{name} is a plan of another version of reconciler; make it anew with `reconciler plan --out {name}`"
+        raise UsageError(msg)
+    asked = document["options"]
+    options = Options(
+        rotate=frozenset(_address(text) for text in _texts(asked["rotate"])),
+        overlap=bool(asked["overlap"]),
+        allow=_texts(asked["allow"]),
+        environments=frozenset(_texts(asked["environments"])),
+        only=_texts(asked["only"]),
+    )
+    changes = tuple({**change} for change in document["changes"])
+    errors = sum(finding["severity"] == Severity.ERROR for finding in document["findings"])
+    return SavedPlan(str(document["digest"]), options, changes, errors)
 
 
 def moved(saved: Sequence[Mapping[str, Any]], current: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
@@ -106,19 +158,25 @@ def _address(text: str) -> Address:
     return Address(environment, key)
 
 
-# A fingerprint of what a plan does, so that what was reviewed is what runs.
+# A fingerprint of what apply would do, so that what was reviewed is what runs.
 #
-# It covers the operations and the state of the keys that they touch, nothing else: rewording a description, or a
-# change to a key that the plan leaves alone, gives the same digest. Where there are several accounts, it covers them
-# all, and says whose each key is.
+# It covers the operations and the state of the keys that they touch, where each secret goes in truth, the options,
+# and which rules forbid the plan. It covers nothing else: rewording a description, or a change to a key that the plan
+# leaves alone, gives the same digest. Where there are several accounts, it covers them all, and says whose each key
+# is.
 
 _Json = dict[str, object]
 
 
 def digest(plan: Plan) -> str:
-    """Give `sha256:` and the fingerprint of the plan's operations and their preconditions."""
-    operations = json.dumps([_operation(action) for action in plan.actions], sort_keys=True, separators=(",", ":"))
-    return "sha256:" + hashlib.sha256(operations.encode()).hexdigest()
+    """Give `sha256:` and the fingerprint of what a plan does, under which options, and of what forbids it."""
+    content = {
+        "operations": [_operation(action) for action in plan.actions],
+        "options": options_document(plan.options),
+        "forbidden_by": sorted([each.rule, str(each.address or ""), each.account or ""] for each in plan.errors),
+    }
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
 
 
 def _operation(action: Action) -> _Json:
@@ -147,16 +205,12 @@ def _operation(action: Action) -> _Json:
 
 
 def _issue(declared: DeclaredKey) -> _Json:
-    deliver = [[*_target(delivery.target.settings), delivery.name] for delivery in declared.deliver]
-    return {"after": _state(declared.state), "deliver": deliver}
+    # The type, the settings with all links followed and with what the destination reads, the name, and the file.
+    return {"after": _state(declared.state), "deliver": [delivery.place for delivery in declared.deliver]}
 
 
 def _overlap(overlap: timedelta | None) -> _Json:
     return {"overlap": None if overlap is None else overlap.total_seconds()}
-
-
-def _target(settings: tuple[tuple[str, object], ...]) -> list[object]:
-    return [list(setting) for setting in sorted(settings)]
 
 
 def _live(key: LiveKey) -> _Json:

@@ -53,6 +53,7 @@ from reconciler.planning.guard_context import Draft
 from reconciler.planning.guardrails import review
 from reconciler.planning.matching import Lineage, duplicates, match, trace
 from reconciler.planning.names import Naming, gone_name, old_name
+from reconciler.planning.places import with_new_marked
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -193,6 +194,8 @@ def make_plan(
     unknown: list[Finding] = []
     if inputs.base is not None and inputs.offline:
         declaration, unknown = in_terms_of(inputs.base, declaration)
+    if inputs.base is not None:
+        declaration = with_new_marked(declaration, inputs.base)
     now = snapshot.now
     matching = match(declaration, snapshot)
     lineages = trace(matching.engine, now)

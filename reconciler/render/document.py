@@ -19,7 +19,9 @@ from reconciler.planning.actions import (
     Update,
     usage_key,
 )
-from reconciler.planning.planfile import FORMAT_VERSION, options_document
+from reconciler.planning.places import deliveries_of
+from reconciler.planning.planfile import FORMAT_VERSION, options_document, with_checksum
+from reconciler.planning.power import power_of
 from reconciler.render import words
 from reconciler.units import format_instant, format_money
 
@@ -29,22 +31,35 @@ if TYPE_CHECKING:
     from decimal import Decimal
 
     from reconciler.diagnostic import Location
-    from reconciler.model import KeyState, Usage
+    from reconciler.model import Delivery, KeyState, Usage
     from reconciler.planning.actions import Action, ApplyResult, Credit, Field, Finding, Outcome, Plan, UsageKey
+    from reconciler.planning.power import ExpiryChange, LimitChange, Power
 
 
 def plan_document(plan: Plan, digest: str) -> dict[str, object]:
     """Lay out a plan as `schemas/plan.schema.json` describes it; money in USD as decimal strings, instants in UTC."""
-    return {
-        "format_version": FORMAT_VERSION,
-        "digest": digest,
-        "created_at": format_instant(plan.created_at),
-        "options": options_document(plan.options),
-        "summary": _plan_summary(plan),
-        "credit": _credit(plan.credit),
-        "changes": [_change(action, plan.usage) for action in plan.actions],
-        "findings": findings_document(plan.findings),
-    }
+    return with_checksum(
+        {
+            "format_version": FORMAT_VERSION,
+            "digest": digest,
+            "created_at": format_instant(plan.created_at),
+            "options": options_document(plan.options),
+            "summary": _plan_summary(plan),
+            "power": _power(power_of(plan)),
+            "credit": _credit(plan.credit),
+            "changes": [_change(action, plan.usage) for action in plan.actions],
+            "lifted": lifted_document(plan.lifted),
+            "findings": findings_document(plan.findings),
+        }
+    )
+
+
+def lifted_document(lifted: Iterable[Finding]) -> list[dict[str, object]]:
+    """Lay out what `--allow` lifted."""
+    return [
+        {"rule": each.rule, "names": list(each.lifts), "message": each.message, **_account(each.account)}
+        for each in lifted
+    ]
 
 
 def findings_document(findings: Iterable[Finding]) -> list[dict[str, object]]:
@@ -83,6 +98,58 @@ def _plan_summary(plan: Plan) -> dict[str, int]:
     return {**summary, "unchanged": plan.unchanged, "unmanaged": len(plan.unmanaged)}
 
 
+def _power(power: Power) -> dict[str, object]:
+    return {
+        "takes": {
+            "deletions": [_whose(action) for action in power.deletions],
+            "disabling": [_whose(action) for action in power.disabling],
+            "lower_limits": [_limits(change) for change in power.lower_limits],
+            "earlier_expiries": [_expiries(change) for change in power.earlier_expiries],
+        },
+        "gives": {
+            "new_keys": [
+                {**_whose(action), "credit_limit": _money(action.declared.credit_limit)} for action in power.new_keys
+            ],
+            "raised_limits": [_limits(change) for change in power.raised_limits],
+            "removed_limits": [_limits(change) for change in power.removed_limits],
+            "enabling": [_whose(action) for action in power.enabling],
+            "later_expiries": [_expiries(change) for change in power.later_expiries],
+            "removed_expiries": [_expiries(change) for change in power.removed_expiries],
+            "new_places": [{**_whose(action), "delivery": _delivery(each)} for action, each in power.new_places],
+        },
+        "moves": {**power.moves},
+    }
+
+
+def _whose(action: Action) -> dict[str, object]:
+    name = action.declared.name if isinstance(action, Create) else action.live.name
+    address = None if action.address is None else str(action.address)
+    return {"address": address, "live_name": name, **_account(action.account)}
+
+
+def _limits(change: LimitChange) -> dict[str, object]:
+    return {**_whose(change.action), "before": _money(change.before), "after": _money(change.after)}
+
+
+def _expiries(change: ExpiryChange) -> dict[str, object]:
+    return {**_whose(change.action), "before": _instant(change.before), "after": _instant(change.after)}
+
+
+def _delivery(delivery: Delivery) -> dict[str, object]:
+    """Lay out where a secret goes; `leads_to` stands there where links lead to another file than the settings say."""
+    target = delivery.target
+    settings = {name: list(value) if isinstance(value, tuple) else value for name, value in target.settings}
+    document: dict[str, object] = {
+        "destination": target.destination,
+        "type": target.type,
+        "settings": settings,
+        "name": delivery.name,
+        "new": delivery.new,
+    }
+    file = delivery.place.file if delivery.linked else None
+    return document if file is None else {**document, "leads_to": file}
+
+
 def _credit(credit: Credit) -> dict[str, object]:
     return {
         "limits_before": format_money(credit.limits_before),
@@ -103,6 +170,7 @@ def _change(action: Action, usage: Mapping[UsageKey, Usage]) -> dict[str, object
         "before": _state(before),
         "after": _state(after),
         "fields": [field.value for field in fields],
+        "deliveries": [_delivery(delivery) for delivery in deliveries_of(action)],
         "spend": None if key_id is None else _spend(usage.get(usage_key(key_id, action.account))),
         "source": _source(words.source(action)),
         **_account(action.account),

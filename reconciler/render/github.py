@@ -11,7 +11,9 @@ from reconciler.diagnostic import Severity
 from reconciler.insight.alerts import Alert, Unjudged
 from reconciler.planning.accounts import UNREAD
 from reconciler.planning.actions import Delete, Finding, Retire
-from reconciler.render import words
+from reconciler.planning.places import deliveries_of
+from reconciler.planning.power import power_of
+from reconciler.render import overview, words
 from reconciler.render.escape import (
     markdown,
     markdown_code,
@@ -46,18 +48,21 @@ class _Annotation:
     title: str
     lines: tuple[str, ...]
     location: Location | None = None
+    severity: Severity = Severity.NOTE
 
 
 def annotate_plan(plan: Plan) -> str:
     """Annotate what a plan finds and changes, the most severe first, and sum it up in a plain last line.
 
-    Deletions and retirements are warnings, other changes notices. Of each kind there are at most as many as GitHub
+    What the plan takes and gives, and where secrets go, come before that. Deletions and retirements are warnings, other
+    changes notices. Of each kind there are at most as many as GitHub
     shows, the last of them counting the rest, which follows as plain lines of the log.
     """
     ranked = sorted((*plan.findings, *plan.actions), key=_rank)
     lines = _annotated(
         [(_severity(item), item) for item in ranked],
         lambda item: _of_finding(item) if isinstance(item, Finding) else _of_change(item, plan),
+        _overview(plan),
     )
     return "".join(f"{line}\n" for line in (*lines, _summary(plan)))
 
@@ -75,12 +80,19 @@ def render_alerts(verdict: Verdict, headline: str) -> str:
     return "".join(f"{line}\n" for line in (*_annotated(ranked, _of_alert), f"{headline}."))
 
 
-def _annotated(items: Iterable[tuple[Severity, Item]], annotation: Callable[[Item], _Annotation]) -> Iterator[str]:
+def _annotated(
+    items: Iterable[tuple[Severity, Item]],
+    annotation: Callable[[Item], _Annotation],
+    overview: Sequence[_Annotation] = (),
+) -> Iterator[str]:
+    """Write the overview, then the items of each severity for as long as GitHub shows more of them."""
     by_severity: dict[Severity, list[Item]] = {severity: [] for severity in Severity}
     for severity, item in items:
         by_severity[severity].append(item)
+    yield from (_command(each.severity, each) for each in overview)
     for severity, group in by_severity.items():
-        shown = group if len(group) <= _MOST else group[: _MOST - 1]
+        most = _MOST - sum(each.severity is severity for each in overview)
+        shown = group if len(group) <= most else group[: most - 1]
         for item in shown:
             yield _command(severity, annotation(item))
         if len(group) > len(shown):
@@ -116,6 +128,21 @@ def _command(severity: Severity, annotation: _Annotation) -> str:
 # --- what is annotated ------------------------------------------------------------------------------------------------
 
 
+def _overview(plan: Plan) -> list[_Annotation]:
+    """Give what comes before everything else; what is taken, lifted or new comes as a warning."""
+    power = power_of(plan)
+    lifted = overview.lifted(plan.lifted, terminal_name)
+    found = [_Annotation("Lifted by --allow", (lifted,), severity=Severity.WARNING)] if lifted else []
+    if plan.actions:
+        gives, takes = overview.gives(plan, _SHOW), overview.takes(plan, _SHOW)
+        loud = bool(power.new_places or power.removed_limits)
+        found.append(_Annotation("Takes", (takes,), severity=Severity.WARNING if power.takes else Severity.NOTE))
+        found.append(_Annotation("Gives", (gives,), severity=Severity.WARNING if loud else Severity.NOTE))
+    if places := overview.places(plan, _SHOW):
+        found.append(_Annotation("Secrets go to", (places,)))
+    return found
+
+
 def _severity(item: Finding | Action) -> Severity:
     if isinstance(item, Finding):
         return item.severity
@@ -126,6 +153,8 @@ def _rank(item: Finding | Action) -> int:
     """Order what is of one severity: what cannot be undone, what speaks against it, what can be undone, the rest."""
     if isinstance(item, Finding):
         return 3 if item.severity is Severity.NOTE else 1
+    if any(delivery.new for delivery in deliveries_of(item)):
+        return 1
     return 0 if isinstance(item, Delete) else 2
 
 

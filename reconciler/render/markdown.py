@@ -6,12 +6,14 @@ What does not fit is left out whole, a row at a time, and counted; what a review
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from reconciler.diagnostic import Severity
 from reconciler.planning import guardrails
 from reconciler.planning.actions import Delete, Finding, Retire, Status
-from reconciler.render import words
+from reconciler.planning.places import deliveries_of
+from reconciler.render import overview, words
 from reconciler.render.escape import markdown, markdown_code, markdown_name, terminal
 
 if TYPE_CHECKING:
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 # GitHub takes comments of up to 65,536 characters; this leaves room for what a workflow puts around one.
 LIMIT: Final = 60_000
 
-_SHOW: Final = words.Show(markdown_name, markdown_code)
+_SHOW: Final = words.Show(markdown_name, markdown_code, "**{}**".format)
 _SEVERITIES: Final = {Severity.ERROR: "❌ **error**", Severity.WARNING: "⚠️ warning", Severity.NOTE: "ℹ️ note"}  # noqa: RUF001  # the sign for information
 # Failures come first, where the eye is on a page.
 _STATUSES: Final = {
@@ -48,18 +50,21 @@ def render_plan(plan: Plan, *, digest: str, limit: int = LIMIT) -> str:
     A limit too small even for the counts of what is left out leaves the headline, or nothing.
     """
     items = (*sorted(plan.findings, key=lambda finding: [*Severity].index(finding.severity)), *plan.actions)
-    taken = len(_plan_page(plan, digest, items, {})) + _PLAN_TABLES
-    kept = _fitting(items, _plan_rank, lambda item: _plan_rows(item, plan), limit - taken)
-    return _within(limit, _plan_page(plan, digest, items, kept))
+    page = _PlanPage(plan, digest, items, _overview(plan, limit // 2))
+    kept = _fitting(items, _plan_rank, lambda item: _plan_rows(item, plan), limit - len(page.show({})) - _PLAN_TABLES)
+    return _within(limit, page.show(kept))
 
 
-def render_result(result: ApplyResult, *, limit: int = LIMIT) -> str:
-    """Show what an apply did in at most `limit` characters, failures kept first; see `render_plan`."""
+def render_result(result: ApplyResult, *, limit: int = LIMIT, lifted: tuple[Finding, ...] = ()) -> str:
+    """Show what an apply did in at most `limit` characters, failures kept first; see `render_plan`.
+
+    `lifted` are the findings that `--allow` lifted.
+    """
     order = [*_STATUSES]
     items = sorted(result.outcomes, key=lambda outcome: order.index(outcome.status))
-    taken = len(_result_page(result, items, {})) + _RESULT_TABLES
+    taken = len(_result_page(result, items, {}, lifted)) + _RESULT_TABLES
     kept = _fitting(items, lambda outcome: order.index(outcome.status), _outcome_rows, limit - taken)
-    return _within(limit, _result_page(result, items, kept))
+    return _within(limit, _result_page(result, items, kept, lifted))
 
 
 # --- a page of limited length -----------------------------------------------------------------------------------------
@@ -138,6 +143,10 @@ def _place(location: Location | None) -> str:
 
 _FINDINGS: Final = _head("Finding", "Key", "Message", "Rule")
 _CHANGES: Final = ("Change", "Key", "What changes")
+_TOO_MUCH: Final = (
+    "What this plan gives, and the places where its secrets go, are too many for this page. Review the whole plan "
+    "(`reconciler plan`) before you approve it."
+)
 _RECENT_USE: Final = "Recent use"
 _DETAILS: Final = _head("Key", "Details", "Declared at")
 _PLAN_TABLES: Final = sum(
@@ -145,21 +154,54 @@ _PLAN_TABLES: Final = sum(
 )
 
 
-def _plan_page(plan: Plan, digest: str, items: Sequence[Finding | Action], kept: Mapping[int, _Rows]) -> str:
-    findings = [rows for index, rows in kept.items() if index < len(plan.findings)]
-    changes = [rows for index, rows in kept.items() if index >= len(plan.findings)]
-    left_out = [item for index, item in enumerate(items) if index not in kept]
-    return _page(
-        f"### {words.headline(plan)}",
-        *_plan_summary(plan),
-        _table(_FINDINGS, (rows.row for rows in findings)),
-        _more_findings([item for item in left_out if isinstance(item, Finding)]),
-        _deletions(plan),
-        _table(_head(*_CHANGES, *([_RECENT_USE] if plan.usage else [])), (rows.row for rows in changes)),
-        _more_changes([item for item in left_out if not isinstance(item, Finding)]),
-        _folded("Details", _table(_DETAILS, (rows.folded for rows in changes))),
-        f"<sub>Digest: {markdown_code(digest)}</sub>",
-    )
+@dataclass(frozen=True, slots=True)
+class _PlanPage:
+    """A page about a plan, of which everything is known but what of the items it has room for."""
+
+    plan: Plan
+    digest: str
+    items: Sequence[Finding | Action]
+    overview: str
+
+    def show(self, kept: Mapping[int, _Rows]) -> str:
+        """Lay the page out with these rows, by the index of the item."""
+        plan = self.plan
+        findings = [rows for index, rows in kept.items() if index < len(plan.findings)]
+        changes = [rows for index, rows in kept.items() if index >= len(plan.findings)]
+        left_out = [item for index, item in enumerate(self.items) if index not in kept]
+        return _page(
+            f"### {words.headline(plan)}",
+            self.overview,
+            *_plan_summary(plan),
+            _table(_FINDINGS, (rows.row for rows in findings)),
+            _more_findings([item for item in left_out if isinstance(item, Finding)]),
+            _deletions(plan),
+            _table(_head(*_CHANGES, *([_RECENT_USE] if plan.usage else [])), (rows.row for rows in changes)),
+            _more_changes([item for item in left_out if not isinstance(item, Finding)]),
+            _folded("Details", _table(_DETAILS, (rows.folded for rows in changes))),
+            f"<sub>Digest: {markdown_code(self.digest)}</sub>",
+        )
+
+
+def _overview(plan: Plan, limit: int) -> str:
+    """Say what the plan takes, gives and moves, and where secrets go; loudly where there is no room for all of it."""
+    lines = []
+    if plan.actions:
+        lines = [
+            ("Takes", overview.takes(plan, _SHOW)),
+            ("Gives", overview.gives(plan, _SHOW)),
+            ("Moves", overview.moves(plan)),
+            ("Secrets go to", overview.places(plan, _SHOW)),
+        ]
+    text = "<br>\n".join(f"**{title}:** {words_}" for title, words_ in lines if words_)
+    if len(text) > limit:
+        text = f"❌ **{_TOO_MUCH}**"
+    return "\n\n".join(filter(None, (text, _lifted(plan.lifted))))
+
+
+def _lifted(findings: tuple[Finding, ...]) -> str:
+    names = overview.lifted(findings, markdown_name)
+    return f"⚠️ **Lifted by --allow:** {names}" if names else ""
 
 
 def _plan_summary(plan: Plan) -> Iterator[str]:
@@ -189,11 +231,13 @@ def _more_changes(actions: Sequence[Action]) -> str:
 
 
 def _plan_rank(item: Finding | Action) -> int:
-    """Rank by what a reviewer must not miss: errors, deletions, warnings, retirements, changes, notes."""
+    """Rank by what must not be missed: errors, deletions, warnings and new places, retirements, changes, notes."""
     if isinstance(item, Finding):
         return {Severity.ERROR: 0, Severity.WARNING: 2, Severity.NOTE: 5}[item.severity]
     if isinstance(item, Delete):
         return 1
+    if any(delivery.new for delivery in deliveries_of(item)):
+        return 2
     return 3 if isinstance(item, Retire) else 4
 
 
@@ -205,7 +249,9 @@ def _plan_rows(item: Finding | Action, plan: Plan) -> _Rows:
     name = markdown_name(words.full_name(item))
     used = [words.used(item, plan, _SHOW)] if plan.usage else []
     return _Rows(
-        _row(_change_cell(item), name, _cell(words.essentials(item, _SHOW)), *used),
+        _row(
+            _change_cell(item), name, _cell([*words.essentials(item, _SHOW), *words.destinations(item, _SHOW)]), *used
+        ),
         _row(name, _cell(words.particulars(item, _SHOW)), _place(words.source(item))),
     )
 
@@ -216,7 +262,9 @@ _OUTCOMES: Final = _head("Result", "Change", "Key", "Message")
 _RESULT_TABLES: Final = sum(len(each) + len("\n\n") for each in (_OUTCOMES, _folded("Done", _OUTCOMES)))
 
 
-def _result_page(result: ApplyResult, items: Sequence[Outcome], kept: Mapping[int, _Rows]) -> str:
+def _result_page(
+    result: ApplyResult, items: Sequence[Outcome], kept: Mapping[int, _Rows], lifted: tuple[Finding, ...]
+) -> str:
     pending = [rows.row for index, rows in kept.items() if items[index].status is not Status.DONE]
     done = [rows.row for index, rows in kept.items() if items[index].status is Status.DONE]
     left_out = Counter(item.status for index, item in enumerate(items) if index not in kept)
@@ -225,6 +273,7 @@ def _result_page(result: ApplyResult, items: Sequence[Outcome], kept: Mapping[in
         f"### {words.applied(result)}",
         f"⚠️ **{words.INTERRUPTED}**" if result.interrupted else "",
         words.comparison(result, words.listed),
+        _lifted(lifted),
         "" if result.note is None else f"Note: {markdown(result.note)}",
         _table(_OUTCOMES, pending),
         _more("change", counts, left_out.total()),

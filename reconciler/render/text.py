@@ -19,7 +19,7 @@ from reconciler.planning.actions import (
     Status,
     Update,
 )
-from reconciler.render import words
+from reconciler.render import overview, words
 from reconciler.render.columns import Ansi, Entry, Listing, Pen, wrapped
 from reconciler.render.escape import terminal, terminal_name
 
@@ -51,7 +51,8 @@ def render_plan(plan: Plan, *, color: bool, verbose: bool = False, width: int | 
     `verbose` lists the unmanaged keys too; `width` is the columns to wrap at, None for a log that never wraps.
     """
     pen = Pen(color=color)
-    blocks = [*_sections(_changes(plan, pen), pen, width)]
+    blocks = [[*_overview(plan, pen, width)]] if plan.actions or plan.lifted else []
+    blocks += _sections(_changes(plan, pen), pen, width)
     if plan.findings:
         blocks += _sections({pen(Ansi.BOLD, "Findings"): _findings(plan.findings)}, pen, width)
     if verbose and plan.unmanaged:
@@ -60,10 +61,11 @@ def render_plan(plan: Plan, *, color: bool, verbose: bool = False, width: int | 
     return _joined(blocks)
 
 
-def render_result(result: ApplyResult, *, color: bool, verbose: bool = True) -> str:
+def render_result(result: ApplyResult, *, color: bool, verbose: bool = True, lifted: tuple[Finding, ...] = ()) -> str:
     """Show what an apply did, what was not attempted, what failed and why, and how the account compares now.
 
-    Without `verbose`, what was done and has nothing to say for itself is counted only: the plan has listed it.
+    Without `verbose`, what was done and has nothing to say for itself is counted only: the plan has listed it. `lifted`
+    are the findings that `--allow` lifted.
     """
     pen = Pen(color=color)
     groups: dict[str, list[Entry]] = {pen(ansi, title): [] for title, ansi in _STATUSES.values()}
@@ -72,7 +74,7 @@ def render_result(result: ApplyResult, *, color: bool, verbose: bool = True) -> 
             continue
         title, ansi = _STATUSES[outcome.status]
         groups[pen(ansi, title)].append(_outcome_entry(outcome))
-    return _joined([*_sections(groups, pen, None), [*_result_summary(result, pen)]])
+    return _joined([*_sections(groups, pen, None), [*_result_summary(result, pen, lifted)]])
 
 
 def _joined(blocks: Iterable[Iterable[str]]) -> str:
@@ -88,6 +90,17 @@ def _sections(groups: Mapping[str, list[Entry]], pen: Pen, width: int | None) ->
 
 
 # --- a plan -----------------------------------------------------------------------------------------------------------
+
+
+def _overview(plan: Plan, pen: Pen, width: int | None) -> Iterator[str]:
+    """Say what the plan takes, gives and only moves, and what was lifted for it."""
+    lines = [("Takes", overview.takes(plan, _SHOW)), ("Gives", overview.gives(plan, _SHOW))] if plan.actions else []
+    lines += [("Moves", overview.moves(plan)), ("Lifted by --allow", overview.lifted(plan.lifted, terminal_name))]
+    for title, text in lines:
+        if text:
+            first, *rest = wrapped(f"{title}: {text}", width)
+            yield f"{pen(Ansi.BOLD, f'{title}:')}{first.removeprefix(f'{title}:')}"
+            yield from (f"  {line}" for line in rest)
 
 
 def _changes(plan: Plan, pen: Pen) -> dict[str, list[Entry]]:
@@ -199,8 +212,10 @@ def _outcome_entry(outcome: Outcome) -> Entry:
     return Entry(mark, word, terminal_name(words.full_name(outcome.action)), ansi, (*made, *message))
 
 
-def _result_summary(result: ApplyResult, pen: Pen) -> Iterator[str]:
+def _result_summary(result: ApplyResult, pen: Pen, lifted: tuple[Finding, ...]) -> Iterator[str]:
     yield pen(_result_ink(result), f"{words.applied(result)}.")
+    if names := overview.lifted(lifted, terminal_name):
+        yield f"Lifted by --allow: {names}."
     if result.interrupted:
         yield pen(Ansi.YELLOW, words.INTERRUPTED)
     comparison = words.comparison(result, lambda actions: _pending(actions, pen))

@@ -9,7 +9,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, assert_never
 
-from reconciler.planning import phrases
+from reconciler.planning import guardrails, phrases
 from reconciler.planning.accounts import UNREAD
 from reconciler.planning.actions import (
     ActionKind,
@@ -25,6 +25,7 @@ from reconciler.planning.actions import (
     Update,
     usage_key,
 )
+from reconciler.render.overview import delivery_line
 from reconciler.units import format_duration, format_instant
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
     from reconciler.diagnostic import Location
-    from reconciler.model import Delivery, KeyState, LiveKey
+    from reconciler.model import KeyState, LiveKey
     from reconciler.planning.actions import Action, ApplyResult, Credit, Plan
 
 # The signs people know from other tools: + comes, ~ changes, - goes, ± is replaced, → moves.
@@ -54,27 +55,25 @@ INTERRUPTED: Final = "The run was interrupted; the next apply goes on from here.
 class Show:
     """How a format sets off what stands in a sentence of ours.
 
-    `name` escapes and quotes a text from outside; `value` is for amounts, instants and the like, which are harmless.
+    `name` escapes and quotes a text from outside; `value` is for amounts, instants and the like, which are harmless;
+    `loud` has words of ours stand out.
     """
 
     name: Callable[[str], str]
     value: Callable[[str], str] = str
+    loud: Callable[[str], str] = str
 
 
 dollars = phrases.dollars
 limit = phrases.show_limit
 expiry = phrases.show_expiry
+full_name = guardrails.name_of
 plural = phrases.plural
 
 
 def subject(action: Action) -> str:
     """Give the raw name that an action is listed under: the key within its environment, else the live name."""
     return action.live.name if action.address is None else action.address.key
-
-
-def full_name(action: Action) -> str:
-    """Give the raw name that an action goes by on its own: the address, else the live name."""
-    return action.live.name if action.address is None else str(action.address)
 
 
 def word(kind: ActionKind) -> str:
@@ -89,7 +88,7 @@ def source(action: Action) -> Location | None:
 
 def details(action: Action, show: Show) -> tuple[str, ...]:
     """Say what an action does, a line each; the first line is the one that matters most."""
-    return (*essentials(action, show), *particulars(action, show))
+    return (*essentials(action, show), *destinations(action, show), *particulars(action, show))
 
 
 def essentials(action: Action, show: Show) -> tuple[str, ...]:
@@ -123,11 +122,16 @@ def essentials(action: Action, show: Show) -> tuple[str, ...]:
             assert_never(action)
 
 
+def destinations(action: Action, show: Show) -> tuple[str, ...]:
+    """Say where the secret of an action goes, a line for each place."""
+    if not isinstance(action, Create | Rotate):
+        return ()
+    return tuple(delivery_line(each, show) for each in action.declared.deliver) or ("secret → nowhere",)
+
+
 def particulars(action: Action, show: Show) -> tuple[str, ...]:
-    """Say what else there is to know, a line each: who receives a secret, what a key was that goes."""
+    """Say what else there is to know, a line each: what a key was that goes."""
     match action:
-        case Create() | Rotate():
-            return _deliveries(action.declared.deliver, show)
         case Delete(live=live, address=address):
             name = [] if address is None or live.name == str(address) else [f"name {show.name(live.name)}"]
             whose = [f"in the account of {show.name(action.account)}"] if address is None and action.account else []
@@ -135,7 +139,7 @@ def particulars(action: Action, show: Show) -> tuple[str, ...]:
                 return (", ".join([*name, *_traits(live.state, show)]),)
             created = f"created {show.value(_day(live.created_at))}"
             return (", ".join([f"id {show.value(str(live.id))}", *name, *_traits(live.state, show), created, *whose]),)
-        case Update() | Rename() | Finish() | Retire() | Restore():
+        case Create() | Update() | Rename() | Rotate() | Finish() | Retire() | Restore():
             return ()
         case _:
             assert_never(action)
@@ -275,12 +279,6 @@ def _traits(state: KeyState, show: Show) -> list[str]:
     if not state.is_enabled:
         traits.append("disabled")
     return traits
-
-
-def _deliveries(deliveries: tuple[Delivery, ...], show: Show) -> tuple[str, ...]:
-    if not deliveries:
-        return ("secret → nowhere",)
-    return tuple(f"secret → {show.name(each.target.destination)} as {show.name(each.name)}" for each in deliveries)
 
 
 def _changes(fields: Iterable[Field], live: LiveKey, after: KeyState, show: Show) -> tuple[str, ...]:

@@ -168,7 +168,6 @@ def test_to_allow_more_never_adds_an_error_and_changes_nothing_else(
     lax = make_plan(wanted, account, replace(wishes, allow=(*wishes.allow, *more)), known)
     assert errors(lax) <= errors(strict)
     assert lax.actions == strict.actions
-    assert digest(lax) == digest(strict)
     assert soft(lax) >= soft(strict)
 
 
@@ -182,7 +181,7 @@ def test_what_is_known_changes_nothing_that_is_done(
     wanted: Declaration, account: Snapshot, wishes: Options, known: PlanInputs
 ) -> None:
     plain, judged = make_plan(wanted, account, wishes), make_plan(wanted, account, wishes, known)
-    assert digest(plain) == digest(judged)
+    assert digest(replace(plain, findings=())) == digest(replace(judged, findings=()))
     assert (plain.unchanged, plain.unmanaged) == (judged.unchanged, judged.unmanaged)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from hypothesis import strategies as st
 
 from reconciler.diagnostic import Diagnostic, Location, Severity
-from reconciler.model import Address, DeclaredKey, Delivery, KeyState, LiveKey, Target, Usage
+from reconciler.model import Address, DeclaredKey, Delivery, KeyState, LiveKey, Setting, Target, Usage
 from reconciler.planning.actions import (
     ApplyResult,
     Create,
@@ -84,7 +84,8 @@ def retire(text: str, key: LiveKey, source: Location) -> Retire:
 
 def full_plan() -> Plan:
     """Every kind of action, finding and count at once, as a reviewer might meet them."""
-    github = Delivery(Target("github", "github-actions", ()), "NAGA_TESTS", at(30))
+    settings: tuple[tuple[str, Setting], ...] = (("environment", "ci"), ("repository", "acme/api"))
+    github = Delivery(Target("github", "github-actions", settings), "NAGA_TESTS", at(30), new=True)
     tests = declared("ci/tests", "25", expires_at=NEW_YEAR, deliver=(dotenv(name="NAGA_TESTS"), github), source=at(34))
     sandbox = declared("ci/sandbox", None, is_enabled=False, source=at(35))
     api = declared("production/api", "500", source=at(23))
@@ -138,6 +139,14 @@ def full_plan() -> Plan:
                 at(28),
             ),
             Finding("unmanaged", Severity.NOTE, "1 key is not declared", None, at(1)),
+            Finding(
+                "protected",
+                Severity.NOTE,
+                "the key is protected, and this plan would delete it (allowed for this run)",
+                address("production/legacy"),
+                at(18),
+                lifts=("production/legacy",),
+            ),
             Finding("credit-budget", Severity.ERROR, "$675 is over the budget of $600", Address("production", "api")),
         ),
         credit=Credit(Decimal(525), Decimal("1700.5"), 1, 1, Decimal("125.50")),
@@ -178,8 +187,11 @@ def plan_with(text: str) -> Plan:
     """A plan that carries a text wherever a plan can carry one from outside."""
     odd = Address(text, text)
     place = at(3, text)
+    odd_settings: tuple[tuple[str, Setting], ...] = ((text, text), ("command", (text, "-c")))
     wanted = replace(
-        declared("a/b", source=place, name=text), address=odd, deliver=(Delivery(Target(text, text, ()), text, place),)
+        declared("a/b", source=place, name=text),
+        address=odd,
+        deliver=(Delivery(Target(text, text, odd_settings), text, place, file=text, linked=True, new=True),),
     )
     return plan(
         Create(wanted),
@@ -191,7 +203,11 @@ def plan_with(text: str) -> Plan:
         restore(wanted, live(1, text)),
         Delete(odd, live(2, text), DeleteReason.UNDECLARED, place),
         Delete(None, live(3, text), DeleteReason.UNMANAGED, place),
-        findings=(Finding(text, Severity.ERROR, text, odd, place), Finding("rule", Severity.NOTE, text)),
+        findings=(
+            Finding(text, Severity.ERROR, text, odd, place),
+            Finding("rule", Severity.NOTE, text),
+            Finding(text, Severity.NOTE, text, odd, place, lifts=(text, text)),
+        ),
         unmanaged=(live(3, text),),
     )
 
@@ -227,7 +243,16 @@ lives = st.builds(
     st.booleans(),
     st.none() | moneys,
 )
-deliveries = st.builds(Delivery, st.builds(Target, texts, texts, st.just(())), texts, locations)
+settings = st.lists(st.tuples(names, texts | st.booleans() | st.integers() | st.tuples(texts, texts)), max_size=2)
+deliveries = st.builds(
+    Delivery,
+    st.builds(Target, texts, texts, settings.map(tuple)),
+    texts,
+    locations,
+    st.none() | texts,
+    st.booleans(),
+    st.booleans(),
+)
 declareds = st.builds(
     DeclaredKey,
     addresses,
@@ -249,7 +274,15 @@ actions = st.one_of(
     st.builds(Restore, declareds, lives, states, fields),
     st.builds(Delete, st.none() | addresses, lives, st.sampled_from(DeleteReason), st.none() | locations),
 )
-findings = st.builds(Finding, names, st.sampled_from(Severity), texts, st.none() | addresses, st.none() | locations)
+findings = st.builds(
+    Finding,
+    names,
+    st.sampled_from(Severity),
+    texts,
+    st.none() | addresses,
+    st.none() | locations,
+    lifts=st.lists(texts, max_size=2).map(tuple),
+)
 counts = st.integers(0, 10**6)
 # Ids are drawn from few, so that some are those of keys that change.
 usages = st.dictionaries(st.integers(1, 9), st.builds(Usage, st.integers(1, 30), moneys, counts), max_size=3)

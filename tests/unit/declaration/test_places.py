@@ -84,7 +84,7 @@ def test_what_a_destination_reads_is_part_of_its_place(content: bytes | None, tm
     if content is not None:
         (tmp_path / "r.txt").write_bytes(content)
     one, _ = deliveries(tmp_path, "age, path: x, recipients_file: r.txt")
-    expected = hashlib.sha256(b"").hexdigest() if content == b"" else ""
+    expected = "" if content is None else hashlib.sha256(content).hexdigest()
     assert dict(one.place.settings)["recipients_file sha256"] == expected
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from reconciler.model import Delivery, Environment, Target, Unmanaged
+from reconciler.model import Environment, Unmanaged
 from reconciler.planning.actions import Delete, DeleteReason, Options, PlanInputs, Retire
 from reconciler.planning.base_review import snapshot_of
 from reconciler.planning.planner import make_plan
@@ -28,7 +28,7 @@ from support.builders import (
 )
 
 if TYPE_CHECKING:
-    from reconciler.model import Declaration, DeclaredKey, Guardrails, LiveKey, Setting
+    from reconciler.model import Declaration, DeclaredKey, Guardrails, LiveKey
     from reconciler.planning.actions import Plan
 
 DAY = timedelta(days=1)
@@ -312,59 +312,12 @@ ADDED = (
 )
 
 
-def test_where_a_destination_is_that_the_base_delivers_nothing_to_is_said_once() -> None:
-    evil = [
-        Delivery(
-            Target("evil", "github-actions", (("repository", "mallory/evil"), ("environment", each))), "K", SOMEWHERE
-        )
-        for each in ("ci", "ci", "other")
-    ]
-    base = declaration([declared("ci/old", deliver=(ONE,))])
-    keys = [declared(f"ci/{number}", deliver=(ONE, place)) for number, place in enumerate(evil)]
-    plan = three_way(base, declaration([declared("ci/old", deliver=(ONE,)), *keys]), live(1, "ci/old"))
-    (message,) = messages(plan, "new-destination")
-    assert message == (
-        "note -: destination evil takes secrets for the first time: type github-actions, repository mallory/evil, "
-        "environment ci, and 1 place more"
-    )
-    only = declaration([declared("ci/old", deliver=(ONE,)), keys[0]])
-    assert messages(three_way(base, only, live(1, "ci/old")), "new-destination")[0].endswith("environment ci")
-
-
-MOVED = f"{ADDED}; it is another place now: %s"
-
-
-def app(**settings: Setting) -> Delivery:
-    return Delivery(Target("local", "github-actions", tuple(settings.items())), "KEY", SOMEWHERE)
-
-
 @pytest.mark.parametrize(
     ("before", "after", "account", "expected"),
     [
         pytest.param((ONE,), (ONE, OTHER), [live(1, "ci/a")], [ADDED], id="added"),
-        pytest.param(
-            (app(repository="acme/api", environment="ci"),),
-            (app(repository="mallory/api"),),
-            [live(1, "ci/a")],
-            [MOVED % "repository acme/api → mallory/api, environment ci → none"],
-            id="another repository",
-        ),
-        pytest.param(
-            (ONE,),
-            (Delivery(Target("local", "exec", (("command", ("sh", "-c", "x")),)), "KEY", SOMEWHERE),),
-            [live(1, "ci/a")],
-            [MOVED % "type dotenv → exec, command none → sh -c x, path one.env → none"],
-            id="another type",
-        ),
-        pytest.param(
-            (ONE,),
-            (Delivery(Target("app", "github-actions", ()), "KEY", SOMEWHERE),),
-            [live(1, "ci/a")],
-            [ADDED.replace("local", "app")],
-            id="another destination",
-        ),
         pytest.param((), (ONE,), [live(1, "ci/a", "7")], [ADDED], id="the first one, and another limit"),
-        pytest.param((ONE,), (OTHER,), [live(1, "ci/a")], [MOVED % "path one.env → other.env"], id="another place"),
+        pytest.param((ONE,), (OTHER,), [live(1, "ci/a")], [ADDED], id="another place"),
         pytest.param((dotenv("one.env", "OLD"),), (ONE,), [live(1, "ci/a")], [ADDED], id="another name"),
         pytest.param((ONE,), (ONE, OTHER), [live(1, "ci/a~next")], [ADDED], id="at the end of a rotation"),
         pytest.param((ONE,), (ONE, OTHER), [live(1, "ci/a~gone.20270101T000000Z")], [ADDED], id="on its return"),

@@ -2,17 +2,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import pytest
 
+from reconciler.model import Delivery, Guardrails, Target
 from reconciler.planning.actions import Options
 from reconciler.planning.planfile import digest
 from reconciler.planning.planner import make_plan
-from support.builders import NOW, declaration, declared, dotenv, live, snapshot
+from support.builders import NOW, SOMEWHERE, declaration, declared, dotenv, live, rails, snapshot
 
 if TYPE_CHECKING:
-    from reconciler.model import DeclaredKey, LiveKey
+    from reconciler.model import DeclaredKey, LiveKey, Setting
+    from reconciler.planning.actions import Plan
 
 KEYS = [declared("ci/new"), declared("ci/more", "9"), declared("ci/same"), declared("ci/moved", renamed_from=("x",))]
 ACCOUNT = [live(1, "ci/more"), live(2, "ci/same"), live(3, "ci/gone"), live(4, "x")]
@@ -76,6 +79,57 @@ def test_it_changes_when_a_rotation_is_no_longer_tried() -> None:
     tried, untried = (declaration([replace(KEYS[2], verify=verify)]) for verify in (True, False))
     account = snapshot(*ACCOUNT)
     assert digest(make_plan(tried, account, options)) != digest(make_plan(untried, account, options))
+
+
+def plan_of(*deliver: Delivery, options: Options | None = None, rules: Guardrails | None = None) -> Plan:
+    key = replace(KEYS[0], deliver=deliver)
+    return make_plan(declaration([key], guardrails=rules or Guardrails()), snapshot(), options or Options())
+
+
+def to(type_: str = "age", settings: dict[str, Setting] | None = None, **truth: Setting) -> Delivery:
+    target = Target("files", type_, tuple((settings or {}).items()), tuple(sorted(truth.items())), "/repository")
+    return Delivery(target, "KEY", SOMEWHERE, file="/repository/a.age")
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        pytest.param(to("vault", path="x"), id="the type"),
+        pytest.param(to(path="y"), id="a setting"),
+        pytest.param(to(path="x", recipients_file="z"), id="what the destination reads"),
+        pytest.param(replace(to(path="x"), file="/etc/hosts"), id="the file behind a link"),
+        pytest.param(replace(to(path="x"), name="OTHER"), id="the name there"),
+    ],
+)
+def test_it_changes_when_a_secret_goes_elsewhere_in_truth(changed: Delivery) -> None:
+    assert digest(plan_of(changed)) != digest(plan_of(to(path="x")))
+
+
+def test_it_is_the_same_whatever_a_destination_is_called_and_wherever_the_repository_lies() -> None:
+    there = replace(to(path="x").target, destination="other", root="/elsewhere", settings=(("path", "/elsewhere/x"),))
+    moved = replace(to(path="x"), target=there, file="/elsewhere/a.age")
+    assert digest(plan_of(moved)) == digest(plan_of(to(path="x")))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        Options(allow=("ci/*",)),
+        Options(environments=frozenset({"ci"})),
+        Options(only=("ci/*",)),
+        Options(overlap=False),
+    ],
+)
+def test_it_changes_with_what_was_asked_for(options: Options) -> None:
+    assert digest(plan_of(options=options)) != digest(plan_of())
+
+
+def test_it_changes_with_the_rules_that_forbid_the_plan() -> None:
+    refused = plan_of(rules=rails(max_credit_limit=Decimal(1)))
+    other = plan_of(rules=rails(require_rotation=True))
+    assert len({digest(refused), digest(other), digest(plan_of())}) == 3
+    allowed = plan_of(rules=rails(max_credit_limit=Decimal(1)), options=Options(allow=("*",)))
+    assert digest(allowed) == digest(plan_of(options=Options(allow=("*",))))
 
 
 @pytest.mark.parametrize("position", [0, 2, 3])

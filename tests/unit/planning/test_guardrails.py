@@ -532,8 +532,10 @@ def test_many_deletions_are_not_all_named() -> None:
 def test_deletions_that_are_allowed_do_not_count() -> None:
     wanted = declaration([], [environment("ci", max_deletions=2)])
     assert make_plan(wanted, snapshot(*FOUR), Options(allow=("ci/a",))).errors != ()
-    assert make_plan(wanted, snapshot(*FOUR), Options(allow=("ci/a", "ci/b"))).findings == ()
-    assert make_plan(wanted, snapshot(*FOUR), Options(allow=("ci/*",))).findings == ()
+    allowed = make_plan(wanted, snapshot(*FOUR), Options(allow=("ci/a", "ci/b")))
+    assert of_rules(allowed) == ["note max-deletions -"]
+    assert [each.lifts for each in allowed.lifted] == [("ci/a", "ci/b")]
+    assert make_plan(wanted, snapshot(*FOUR), Options(allow=("ci/*",))).errors == ()
 
 
 # --- what declared keys must be ---------------------------------------------------------------------------------------

@@ -1,16 +1,22 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.errors import UsageError
+from reconciler.errors import StalePlan, UsageError
 from reconciler.planning.actions import Options
-from reconciler.planning.planfile import moved, options_document, read_saved_plan
+from reconciler.planning.planfile import moved, options_document, read_saved_plan, with_checksum
+from reconciler.render.document import plan_document, to_json
 from support.builders import address
+from support.plans import full_plan
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 OPTIONS = Options(
     rotate=frozenset({address("ci/b"), address("ci/a")}),
@@ -23,7 +29,7 @@ OPTIONS = Options(
 
 def document(**fields: Any) -> dict[str, Any]:
     base = {"format_version": 1, "digest": "sha256:00", "changes": [], "findings": []}
-    return {**base, "options": options_document(OPTIONS), **fields}
+    return with_checksum({**base, "options": options_document(OPTIONS), **fields})
 
 
 def test_a_saved_plan_brings_back_its_digest_and_what_was_asked_for() -> None:
@@ -47,6 +53,19 @@ def test_a_saved_plan_remembers_how_many_findings_forbade_it() -> None:
         b"null",
         b"{}",
         b"[" * 100_000,
+        json.dumps({"format_version": 1, "digest": "of something else"}).encode(),
+    ],
+)
+def test_anything_else_is_not_taken_for_a_plan(content: bytes) -> None:
+    with pytest.raises(
+        UsageError, match=r"^plan\.json is not a plan; make one with `reconciler plan --out plan\.json`$"
+    ):
+        read_saved_plan(content, "plan.json")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
         json.dumps(document(options=None)).encode(),
         json.dumps(document(options={})).encode(),
         json.dumps(document(changes=None)).encode(),
@@ -57,16 +76,66 @@ def test_a_saved_plan_remembers_how_many_findings_forbade_it() -> None:
         json.dumps(document(options={**options_document(OPTIONS), "only": [1]})).encode(),
     ],
 )
-def test_anything_else_is_not_taken_for_a_plan(content: bytes) -> None:
-    with pytest.raises(
-        UsageError, match=r"^plan\.json is not a plan; make one with `reconciler plan --out plan\.json`$"
-    ):
+def test_a_plan_that_somebody_made_up_is_refused_as_one_that_was_edited(content: bytes) -> None:
+    with pytest.raises(StalePlan):
         read_saved_plan(content, "plan.json")
 
 
 def test_a_plan_of_another_version_says_so() -> None:
     with pytest.raises(UsageError, match="another version"):
         read_saved_plan(json.dumps(document(format_version=2)).encode(), "plan.json")
+
+
+def edits(value: Any) -> Iterator[Any]:
+    """Give every document that differs from this one in one thing: a value, a name, something more or less."""
+    match value:
+        case dict():
+            for name, each in value.items():
+                rest = {other: value[other] for other in value if other != name}
+                yield rest
+                yield {**rest, f"{name}s": each}
+                yield from ({**value, name: edited} for edited in edits(each))
+            yield {**value, "more": 1}
+        case list():
+            yield [*value, None]
+            for index, each in enumerate(value):
+                yield [*value[:index], *value[index + 1 :]]
+                yield from ([*value[:index], edited, *value[index + 1 :]] for edited in edits(each))
+        case bool() | None:
+            yield str(value)
+            yield not value
+        case int():
+            yield value + 1
+            yield float(value)
+        case _:
+            yield f"{value}x"
+            yield None
+
+
+def test_a_plan_that_was_edited_anywhere_is_refused() -> None:
+    plan = full_plan()
+    plan = replace(plan, actions=plan.actions[1:4])
+    written = json.loads(to_json(plan_document(plan, "sha256:" + "5e" * 32)))
+    assert read_saved_plan(json.dumps(written, indent=1).encode(), "plan.json").errors == 1, "another layout is no edit"
+    edited = [json.dumps(each).encode() for each in edits(written)]
+    assert len(edited) > 300
+    for each in edited:
+        with pytest.raises(StalePlan):
+            read_saved_plan(each, "plan.json")
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        pytest.param(lambda text: text[:-2], id="cut off"),
+        pytest.param(lambda text: text.replace('"options"', '"findings": [], "options"'), id="a field twice"),
+        pytest.param(lambda text: text + "{}", id="something after it"),
+    ],
+)
+def test_a_plan_that_is_broken_is_refused_as_one_that_was_edited(spoil: Callable[[str], str]) -> None:
+    text = to_json(plan_document(full_plan(), "sha256:" + "5e" * 32))
+    with pytest.raises(StalePlan, match=r"^plan\.json is not as this version of reconciler wrote it"):
+        read_saved_plan(spoil(text).encode(), "plan.json")
 
 
 @given(st.binary(max_size=200))

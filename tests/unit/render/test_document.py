@@ -60,8 +60,8 @@ def test_the_schema_is_a_schema_and_describes_every_field() -> None:
         assert all(field["description"] for field in schema.get("properties", {}).values())
         if "properties" in schema:
             assert schema["additionalProperties"] is False
-            # The account is said only where a declaration names several.
-            assert set(schema["required"]) == set(schema["properties"]) - {"account"}
+            # The account is said only where a declaration names several, where links lead only where there are some.
+            assert set(schema["required"]) == set(schema["properties"]) - {"account", "leads_to"}
 
 
 def test_a_plan_of_everything_follows_the_schema() -> None:
@@ -184,6 +184,7 @@ def test_an_update_has_both_states_and_the_fields_between_them() -> None:
                 "expires_at": "2027-01-01T00:00:00Z",
             },
             "fields": ["credit_limit", "expires_at"],
+            "deliveries": [],
             "spend": None,
             "source": {"file": "keys.yaml", "line": 31},
         }
@@ -216,6 +217,15 @@ def test_a_rotation_shows_the_key_that_goes_and_the_state_of_the_one_that_comes(
             "before": {"name": "ci/api", "is_enabled": True, "credit_limit": "5", "expires_at": None},
             "after": {"name": "ci/api", "is_enabled": True, "credit_limit": "7", "expires_at": None},
             "fields": ["credit_limit"],
+            "deliveries": [
+                {
+                    "destination": "local",
+                    "type": "dotenv",
+                    "settings": {"path": ".secrets/test.env"},
+                    "name": "NAGA_CI_API",
+                    "new": False,
+                }
+            ],
             "spend": None,
             "source": {"file": "keys.yaml", "line": 31},
         }

@@ -8,11 +8,11 @@ import pytest
 
 from reconciler.diagnostic import Diagnostic, Location, Severity
 from reconciler.model import Usage
-from reconciler.planning.actions import Create, Delete, DeleteReason, Finding
+from reconciler.planning.actions import Create, Delete, DeleteReason, Field, Finding
 from reconciler.render.github import annotate_plan, render_diagnostics
 from support.annotations import commands
-from support.builders import address, declared, live
-from support.plans import at, full_plan, plan, retire
+from support.builders import address, declared, dotenv, live
+from support.plans import at, full_plan, plan, retire, update
 
 CREATE = Create(declared("ci/tests", "25", source=at(9)))
 DELETE = Delete(address("ci/old"), live(7, "ci/old"), DeleteReason.UNDECLARED, at(4))
@@ -34,19 +34,23 @@ def test_a_finding_is_an_annotation_at_its_place() -> None:
     )
 
 
-def test_a_change_is_an_annotation_with_all_its_lines() -> None:
+def test_a_change_is_an_annotation_with_all_its_lines_below_the_overview() -> None:
     assert annotate_plan(plan(CREATE, DELETE, RETIRE, unchanged=4)) == (
+        "::warning title=Takes::deletes 1 key: ci/old; disables 1 key: ci/z\n"
+        "::notice title=Gives::creates 1 key ($25 in all): ci/tests $25\n"
+        "::notice title=Secrets go to::dotenv, path .secrets/test.env (1 secret)\n"
         "::warning file=keys.yaml,line=4,title=DELETE ci/old"
         "::no longer declared%0Aid 7, credit_limit $5, created 2026-11-22\n"
         "::warning file=keys.yaml,line=4,title=retire ci/z"
         "::no longer declared%0Adisabled now, can be restored for 7d, then deleted\n"
-        "::notice file=keys.yaml,line=9,title=create ci/tests::credit_limit $25%0Asecret → local as NAGA_CI_TESTS\n"
+        "::notice file=keys.yaml,line=9,title=create ci/tests"
+        "::credit_limit $25%0Asecret → local as NAGA_CI_TESTS: dotenv, path .secrets/test.env\n"
         "Plan: 1 to create, 1 to retire, 1 to delete; 4 unchanged.\n"
     )
 
 
 def test_a_change_says_what_the_key_was_used_for_lately() -> None:
-    (command,) = commands(annotate_plan(plan(DELETE, usage={7: Usage(30, Decimal("28.34"), 892)})))
+    *_, command = commands(annotate_plan(plan(DELETE, usage={7: Usage(30, Decimal("28.34"), 892)})))
 
     assert command.message.splitlines()[-1] == "892 requests, $28.34 in 30 days"
 
@@ -72,6 +76,9 @@ def test_the_most_severe_stands_first() -> None:
     found = commands(annotate_plan(plan(CREATE, RETIRE, DELETE, findings=(NOTE, WARNING, ERROR))))
 
     assert [(command.name, command.properties["title"]) for command in found] == [
+        ("warning", "Takes"),
+        ("notice", "Gives"),
+        ("notice", "Secrets go to"),
         ("error", "credit-budget: ci/tests"),
         ("warning", "DELETE ci/old"),
         ("warning", "clock: account"),
@@ -98,22 +105,24 @@ def test_every_kind_of_change_is_annotated() -> None:
 
 
 def test_ten_of_a_kind_are_all_shown() -> None:
-    found = commands(annotate_plan(plan(*_creates(10))))
+    found = commands(annotate_plan(plan(*_creates(7))))
 
-    assert [command.properties["title"] for command in found] == [f"create ci/k{number}" for number in range(10)]
+    names = [f"create ci/k{number}" for number in range(7)]
+    assert [command.properties["title"] for command in found] == ["Takes", "Gives", "Secrets go to", *names]
 
 
 def test_of_more_than_ten_the_tenth_counts_the_rest() -> None:
     found = commands(annotate_plan(plan(*_creates(1_500), *[DELETE] * 11, findings=(ERROR,) * 20)))
 
     assert Counter(command.name for command in found) == {"error": 10, "warning": 10, "notice": 10}
-    assert [command.properties["title"] for command in found[9::10]] == [
+    counted = [command for command in found if command.properties["title"].startswith("…")]
+    assert [command.properties["title"] for command in counted] == [
         "… and 11 more errors",
-        "… and 2 more warnings",
-        "… and 1,491 more notices",
+        "… and 3 more warnings",
+        "… and 1,493 more notices",
     ]
-    assert "file" not in found[9].properties
-    assert found[9].message == "GitHub shows at most 10 of a kind for a step; the log of the step has the rest."
+    assert "file" not in counted[0].properties
+    assert counted[0].message == "GitHub shows at most 10 of a kind for a step; the log of the step has the rest."
 
 
 def test_what_github_would_not_show_stands_in_the_log_as_plain_lines() -> None:
@@ -131,7 +140,26 @@ def test_a_place_in_an_earlier_revision_is_no_place_in_the_pull_request() -> Non
 def test_a_deletion_is_not_crowded_out_by_warnings() -> None:
     found = commands(annotate_plan(plan(DELETE, findings=(WARNING,) * 20)))
 
-    assert found[0].properties["title"] == "DELETE ci/old"
+    assert [command.properties["title"] for command in found[:3]] == ["Takes", "Gives", "DELETE ci/old"]
+
+
+def test_a_new_place_is_not_crowded_out_by_harmless_changes() -> None:
+    new = replace(CREATE.declared, deliver=(replace(dotenv("elsewhere.env"), new=True),))
+    found = commands(annotate_plan(plan(*_creates(20), Create(new), *[DELETE] * 20)))
+
+    assert [(command.name, command.properties["title"]) for command in found[:3]] == [
+        ("warning", "Takes"),
+        ("warning", "Gives"),
+        ("notice", "Secrets go to"),
+    ]
+    assert found[1].message.startswith("1 new place: dotenv, path elsewhere.env (ci/tests); ")
+    assert next(command for command in found[3:] if command.name == "notice").properties["title"] == "create ci/tests"
+
+
+def test_a_limit_that_goes_is_a_warning() -> None:
+    change = update(declared("ci/a", None), live(1, "ci/a"), Field.CREDIT_LIMIT)
+    gives = commands(annotate_plan(plan(change)))[1]
+    assert (gives.name, gives.message) == ("warning", "removes 1 limit: ci/a $5 → no limit")
 
 
 # --- what is wrong with a declaration ---------------------------------------------------------------------------------

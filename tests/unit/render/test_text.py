@@ -129,10 +129,14 @@ def test_changes_stand_under_their_environment_with_what_they_come_to() -> None:
     production = Create(declared("production/api", None, deliver=(), source=at(20)))
 
     assert render_plan(plan(UPDATE, CREATE, production, credit=credit, unchanged=2), color=False) == (
+        "Takes: nothing\n"
+        "Gives: creates 2 keys ($25 in all, 1 without a limit): production/api no limit, ci/tests $25; "
+        "raises 1 limit: ci/api $5 → $7\n"
+        "\n"
         "ci\n"
         "  ~ update  api    credit_limit $5 → $7  keys.yaml:1\n"
         "  + create  tests  credit_limit $25      keys.yaml:9\n"
-        "                   secret → local as NAGA_CI_TESTS\n"
+        "                   secret → local as NAGA_CI_TESTS: dotenv, path .secrets/test.env\n"
         "\n"
         "production\n"
         "  + create  api    no limit              keys.yaml:20\n"
@@ -146,7 +150,7 @@ def test_changes_stand_under_their_environment_with_what_they_come_to() -> None:
 def test_a_change_shows_what_the_key_was_used_for_lately() -> None:
     text = render_plan(plan(UPDATE, usage={12: Usage(30, Decimal("28.34"), 892)}), color=False)
 
-    assert text.startswith(
+    assert text.partition("\n\n")[2].startswith(
         "ci\n  ~ update  api  credit_limit $5 → $7  keys.yaml:1\n                 892 requests, $28.34 in 30 days\n\n"
     )
 

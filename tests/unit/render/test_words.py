@@ -68,7 +68,7 @@ def test_a_creation_says_its_limit_its_expiry_and_where_the_secret_goes() -> Non
 
     assert words.details(Create(key), words.Show(str.upper)) == (
         "credit_limit $25, expires 2027-01-01T00:00:00Z",
-        "secret → LOCAL as NAGA_CI_TESTS",
+        "secret → LOCAL as NAGA_CI_TESTS: DOTENV, path .SECRETS/TEST.ENV",
     )
 
 
@@ -140,7 +140,7 @@ def test_a_rotation_says_why_what_becomes_of_the_old_key_and_who_receives_the_ne
         "it is due",
         text,
         "credit_limit [$5] → [$7]",
-        "secret → <local> as <NAGA_CI_A>",
+        "secret → <local> as <NAGA_CI_A>: <dotenv>, path <.secrets/test.env>",
     )
 
 
@@ -180,7 +180,8 @@ def test_what_changes_and_what_else_there_is_to_know_make_up_the_details(action:
     essentials = words.essentials(action, MARKED)
 
     assert essentials
-    assert (*essentials, *words.particulars(action, MARKED)) == words.details(action, MARKED)
+    more = (*words.destinations(action, MARKED), *words.particulars(action, MARKED))
+    assert (*essentials, *more) == words.details(action, MARKED)
 
 
 @pytest.mark.parametrize(
