@@ -19,6 +19,7 @@ PIP := python -I -m pip --disable-pip-version-check
 PIP_INSTALL := $(PIP) install --quiet --no-deps
 PIP_PINNED := $(PIP_INSTALL) --only-binary :all: --require-hashes
 UV_LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
+RELEASE := build/release/bin
 PYTEST_ARGS ?=
 SEED ?= $(eval SEED := $(shell $(PYTHON) -c 'import secrets; print(secrets.randbelow(2**32))'))$(SEED)
 TESTS_READ := $(filter-out build,$(wildcard * .github .pre-commit-hooks.yaml))
@@ -26,7 +27,7 @@ LOCK_ARGS ?=
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: help demo dev test proof format lint types imports workflows schemas gate prism browser promtool editor shells wheel fmt lock pictures clean python
+.PHONY: help demo dev test proof format lint types imports workflows schemas gate prism browser promtool editor shells wheel fmt lock release release-version audit pictures clean python
 
 help: ## list what make can do
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -123,6 +124,34 @@ lock: $(TEST_VENV)/.installed ## pin requirements/ anew from pyproject.toml (LOC
 	$(UV_LOCK) $(LOCK_ARGS) --all-extras --group dev pyproject.toml --output-file requirements/dev.txt
 	$(UV_LOCK) $(LOCK_ARGS) --constraint requirements/dev.txt --all-extras pyproject.toml --output-file requirements/runtime.txt
 	$(UV_LOCK) $(LOCK_ARGS) --constraint requirements/dev.txt --group build --output-file requirements/build.txt
+	$(UV_LOCK) $(LOCK_ARGS) --constraint requirements/dev.txt --group release --output-file requirements/release.txt
+
+# Of two fresh clones of the commit, so that nothing of this folder gets in, and both have to be the same bytes.
+release: build/release/.installed ## build a release into dist/, twice, with checksums, an SBOM and its changes
+	rm -rf dist build/release/first build/release/second
+	for copy in first second; do \
+	  git clone --quiet . build/release/$$copy && \
+	  (cd build/release/$$copy && $(CURDIR)/$(RELEASE)/python -m hatchling build --directory dist) || exit; \
+	done
+	diff --recursive build/release/first/dist build/release/second/dist
+	mkdir -p dist && mv build/release/first/dist dist/packages
+	cd dist/packages && sha256sum * > ../SHA256SUMS
+	$(RELEASE)/cyclonedx-py requirements requirements/runtime.txt --pyproject pyproject.toml --output-reproducible --output-file dist/sbom.cdx.json
+	awk '/^## /{on = /^## \['"$$($(RELEASE)/python -m hatchling version)"'\]/; next} on' CHANGELOG.md > dist/CHANGES.md
+	@cat dist/SHA256SUMS
+
+release-version: build/release/.installed ## check that VERSION is the one of the code, and has its changes in CHANGELOG.md
+	test "$$($(RELEASE)/python -m hatchling version)" = "$(VERSION)"
+	grep --quiet --fixed-strings '## [$(VERSION)]' CHANGELOG.md
+
+audit: build/release/.installed ## look up the known vulnerabilities of what is pinned (needs the network)
+	for list in build runtime dev release; do $(RELEASE)/pip-audit --disable-pip --require-hashes --requirement requirements/$$list.txt || exit; done
+
+build/release/.installed: requirements/release.txt | python
+	$(PYTHON) -m venv --clear build/release
+	$(RELEASE)/$(PIP_PINNED) --requirement requirements/release.txt
+	$(RELEASE)/$(PIP) check
+	touch $@
 
 pictures: wheel ## make the pictures and the made parts of the docs anew
 	$(BIN)/python docs/generator/make.py
