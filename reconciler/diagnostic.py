@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 
@@ -29,11 +29,15 @@ class Location:
 
 @dataclass(frozen=True, slots=True)
 class Diagnostic:
-    """One thing found at one place, in the words of the person who wrote the file."""
+    """One thing found at one place, in the words of the person who wrote the file.
+
+    `line` is what stands there in the file, None where that is not to be shown.
+    """
 
     location: Location
     message: str
     severity: Severity = Severity.ERROR
+    line: str | None = field(default=None, compare=False, repr=False)
 
     def __str__(self) -> str:
         """Show as `file:line:column: severity: message`."""

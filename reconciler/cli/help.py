@@ -16,6 +16,8 @@ from reconciler.errors import DeclarationError, Interrupted, ReconcilerError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from reconciler.diagnostic import Diagnostic
+
 
 EXIT_CODES: Final[Mapping[int, str]] = {
     0: "done",
@@ -220,7 +222,26 @@ def _inner(group: click.Group, context: click.Context, name: str) -> click.Conte
 # How the process ends when a command does not: one line on stderr for each thing that is wrong, and an exit code.
 
 FAILED: Final = ReconcilerError.exit_code
+_BEFORE: Final = 60
+_AFTER: Final = 60
+"""How many characters of a line are shown around a place, at most."""
+
 _EXTRA: Final = "Got unexpected extra argument"  # how click begins it
+
+
+def excerpt(diagnostic: Diagnostic) -> Iterator[str]:
+    """Show the line that a diagnostic is about, with a mark below the place; of a long line, the part around it."""
+    if diagnostic.line is None:
+        return
+    from reconciler.render.columns import columns
+    from reconciler.render.escape import terminal
+
+    column = diagnostic.location.column - 1
+    first = max(0, column - _BEFORE) if len(diagnostic.line) > _BEFORE + _AFTER else 0
+    before, after = diagnostic.line[first:column], diagnostic.line[column : column + _AFTER].rstrip()
+    gutter = f"{diagnostic.location.line:>5} | "
+    yield f"{gutter}{before}{after}"
+    yield f"{'| ':>{len(gutter)}}{' ' * (columns(terminal(gutter + before)) - len(gutter))}^"
 
 
 def explain(error: BaseException, *, verbose: bool) -> int:
@@ -229,6 +250,8 @@ def explain(error: BaseException, *, verbose: bool) -> int:
         case DeclarationError(diagnostics=diagnostics):
             for diagnostic in diagnostics:
                 note(str(diagnostic))
+                for line in excerpt(diagnostic):
+                    note(line)
             count = sum(diagnostic.severity is Severity.ERROR for diagnostic in diagnostics)
             note(f"{count} error{'s' * (count != 1)}; nothing was changed.")
         case ReconcilerError():

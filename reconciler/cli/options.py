@@ -252,7 +252,7 @@ def request_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @contextmanager
 def annotated(output_format: str) -> Iterator[None]:
-    """Where the format is `github`, show what is wrong with a declaration as annotations too."""
+    """Show what is wrong with a declaration in the format too, where it is `github` or `sarif`."""
     from reconciler.errors import DeclarationError
 
     try:
@@ -263,6 +263,11 @@ def annotated(output_format: str) -> Iterator[None]:
             from reconciler.render.github import render_diagnostics
 
             show(render_diagnostics(error.diagnostics))
+        elif output_format == "sarif":
+            from reconciler.cli.console import show
+            from reconciler.render import sarif
+
+            show(sarif.render_diagnostics(error.diagnostics))
         raise
 
 

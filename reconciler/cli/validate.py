@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @click.command("validate")
 @file_option
-@format_option("text", "github")
+@format_option("text", "github", "sarif")
 def command(file: Path, output_format: str) -> None:
     """Check the file, offline.
 
@@ -22,25 +22,33 @@ def command(file: Path, output_format: str) -> None:
     secret nobody would receive, because it has no destination, is an error too: `deliver: []` says that it is live
     already.
 
-    With --format github the errors are annotations at their place in the pull request as well.
+    With --format github the errors are annotations at their place in the pull request as well, with --format sarif a
+    document for code scanning services and editors.
 
     \b
     Examples:
       reconciler validate -f keys.yaml
       reconciler validate --format github
+      reconciler validate --format sarif > keys.sarif
     """
     from reconciler.cli.console import show
     from reconciler.cli.options import annotated
-    from reconciler.declaration import STANDARD_INPUT, load
-    from reconciler.declaration.loader import STDIN
+    from reconciler.declaration import STANDARD_INPUT, load_sources, read_sources
+    from reconciler.declaration.loader import STDIN, quoted
     from reconciler.declaration.resolve import undeliverable
     from reconciler.errors import DeclarationError
     from reconciler.render.escape import terminal
 
     with annotated(output_format):
-        declaration = load(file)
+        sources = read_sources(file)
+        declaration = load_sources(sources)
         if found := undeliverable(declaration):
-            raise DeclarationError(found)
+            raise DeclarationError(quoted(found, sources))
+    if output_format == "sarif":
+        from reconciler.render.sarif import render_diagnostics
+
+        show(render_diagnostics(()))
+        return
     keys, environments = len(declaration.keys), len(declaration.environments)
     counts = f"{keys} key{'s' * (keys != 1)} in {environments} environment{'s' * (environments != 1)}"
     show(f"{STDIN if file == STANDARD_INPUT else terminal(str(file))} is valid: {counts}.\n")

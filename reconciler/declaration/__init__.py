@@ -16,6 +16,7 @@ from reconciler.declaration.loader import (
     STANDARD_INPUT,
     SourceFile,
     collector_paused,
+    quoted,
     read,
     standard_input,
 )
@@ -84,7 +85,7 @@ def load_sources(sources: Sequence[SourceFile], *, is_base: bool = False) -> Dec
         except TooManyDiagnostics:
             declaration = None
     if declaration is None or report:
-        raise DeclarationError(report.in_reading_order())
+        raise DeclarationError(quoted(report.in_reading_order(), sources))
     return declaration
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from reconciler.declaration.parser import Items, Report
 
 
+_SHORTEST_PERIOD: Final = timedelta(days=1)
 _SMALLEST: Final = Decimal(1).scaleb(-MONEY_DECIMALS)
 
 
@@ -71,8 +72,9 @@ def read_duration(text: str) -> timedelta:
 
 def _read_period(text: str) -> timedelta:
     period = read_duration(text)
-    if not period:
-        msg = "must be longer than nothing; write null for never"
+    if period < _SHORTEST_PERIOD:
+        months = f": m is minutes, for months write {30 * int(text[:-1])}d" if text.endswith("m") else ""
+        msg = f"must be at least 1d, or null for never, not {described(text)}{months}"
         raise ValueError(msg)
     return period
 

@@ -12,7 +12,7 @@ import io
 import re
 import sys
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -22,23 +22,26 @@ import yaml
 from reconciler.declaration.parser import Builder, Place, Unreadable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from reconciler.declaration.parser import Fields, Mark, Report
+    from reconciler.diagnostic import Diagnostic
 
 
 # What the YAML parser complains about, in the words of somebody who doesn't write parsers.
 
+_COLON: Final = "mapping values are not allowed"
+_NO_COLON: Final = "a ':' is missing after this name"
 # What the complaint contains, in the C parser's words or in the pure one's, and what it means; the first match counts.
 _AT_THE_START: Final = (  # of what the parser was reading, rather than where it gave up
-    ("could not find expected ':'", "a ':' is missing after this name"),
+    ("could not find expected ':'", _NO_COLON),
     ("quoted scalar found unexpected end of stream", "a quoted text is opened here and never closed"),
     ("quoted scalar found unexpected document", "a quoted text is opened here and never closed"),
     ("',' or ']'", "a list is opened with '[' here and goes on without ',' or ends without ']'"),
     ("',' or '}'", "a mapping is opened with '{' here and goes on without ',' or ends without '}'"),
 )
 _AT_THE_END: Final = (
-    ("mapping values are not allowed", "a ':' can't stand here: quote the text if it holds ': ', and check the indent"),
+    (_COLON, "a ':' can't stand here: quote the text if it holds ': ', and check the indent"),
     ("found unexpected ':'", "a ':' in a text can't stand here: put a space behind it, or quote the text"),
     ("quoted scalar", "a backslash in double quotes starts an escape; write two, or use single quotes"),
     ("cannot start any token", "a text can't start with this character; quote it, and indent with spaces only"),
@@ -55,9 +58,18 @@ _AT_THE_END: Final = (
 )
 
 
-def meaning(error: yaml.MarkedYAMLError) -> tuple[Mark | None, str]:
-    """Say what a syntax error means and where it is; in the parser's own words where no better ones are known."""
+def meaning(error: yaml.MarkedYAMLError, lines: Sequence[str]) -> tuple[Mark | None, str]:
+    """Say what a syntax error means and where it is; in the parser's own words where no better ones are known.
+
+    `lines` are those of the file.
+    """
     said = f"{error.context or ''} {error.problem}"
+    mark = error.problem_mark
+    if mark is not None and mark.line < len(lines):
+        if lines[mark.line][mark.column : mark.column + 1] == "\t":
+            return mark, "a tab can't indent; use spaces"
+        if _COLON in said and (place := _without_colon(lines, mark)):
+            return place, _NO_COLON
     for part, words in _AT_THE_START:
         if part in said and error.context_mark is not None:
             return error.context_mark, words
@@ -65,6 +77,18 @@ def meaning(error: yaml.MarkedYAMLError) -> tuple[Mark | None, str]:
         if part in said:
             return error.problem_mark, words
     return error.problem_mark, f"this is not YAML: {said.strip()}"
+
+
+def _without_colon(lines: Sequence[str], mark: Mark) -> Place | None:
+    """Find the name that lacks its colon: the parser reads on, and blames the first line below that has one."""
+    above = [
+        number for number in range(mark.line) if lines[number].strip() and not lines[number].lstrip().startswith("#")
+    ]
+    if not above:
+        return None
+    number = above[-1]
+    bare = _BARE_NAME.fullmatch(lines[number])
+    return Place(mark.name, number, len(bare["indent"])) if bare else None
 
 
 # The bytes of a file, as plain data with places.
@@ -80,6 +104,10 @@ _OTHER_MARKS: Final = (b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")
 _VISIBLE: Final = b"\t\n\r" + bytes(range(0x20, 0x7F))
 _INVISIBLE: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ufeff\ufffe\uffff]")
 _MOST_INVISIBLE: Final = 20
+_BARE_NAME: Final = re.compile(r"(?P<indent>\s*)[\w.-]+(?:\s+[\w.-]+)?\s*(?:#.*)?", re.ASCII)
+_CONFLICT: Final = re.compile(r"^(?:<{7}|={7}|>{7}|\|{7})(?=\s|$)", re.MULTILINE)
+_DECLARES: Final = re.compile(rb"^(?:version|environments|destinations|defaults|guardrails)\s*:", re.MULTILINE)
+_SECRET: Final = re.compile(r"ng-\w{12}|naga_sk_|PRIVATE KEY")
 _LINE_BREAK: Final = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 
 
@@ -128,7 +156,7 @@ def read(source: SourceFile, report: Report) -> Fields | None:
     except Unreadable:
         return None
     except yaml.MarkedYAMLError as error:
-        mark, words = meaning(error)
+        mark, words = meaning(error, _lines(content))
         report.error(mark or builder.here, words)
     except (yaml.YAMLError, ValueError, OverflowError):  # the last two: the pure parser, on an escape like "\UFFFFFFFF"
         report.error(builder.here, "a character that doesn't exist or can't be seen follows here; remove it")
@@ -136,7 +164,7 @@ def read(source: SourceFile, report: Report) -> Fields | None:
 
 
 def _checked(source: SourceFile, report: Report) -> bytes | None:
-    """Give bytes that are UTF-8 text without invisible characters, as YAML wants it."""
+    """Give bytes that are UTF-8 text without invisible characters or open merge conflicts, as YAML wants it."""
     content = source.content.removeprefix(_UTF8_MARK)
     start = Place(source.name)
     if len(content) > LARGEST_FILE:
@@ -144,6 +172,8 @@ def _checked(source: SourceFile, report: Report) -> bytes | None:
         return None
     if content.startswith(_OTHER_MARKS):
         report.error(start, "the file is UTF-16 or UTF-32; save it as UTF-8")
+        return None
+    if b"<<<<<<<" in content and _has_conflicts(source.name, content, report):
         return None
     if content.isascii() and not content.translate(None, _VISIBLE):
         return content
@@ -158,6 +188,37 @@ def _checked(source: SourceFile, report: Report) -> bytes | None:
         words = f"the character U+{ord(match[0]):04X} is not allowed in YAML; remove it"
         report.error(_end(source.name, text[: match.start()]), words)
     return None if invisible else content
+
+
+def quoted(diagnostics: Iterable[Diagnostic], sources: Iterable[SourceFile]) -> list[Diagnostic]:
+    """Give diagnostics with the lines that they are about.
+
+    Nothing is quoted of a file that is no declaration, which may be anything that somebody has put in its place, nor a
+    line that may hold a secret.
+    """
+    contents = {source.name: source.content for source in sources}
+    texts: dict[str, list[str]] = {}
+    found = []
+    for each in diagnostics:
+        name = each.location.file
+        if name not in texts:
+            content = contents.get(name, b"").removeprefix(_UTF8_MARK)
+            texts[name] = _lines(content) if _DECLARES.search(content) else []
+        line = next(iter(texts[name][each.location.line - 1 : each.location.line]), None)
+        found.append(each if line is None or _SECRET.search(line) else replace(each, line=line))
+    return found
+
+
+def _has_conflicts(name: str, content: bytes, report: Report) -> bool:
+    """Report the marks that git leaves where two changes of a line meet, each side's and the middle one."""
+    lines = [number for number, line in enumerate(_lines(content)) if _CONFLICT.match(line)]
+    for number in lines:
+        report.error(Place(name, number), "git has left a merge conflict here; keep what is right and delete the marks")
+    return bool(lines)
+
+
+def _lines(content: bytes) -> list[str]:
+    return _LINE_BREAK.split(content.decode(errors="replace"))
 
 
 def _end(name: str, text: str) -> Place:

@@ -154,7 +154,11 @@ _LONGEST_NUMBER: Final = 40
 _QUOTE: Final = "or quote it if it is text"
 _PLAIN_DIGITS: Final = f"write the number in plain digits, {_QUOTE}"
 _BOOLEAN: Final = f"write true or false, {_QUOTE}"
-_EMPTY: Final = "has no value; write null, {} or [] if that is what it shall be"
+_EMPTY: Final = "has no value; write one behind the colon, or what belongs to it below it and further indented"
+_EMPTY_KEYS: Final = (
+    "has no value; write keys below it, further indented, or {} for none, which deletes those that are live"
+)
+_AFTER_A_COMMA: Final = "is what follows a comma, which ends a number; write numbers without commas"
 
 _CONSTANTS: Final[dict[str, bool | None]] = {
     **dict.fromkeys(("null", "Null", "NULL", "~"), None),
@@ -310,6 +314,13 @@ class _Anchored:
     height: int = -1
 
 
+def _without_value(name: str) -> str:
+    """Say what to write for a name that has no value."""
+    if name.isdigit():
+        return _AFTER_A_COMMA
+    return _EMPTY_KEYS if name == "keys" else _EMPTY
+
+
 class Builder:
     """Builds the one document of a file, from events to `Fields`, `Items`, text, numbers, true, false and None."""
 
@@ -359,7 +370,8 @@ class Builder:
             try:
                 value = word(text) if text in WORDS else number(text)
             except ValueError as error:
-                self._report.error(mark, f"{shown(label)} {error}")
+                words = error if text else _without_value(label)
+                self._report.error(mark, f"{shown(label)} {words}")
                 value = _BROKEN
         if event.anchor is not None:
             self._anchors[event.anchor] = _Anchored(value)

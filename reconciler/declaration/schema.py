@@ -17,7 +17,7 @@ from reconciler import schema_files
 from reconciler.declaration.parser import Fields, Items, closest, described, label, shown, spelling, suggestion
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
     from jsonschema.exceptions import ValidationError
     from jsonschema.protocols import Validator
@@ -35,6 +35,11 @@ _BOUNDS: Final = {
     "maxLength": "must have at most {} characters",
     "uniqueItems": "must not hold the same thing twice",
 }
+
+_DURATION: Final = "^(0|[1-9][0-9]{0,8})[smhdw]$"
+_PERIOD: Final = re.compile(r"(\d{1,6}) ?(M|[a-z]+)", re.ASCII | re.IGNORECASE)
+_AMOUNT: Final = re.compile(r"[$€]? ?(\d[\d,_ ]{0,15}(?:\.\d{1,6})?) ?(?:\$|USD|usd|dollars?)?", re.ASCII)
+_APART: Final = str.maketrans("", "", ",_ ")
 
 _Path = tuple[str | int, ...]
 
@@ -176,8 +181,23 @@ def _requirement(error: ValidationError) -> str:
     schema = _schema(error)
     if error.validator == "properties":  # `false`: whatever it is, it is in the wrong place
         return str(schema["errorMessage"])
-    hint = suggestion(found, schema["enum"]) if "enum" in schema and isinstance(found, str) else ""
+    hint = _hint(found, schema) if isinstance(found, str) else ""
     return f"{schema['errorMessage']}, not {described(found)}{hint}"
+
+
+def _hint(found: str, schema: Mapping[str, Any]) -> str:
+    """Say what was probably meant by a text: one of several words, a number, a duration; empty for no idea."""
+    if "enum" in schema:
+        return suggestion(found, schema["enum"])
+    if "number" in schema.get("type", "") and (amount := _AMOUNT.fullmatch(found)):
+        return f"; write the plain number {amount[1].translate(_APART)}"
+    if schema.get("pattern") == _DURATION and (period := _PERIOD.fullmatch(found)):
+        count, unit = int(period[1]), period[2].lower()
+        if period[2] == "M" or unit.startswith(("mo", "y")):
+            days = count * (365 if unit.startswith("y") else 30)
+            return f"; months and years have no fixed length: write {days}d"
+        return f"; write {count}{unit[0]}"
+    return ""
 
 
 def _schema(error: ValidationError) -> dict[str, Any]:

@@ -138,7 +138,7 @@ def test_an_empty_folder_and_an_empty_account_make_an_empty_declaration(front: F
 THERE = """\
 version: 1  # as it is
 ignore: [dashboard]
-defaults: {is_enabled: false, rotate_every: 1s, expires_at: 2999-01-01T00:00:00Z}
+defaults: {is_enabled: false, rotate_every: 1d, expires_at: 2999-01-01T00:00:00Z}
 destinations: {local: {type: dotenv, path: a.env}}
 environments:
   # ours

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import fields, replace
 from datetime import timedelta
@@ -45,7 +46,7 @@ PLACES = st.builds(Location, st.just("keys.yaml"), st.integers(1, 3), st.just(1)
 TEXTS = [f"{environment}/{key}" for environment in ("ci", "production") for key in "abc"]
 GLOBS = ["ci/a", "ci/*", "*/b", "*", "laptop", "nothing"]
 VALUES: dict[str, st.SearchStrategy[Any]] = {
-    "max_deletions": st.integers(0, 2),
+    "max_deletions": st.none() | st.integers(0, 2),
     "protected": st.just(value=True),
     "protect_active": PERIODS,
     "credit_budget": MONEY,
@@ -251,6 +252,8 @@ def test_a_run_about_some_addresses_does_what_the_whole_run_would_do_to_them(
 def strength(guardrails: Guardrails) -> dict[str, Any]:
     """The rules as numbers, the stricter the smaller."""
     values = {name: each.value for name, each in rules(guardrails).items()}
+    if values.get("max_deletions", 0) is None:
+        values["max_deletions"] = math.inf
     return {name: -value if name == "protect_active" else value for name, value in values.items()}
 
 

@@ -14,7 +14,7 @@ from reconciler.planning.actions import Create, Delete, Finish, Options, Plan, R
 from reconciler.planning.names import Naming, old_name
 from reconciler.planning.planfile import digest
 from reconciler.planning.planner import make_plan
-from support.builders import NOW, SOMEWHERE, declaration, declared, snapshot
+from support.builders import NOW, SOMEWHERE, declaration, declared, rails, snapshot
 
 if TYPE_CHECKING:
     import random
@@ -53,7 +53,8 @@ def declarations(draw: st.DrawFn) -> Declaration:
         for text in draw(st.sets(st.sampled_from(ADDRESSES)))
     ]
     graceful = Environment("production", SOMEWHERE, deletion_grace=timedelta(days=7))
-    return declaration(keys, ["ci", graceful], unmanaged=draw(st.sampled_from(Unmanaged)))
+    unbounded = rails(max_deletions=None)
+    return declaration(keys, ["ci", graceful], unmanaged=draw(st.sampled_from(Unmanaged)), guardrails=unbounded)
 
 
 @st.composite

@@ -26,7 +26,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from reconciler.model import Delivery, Environment, Target
 from reconciler.planning.actions import Delete, Finish, Options, Retire, Rotate, Status
 from reconciler.planning.planner import make_plan
-from support.builders import SOMEWHERE, address, declaration, declared
+from support.builders import SOMEWHERE, address, declaration, declared, rails
 from support.chaos import ChaosWorld, Moment, Mood, Order, Trouble
 from support.promises import place
 
@@ -148,7 +148,8 @@ class Histories(RuleBasedStateMachine):
     def declaration(self) -> Declaration:
         kept = [name for name in ENVIRONMENTS if name not in self.dropped]
         environments = [Environment(name, SOMEWHERE, self.grace[name]) for name in kept]
-        return declaration([key for key in self.keys.values() if key.address.environment in kept], environments)
+        keys = [key for key in self.keys.values() if key.address.environment in kept]
+        return declaration(keys, environments, guardrails=rails(max_deletions=None))
 
     def _edit(self) -> None:
         self.before_last_edit = self.declaration()

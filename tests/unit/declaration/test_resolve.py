@@ -174,7 +174,7 @@ def test_an_absolute_path_stays_where_it_is() -> None:
     ("keys", "expected"),
     [
         ("{a: {credit_limit: 1, rotate_every: 7d, rotation_overlap: 8d}}", "rotation_overlap must not be longer than"),
-        ("{a: {credit_limit: 1, rotate_every: 0h}}", "rotate_every must be longer than nothing"),
+        ("{a: {credit_limit: 1, rotate_every: 0h}}", "rotate_every must be at least 1d, or null for never"),
         ("{a: {credit_limit: 1, rotate_every: 900w}}", "rotate_every must be a duration like 7d, not the text '900w'"),
         ("{a: {credit_limit: 1, expires_at: 2027-01-01}}", "expires_at must be a date-time with a time zone"),
         ("{a: {credit_limit: 1, expires_at: '9999-12-31T23:59:59-01:00'}}", "expires_at must be a date-time"),
