@@ -64,12 +64,11 @@ def meaning(error: yaml.MarkedYAMLError, lines: Sequence[str]) -> tuple[Mark | N
     `lines` are those of the file.
     """
     said = f"{error.context or ''} {error.problem}"
-    mark = error.problem_mark
-    if mark is not None and mark.line < len(lines):
-        if lines[mark.line][mark.column : mark.column + 1] == "\t":
-            return mark, "a tab can't indent; use spaces"
-        if _COLON in said and (place := _without_colon(lines, mark)):
-            return place, _NO_COLON
+    mark: Mark = error.problem_mark or Place("", len(lines))
+    if "".join(lines[mark.line : mark.line + 1])[mark.column :].startswith("\t"):
+        return mark, "a tab can't indent; use spaces"
+    if _COLON in said and (place := _without_colon(lines, mark)):
+        return place, _NO_COLON
     for part, words in _AT_THE_START:
         if part in said and error.context_mark is not None:
             return error.context_mark, words
@@ -105,7 +104,7 @@ _VISIBLE: Final = b"\t\n\r" + bytes(range(0x20, 0x7F))
 _INVISIBLE: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ufeff\ufffe\uffff]")
 _MOST_INVISIBLE: Final = 20
 _BARE_NAME: Final = re.compile(r"(?P<indent>\s*)[\w.-]+(?:\s+[\w.-]+)?\s*(?:#.*)?", re.ASCII)
-_CONFLICT: Final = re.compile(r"^(?:<{7}|={7}|>{7}|\|{7})(?=\s|$)", re.MULTILINE)
+_CONFLICT: Final = re.compile(r"(?:<{7}|={7}|>{7}|\|{7})(?=\s|$)")
 _DECLARES: Final = re.compile(rb"^(?:version|environments|destinations|defaults|guardrails)\s*:", re.MULTILINE)
 _SECRET: Final = re.compile(r"ng-\w{12}|naga_sk_|PRIVATE KEY")
 _LINE_BREAK: Final = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
