@@ -264,10 +264,11 @@ def annotated(output_format: str) -> Iterator[None]:
 
             show(render_diagnostics(error.diagnostics))
         elif output_format == "sarif":
+            from reconciler import __version__
             from reconciler.cli.console import show
             from reconciler.render import sarif
 
-            show(sarif.render_diagnostics(error.diagnostics))
+            show(sarif.render_diagnostics(error.diagnostics, __version__))
         raise
 
 

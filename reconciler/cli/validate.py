@@ -45,9 +45,10 @@ def command(file: Path, output_format: str) -> None:
         if found := undeliverable(declaration):
             raise DeclarationError(quoted(found, sources))
     if output_format == "sarif":
+        from reconciler import __version__
         from reconciler.render.sarif import render_diagnostics
 
-        show(render_diagnostics(()))
+        show(render_diagnostics((), __version__))
         return
     keys, environments = len(declaration.keys), len(declaration.environments)
     counts = f"{keys} key{'s' * (keys != 1)} in {environments} environment{'s' * (environments != 1)}"

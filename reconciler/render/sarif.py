@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import PurePath
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
-from reconciler import __version__
 from reconciler.diagnostic import Severity
 from reconciler.render.document import to_json
 
@@ -19,15 +17,18 @@ _RULE: Final = "declaration"
 _LEVELS: Final = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.NOTE: "note"}
 
 
-def render_diagnostics(diagnostics: Iterable[Diagnostic]) -> str:
-    """Write diagnostics as one run, with relative places where the file was named so; nothing wrong is no result."""
+def render_diagnostics(diagnostics: Iterable[Diagnostic], version: str) -> str:
+    """Write diagnostics as one run of this version of reconciler; nothing wrong is no result.
+
+    Places are relative where the file was named so, else addresses of files.
+    """
     rule = {
         "id": _RULE,
         "shortDescription": {"text": "A declaration has to be valid, as a whole, before anything is planned."},
         "defaultConfiguration": {"level": "error"},
     }
     run = {
-        "tool": {"driver": {"name": "reconciler", "version": __version__, "rules": [rule]}},
+        "tool": {"driver": {"name": "reconciler", "version": version, "rules": [rule]}},
         "columnKind": "unicodeCodePoints",
         "results": [_result(each) for each in diagnostics],
     }
@@ -48,7 +49,6 @@ def _result(diagnostic: Diagnostic) -> dict[str, object]:
 
 
 def _place(location: Location) -> dict[str, object]:
-    path = PurePath(location.file)
-    uri = path.as_uri() if path.is_absolute() else quote(path.as_posix())
+    uri = f"{'file://' if location.file.startswith('/') else ''}{quote(location.file)}"
     region = {"startLine": location.line, "startColumn": location.column}
     return {"artifactLocation": {"uri": uri}, "region": region}
