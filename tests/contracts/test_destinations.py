@@ -190,7 +190,7 @@ def test_a_cancelled_delivery_is_whole_or_absent_and_blocks_nothing(
         for _ in range(turns):
             await asyncio.sleep(0)
         cancelled.cancel()
-        await asyncio.wait_for(destination.deliver(secret_delivery("NAGA_NEXT", "ng-2")), timeout=20)
+        await asyncio.wait_for(destination.deliver(secret_delivery("NAGA_NEXT", "ng-2")), timeout=60)
         with suppress(asyncio.CancelledError):
             await cancelled
         return cancelled.cancelled()

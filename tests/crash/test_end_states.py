@@ -85,7 +85,7 @@ def lock_deleted_at(post: int) -> Callable[[CrashWorld], Hook]:
             locks.extend(key.id for key in world.keys().values() if "~lock." in key.name)
             world.state.delete_key(locks[0])
             await noticed.wait()
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.5)  # another process has to read what it was answered there
 
         def watch(_: int, label: str) -> Awaitable[None] | None:
             if locks and label == f"PATCH keys/{locks[0]}":

@@ -472,7 +472,7 @@ def test_where_the_keys_cannot_be_read_nothing_else_is_said_than_why(
         on_a_socket(tmp_path, monkeypatch, "GET /v1/account/keys status=401"),
         started("import", NAGA_BASE_URL=os.environ["NAGA_BASE_URL"], NAGA_PROVISIONING_KEY=PROVISIONING) as process,
     ):
-        _, err = process.communicate(timeout=30)
+        _, err = process.communicate(timeout=60)
     assert process.returncode == 1
     assert err.startswith("error: GET /v1/account/keys: 401")
     assert err.count("\n") == 1

@@ -322,7 +322,7 @@ def test_several_at_once_never_work_at_the_same_time(world: World) -> None:
     async def one(number: int) -> None:
         async with (
             world.account() as account,
-            Lock(account, world.nonce, world.masked.append, PATIENCE, fast).hold(lambda: None),
+            Lock(account, world.nonce, world.masked.append, timedelta(days=1), fast).hold(lambda: None),
         ):
             at_work.append(number)
             await asyncio.sleep(0.01)

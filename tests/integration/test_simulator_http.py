@@ -54,7 +54,7 @@ def test_the_command_serves_until_it_is_told_to_stop(tmp_path: Path, number: sig
         assert created.status_code == 201
         assert httpx.get(f"{url}/models", headers={"Authorization": f"Bearer {created.json()['key']}"}).is_success
         process.send_signal(number)
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate(timeout=60)
     assert process.returncode == 0
     assert out == ""
     assert err == f"export NAGA_BASE_URL={url}\nexport NAGA_PROVISIONING_KEY=simulator\n"
@@ -72,7 +72,7 @@ def test_the_command_takes_faults_usage_and_keys(tmp_path: Path) -> None:
         assert httpx.get(f"{url}/account/balance", headers=allowed).status_code == 503
         assert len(httpx.get(f"{url}/account/activity", headers=allowed).json()["daily_stats"]) == 30
         process.terminate()
-        _, err = process.communicate(timeout=20)
+        _, err = process.communicate(timeout=60)
     assert "secret-key" not in err
     assert "export NAGA_PROVISIONING_KEY=…  # one of those given with --provisioning-key\n" in err
 
@@ -103,7 +103,7 @@ def test_a_lost_answer_is_a_connection_that_ends_without_one() -> None:
 
 def test_not_a_byte_of_a_lost_answer_is_sent() -> None:
     with State(":memory:") as state, served(Service(state, "* * lose=after").app) as url:
-        with socket.create_connection(("127.0.0.1", httpx.URL(url).port or 0), timeout=10) as connection:
+        with socket.create_connection(("127.0.0.1", httpx.URL(url).port or 0), timeout=60) as connection:
             connection.sendall(b"GET /v1/models HTTP/1.1\r\nHost: x\r\n\r\n")
             try:
                 received = connection.recv(1)

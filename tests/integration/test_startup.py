@@ -34,7 +34,7 @@ def imported_by(*arguments: str, **environment: str) -> set[str]:
         check=False,
         env={"PATH": os.defpath, **environment},  # nothing of coverage, which imports modules of its own
         text=True,
-        timeout=30,
+        timeout=60,
     )
     assert done.returncode == 0, IMPORT.sub("", done.stderr)
     modules = IMPORT.findall(done.stderr)
@@ -113,7 +113,7 @@ def test_a_run_does_not_look_for_garbage_that_its_end_takes_away_anyway() -> Non
         check=True,
         env={"PATH": os.defpath},
         text=True,
-        timeout=30,
+        timeout=60,
     )
     assert done.stderr.splitlines()[-1] == "0 True"
 

@@ -189,7 +189,7 @@ class Terminal:
         return self.process.returncode
 
     def _until(self, happened: Any) -> None:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while not happened():
             assert time.monotonic() < deadline, self.seen
             self._read()

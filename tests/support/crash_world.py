@@ -223,7 +223,7 @@ class CrashWorld:
     def _serves(self, secret: str) -> bool:
         """Use a secret, as the program that reads the file does."""
         parts = urlsplit(self.url)
-        connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=10)
+        connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=60)
         try:
             connection.request("GET", "/v1/models", headers={"Authorization": f"Bearer {secret}"})
             return connection.getresponse().status == OK

@@ -122,7 +122,7 @@ class Meddler:
         handler.close_connection = True
 
     def _forward(self, seen: Seen) -> tuple[int, dict[str, str], bytes]:
-        connection = http.client.HTTPConnection(urlsplit(self.upstream).netloc, timeout=20)
+        connection = http.client.HTTPConnection(urlsplit(self.upstream).netloc, timeout=60)
         try:
             headers = {name: value for name, value in seen.headers.items() if name not in _HOP_BY_HOP - {"host"}}
             connection.request(seen.method, seen.path, seen.body, headers)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = "root"
-_PATIENCE = 20.0
+_PATIENCE = 60.0
 
 
 class OpenBao:
@@ -30,7 +30,7 @@ class OpenBao:
         headers = {"X-Vault-Token": ROOT, "X-Vault-Namespace": namespace, "Content-Type": "application/json"}
         content = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(f"{self.url}/v1/{path}", content, headers, method=method)  # noqa: S310  # http
-        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310  # http
+        with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310  # http
             return json.loads(answer.read() or b"{}")
 
     def secret(self, path: str, *, namespace: str = "") -> dict[str, str]:
@@ -125,7 +125,7 @@ def _wait(url: str, headers: dict[str, str] | None = None) -> None:
     deadline = time.monotonic() + _PATIENCE
     while True:
         try:
-            urllib.request.urlopen(urllib.request.Request(url, headers=headers or {}), timeout=5).close()  # noqa: S310
+            urllib.request.urlopen(urllib.request.Request(url, headers=headers or {}), timeout=60).close()  # noqa: S310
         except OSError as error:
             if isinstance(error, urllib.error.HTTPError):
                 error.close()

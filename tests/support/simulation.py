@@ -60,7 +60,7 @@ def served(app: ASGIApp) -> Iterator[str]:
     thread = threading.Thread(target=server.listen, args=[ready.set])
     thread.start()
     try:
-        assert ready.wait(10)
+        assert ready.wait(60)
         yield server.url
     finally:
         server.should_exit = True

@@ -88,7 +88,7 @@ class Service:
             await send(message)
 
     async def _kill(self, scope: Scope, receive: Receive) -> None:
-        assert self._known.wait(10), "a request came before its process was known"
+        assert self._known.wait(60), "a request came before its process was known"
         os.kill(self._pid, signal.SIGKILL)
         scope["extensions"][DROP]()
         while (await receive())["type"] != "http.disconnect":

@@ -35,7 +35,7 @@ class AwsPlace:
         self._front = shared_meddler()
         self._front.reset(moto())
         reset = urllib.request.Request(f"{moto()}/moto-api/reset", b"", method="POST")  # noqa: S310  # http
-        urllib.request.urlopen(reset, timeout=10).close()  # noqa: S310  # http
+        urllib.request.urlopen(reset, timeout=60).close()  # noqa: S310  # http
         monkeypatch.setenv("AWS_ENDPOINT_URL", self._front.url)
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")

@@ -61,7 +61,7 @@ def front(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Meddler]:
 
 def post(url: str, body: bytes = b"") -> None:
     request = urllib.request.Request(url, body, {"Content-Type": "text/plain"}, method="POST")  # noqa: S310  # http
-    urllib.request.urlopen(request, timeout=10).close()  # noqa: S310  # http
+    urllib.request.urlopen(request, timeout=60).close()  # noqa: S310  # http
 
 
 @pytest.fixture(scope="module")
@@ -370,12 +370,12 @@ def test_a_service_that_is_not_there_leaves_no_doubt(front: Meddler) -> None:
 
 @pytest.mark.parametrize("limit", ["READ_SECONDS", "WHOLE_SECONDS"])
 def test_a_service_that_falls_silent_is_given_up(front: Meddler, monkeypatch: pytest.MonkeyPatch, limit: str) -> None:
-    monkeypatch.setattr(aws_client, limit, 0.05)
+    monkeypatch.setattr(aws_client, limit, 0.5)
     end = threading.Event()
 
     def hang(seen: Seen) -> Verdict:
         if is_write(seen):
-            end.wait(20)
+            end.wait(60)
         return None
 
     front.rule = hang

@@ -63,7 +63,7 @@ class Slow:
     def _replace(self, folder: int, name: str, content: bytes, before: bytes | None) -> None:
         self.writes += 1
         self.begun.set()
-        assert self.let_go.wait(timeout=20)
+        assert self.let_go.wait(timeout=60)
         self._real(folder, name, content, before)
 
     async def has_begun(self) -> None:

@@ -383,7 +383,7 @@ def test_a_server_that_falls_silent_is_given_up(
         # From now on, which is after the limit of this very request was set: the next one is the write.
         monkeypatch.setattr(vault_server, limit, short)
         if is_write(seen):
-            end.wait(20)
+            end.wait(60)
         return None
 
     front.rule = hang
@@ -624,7 +624,7 @@ def test_a_server_that_hangs_does_not_keep_the_run_from_its_end(
 
     def hang(seen: Seen) -> Verdict:
         if seen.path.endswith("/revoke-self"):
-            end.wait(20)
+            end.wait(60)
         return None
 
     front.rule = hang

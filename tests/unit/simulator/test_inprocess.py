@@ -60,7 +60,7 @@ def test_a_transport_closes_the_account_that_it_opened_once(tmp_path: Path) -> N
 
 def test_a_client_that_gives_up_meets_an_effect_that_comes_late() -> None:
     async def story(state: State) -> None:
-        carrier = transport(state, faults("POST * latency=20ms"))
+        carrier = transport(state, faults("POST * latency=300ms"))
         client = httpx.AsyncClient(transport=carrier, headers=BEARER)
         with pytest.raises(httpx.ReadTimeout, match="the simulator did not answer in time"):
             await client.post(KEYS, json={"name": "a"}, timeout=0.001)
@@ -70,12 +70,12 @@ def test_a_client_that_gives_up_meets_an_effect_that_comes_late() -> None:
         await client.aclose()
 
     with State(":memory:") as state:
-        asyncio.run(asyncio.wait_for(story(state), 10))
+        asyncio.run(asyncio.wait_for(story(state), 60))
 
 
 def test_an_answer_that_is_lost_after_its_client_gave_up_troubles_nobody(caplog: pytest.LogCaptureFixture) -> None:
     async def story(state: State) -> None:
-        carrier = transport(state, faults("POST * latency=20ms lose=after"))
+        carrier = transport(state, faults("POST * latency=300ms lose=after"))
         client = httpx.AsyncClient(transport=carrier, headers=BEARER)
         with pytest.raises(httpx.ReadTimeout):
             await client.post(KEYS, json={"name": "a"}, timeout=0.001)
