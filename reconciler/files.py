@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 import unicodedata
 from typing import TYPE_CHECKING, Final
 
@@ -145,6 +144,8 @@ class _NoAnswer(Exception):
 
 def _git(folder: str, *arguments: str, given: str = "") -> str:
     """Ask git about the work tree that it finds from a folder, whatever variables say of another one."""
+    import subprocess  # a file without dotenv destinations asks git nothing
+
     environment = {
         name: value
         for name, value in os.environ.items()

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import sys
-import traceback
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Final
 
 import click
 
 from reconciler.cli.console import let_go, note, show
-from reconciler.diagnostic import Severity
 from reconciler.errors import DeclarationError, Interrupted, ReconcilerError
 
 if TYPE_CHECKING:
@@ -156,6 +153,8 @@ _LOGIN: Final = "There is nothing to log in to: NAGA_PROVISIONING_KEY holds the 
 
 def unknown_command(word: str, commands: Sequence[str]) -> str:
     """Say that there is no such command, and which one may have been meant."""
+    from difflib import get_close_matches
+
     near = [HABITS[word]] if word in HABITS else get_close_matches(word, commands, n=1)
     if word in TASKS:
         return f"No such command '{word}'. {TASKS[word]}"
@@ -248,6 +247,8 @@ def explain(error: BaseException, *, verbose: bool) -> int:
     """Say what is wrong and give the exit code; an error of a kind that nobody foresaw shows nothing it holds."""
     match error:
         case DeclarationError(diagnostics=diagnostics):
+            from reconciler.diagnostic import Severity
+
             for diagnostic in diagnostics:
                 note(str(diagnostic))
                 for line in excerpt(diagnostic):
@@ -304,6 +305,8 @@ def _explain_bug(error: BaseException, *, verbose: bool) -> None:
 
 def _frames(error: BaseException) -> Iterator[str]:
     """Give where an error and those it came from were raised, without their messages: these might hold a secret."""
+    import traceback
+
     link: BaseException | None = error
     while link is not None:
         yield f"{type(link).__name__}, raised at"
