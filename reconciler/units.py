@@ -45,6 +45,22 @@ def format_instant(instant: datetime) -> str:
     return instant.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
+def same_instant(one: datetime, other: datetime) -> bool:
+    """True for two instants that are equal at the coarser precision of the two: a second, a millisecond or finer.
+
+    A service may keep fewer digits of a second than it was sent, or show more of them in one answer than in another.
+    """
+    coarser = max(_precision(one), _precision(other))
+    return one == other or abs(one - other) < coarser
+
+
+def _precision(instant: datetime) -> timedelta:
+    for unit in (1_000_000, 1_000):
+        if instant.microsecond % unit == 0:
+            return timedelta(microseconds=unit)
+    return timedelta(0)
+
+
 def parse_duration(text: str) -> timedelta:
     """Read `90s`, `30m`, `24h`, `7d` or `2w`; raises ValueError on anything else and above ten years."""
     match = _DURATION.fullmatch(text)

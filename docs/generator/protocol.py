@@ -10,6 +10,7 @@ from typing import Final
 
 API: Final = "production/api"
 NEW: Final = f"{API}~new.<nonce>"
+SENT: Final = f"{API}~sent.<nonce>"
 NEXT: Final = f"{API}~next"
 OLD: Final = f"{API}~old.<until>"
 GONE: Final = f"{API}~gone.<until>"
@@ -99,20 +100,21 @@ ROTATE: Final = Protocol(
             (API, NEW),
             "the old secret",
             "rotate",
-            "A new key under a new nonce: the plan cannot see how far the delivery got. The first one ends with its"
-            " lease.",
+            "Still due, so a new key under a new nonce. The first one reached nobody: by itself it moves nothing, and"
+            " it ends with its lease.",
         ),
         Step("Try the new key: GET /v1/models", "refused three times: delete it, keep the old key, fail"),
+        Step(f"PATCH ~new → {SENT}", "from here on a destination may hold its secret; the lease goes on"),
         Step("Deliver the secret to one destination after the other", "the old key still works"),
         Crash(
             "R3",
-            (API, NEW),
-            "the new secret in some or all",
+            (API, SENT),
+            "the new secret in none, some or all",
             "rotate",
             "Rotated again at once: a destination may hold a secret that ends with its lease, and the old one cannot be"
             " read again.",
         ),
-        Step(f"PATCH ~new → {NEXT}", "permanent now: the declared expiry and state"),
+        Step(f"PATCH ~sent → {NEXT}", "permanent now: the declared expiry and state"),
         Crash("R4", (API, NEXT), "the new secret in all", "finish", "The old key retires, the new one takes over."),
         Step(f"PATCH old key → {OLD}", "expires_at = until: the end of the overlap"),
         Crash("R5", (OLD, NEXT), "the new secret in all", "finish", "The new key takes over."),

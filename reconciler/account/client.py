@@ -1,20 +1,24 @@
 """Sends requests to the account API and turns what comes back into values or errors.
 
 Every request goes through the gate (a 429 slows the whole run) and is repeated as `retry` decides. A POST is repeated
-only when the service certainly did not carry it out.
+only when the service certainly did not carry it out. What an answer to a PATCH or DELETE leaves open is settled by
+reading the key, and a list can be waited for until it shows what was written.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from enum import Enum
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, Self, TypeVar
 from urllib.parse import urlsplit
 
 from reconciler.account import wire
+from reconciler.account.record import PAUSES, Record, spread
 from reconciler.errors import (
     AccountError,
     AmbiguousCreate,
@@ -30,6 +34,7 @@ from reconciler.http.limits import WORTH_TELLING, Gate, client_pool
 from reconciler.http.redact import quote
 from reconciler.http.retry import Attempts, RetryPolicy, Timing, retry_after
 from reconciler.model import KEY_VARIABLE, LONGEST_DAYS, Snapshot
+from reconciler.planning.planner import altered_fields
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -88,7 +93,7 @@ class Sender:
         self._gate = Gate(parallelism, policy, timing, label)
         self._policy = policy
         self._timeouts = timeouts
-        self._timing = timing
+        self.timing = timing
         self.clock = ServiceClock(timing.machine, timing.monotonic)
         self.before_write: Callable[[], None] = _nothing
 
@@ -98,13 +103,13 @@ class Sender:
 
     async def perform(self, request: Request) -> Conclusion:
         """Send until the outcome is final; a POST again only when it was certainly not carried out."""
-        attempts = Attempts(self._policy, self._timing, repeatable=request.method != "POST")
+        attempts = Attempts(self._policy, self.timing, repeatable=request.method != "POST")
         number = 1
         while True:
             outcome, delay = await self._attempt(request, attempts, number)
             if delay is None:
                 return Conclusion(outcome, number, attempts.maybe_done)
-            await self._timing.sleep(delay)
+            await self.timing.sleep(delay)
             number += 1
 
     async def _attempt(
@@ -113,14 +118,14 @@ class Sender:
         async with self._gate.passage() as seen:
             if request.method != "GET":
                 self.before_write()  # at the last moment: getting here may have taken long
-            started = self._timing.monotonic()
+            started = self.timing.monotonic()
             client = self._pool.take()
             try:
                 outcome = await exchange(client, request, self._timeouts)
             finally:
                 self._pool.give_back(client)
             asked = self._take_in(outcome, seen)
-        took = self._timing.monotonic() - started
+        took = self.timing.monotonic() - started
         delay = attempts.delay(outcome, started, asked)
         said = outcome.status if isinstance(outcome, Answer) else outcome.cause
         level = logging.DEBUG if isinstance(outcome, Answer) and outcome.ok else logging.INFO
@@ -213,6 +218,13 @@ def _redirect_host(location: str | None, secrets: Iterable[Secret]) -> str:
 DEFAULT_RETRY: Final = RetryPolicy()
 DEFAULT_TIMEOUTS: Final = Timeouts()
 REAL_TIMING: Final = Timing()
+SETTLING_PAUSES: Final = (0.5, 1.0, 2.0)
+"""The seconds between one look at a key and the next, when the service says of a change that it was made."""
+
+_GONE: Final = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.GONE})
+_REFUSED: Final = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
+# Answers that say nothing of the key that was sent: it may not even have been looked at.
+_BESIDE_THE_POINT: Final = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS})
 
 _Decoded = TypeVar("_Decoded")
 
@@ -245,6 +257,14 @@ def connect(  # noqa: PLR0913  # by keyword, each with a default
     return Account(credential, base_url, Sender(pool, parallelism, retry, timeouts, timing, label), variable)
 
 
+class Trial(Enum):
+    """What came of trying an issued key; `UNPROVEN` where the service answers a wrong key just the same."""
+
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+    UNPROVEN = "unproven"
+
+
 class Account:
     """An account at the service; an async context manager, built by `connect()`.
 
@@ -257,6 +277,9 @@ class Account:
         self._base_url = base_url
         self._sender = sender
         self._variable = variable
+        self._record = Record()
+        self._proving = asyncio.Lock()
+        self._proofs: dict[str, bool] = {}
 
     async def __aenter__(self) -> Self:
         """Give the account itself."""
@@ -306,9 +329,50 @@ class Account:
         """Read one key (`GET /account/keys/{key_id}`); None when there is no such key."""
         request = self._request("GET", f"/account/keys/{key_id}")
         conclusion = await self._sender.perform(request)
-        if conclusion.status == HTTPStatus.NOT_FOUND:
+        if conclusion.status in _GONE:
             return None
         return _decode(request, self._expect(request, conclusion), wire.decode_key)
+
+    async def read_back(self) -> Snapshot:
+        """Read all keys as soon as the list shows what was written through this account, which may take 30 s.
+
+        A key whose POST was given up and that has come all the same is deleted: nobody has its secret. Raises
+        IncompleteList when the list still shows something else at the end of that time, and nobody else wrote that.
+        """
+        pauses = iter(PAUSES)
+        while True:
+            snapshot = await self.list_keys()
+            differing = self._record.differing(snapshot.keys)
+            pause = next(pauses, None) if differing else None
+            if differing and pause is None:
+                differing = await self._really_differing(differing, snapshot)
+            if not differing:
+                return await self._without_lost(snapshot)
+            if pause is None:
+                msg = (
+                    f"the list of keys is not complete, or lags behind by more than {sum(PAUSES):.0f} s: "
+                    f"{self._record.expects(differing[0])}"
+                )
+                raise IncompleteList(msg)
+            await self._sender.timing.sleep(pause)
+
+    async def refuse_partial(self, snapshot: Snapshot, suspects: Iterable[int]) -> None:
+        """Raise IncompleteList when a key that a list lacks is there all the same.
+
+        Args:
+            snapshot: the list.
+            suspects: ids of keys that it may lack, such as those that activity or an earlier list names; those that it
+                has are left out, and at most 20 of the others are asked for.
+        """
+        listed = {key.id for key in snapshot.keys}
+        missing = spread({key_id for key_id in suspects if key_id not in listed})
+        found = [key for key in await asyncio.gather(*map(self._find, missing)) if key is not None]
+        if found:
+            msg = (
+                f"the list of keys is not complete, or lags: it does not show {found[0]}, which is there; what it "
+                "lacks would be created again, so nothing was written"
+            )
+            raise IncompleteList(msg)
 
     async def create_key(self, new: NewKey) -> CreatedKey:
         """Create a key (`POST /account/keys`); its secret is in this answer and nowhere else.
@@ -317,40 +381,76 @@ class Account:
         list the keys, look for its name.
         """
         request = self._request("POST", "/account/keys", wire.encode_new(new))
+        self._record.lost.add(new.name)  # until its answer is here
         conclusion = await self._sender.perform(request)
         outcome = conclusion.outcome
         if isinstance(outcome, Answer) and outcome.ok:
             try:
-                return _decode(request, outcome, wire.decode_created)
+                created = _decode(request, outcome, wire.decode_created)
             except UnexpectedAnswer as error:
                 # Its words only: the error would hold this frame, and with it the answer, until both are collected.
                 reason = str(error)
+            else:
+                self.found(created.key, new.name)
+                return created
         else:
             failed = self._failure(request, conclusion)
-            if HTTPStatus.BAD_REQUEST <= conclusion.status < HTTPStatus.INTERNAL_SERVER_ERROR:
-                raise failed
-            if isinstance(outcome, NoAnswer) and not outcome.sent:
+            if _is_refusal(conclusion):
+                self._record.lost.discard(new.name)
                 raise failed
             reason = str(failed)
         msg = f"{reason}; the key may have been created all the same"
         raise AmbiguousCreate(msg)
 
+    def found(self, key: LiveKey, name: str) -> None:
+        """Take in that a key is the one that was asked for under this name, also where the answer to that was lost."""
+        self._record.wrote(key)
+        self._record.lost.discard(name)
+
+    def lost(self, names: Iterable[str]) -> frozenset[str]:
+        """Give those of these names whose POST got no answer that can be used."""
+        return frozenset(self._record.lost.intersection(names))
+
     async def update_key(self, key_id: int, patch: KeyPatch) -> LiveKey:
-        """Change the fields of a patch (`PATCH /account/keys/{key_id}`) and give the key as it is now."""
+        """Change the fields of a patch (`PATCH /account/keys/{key_id}`) and give the key as it is then.
+
+        Where the answer is lost, cannot be read or shows something else than was asked, the key is read: what it is
+        then decides. Raises AccountError when it is not as it was asked to be.
+        """
         request = self._request("PATCH", f"/account/keys/{key_id}", wire.encode_patch(patch))
-        return _decode(request, self._expect(request, await self._sender.perform(request)), wire.decode_key)
+        conclusion = await self._sender.perform(request)
+        key = _answered(conclusion, key_id)
+        if key is None or altered_fields(patch, key):
+            key = await self._settled(
+                request, conclusion, key_id, lambda now: now is not None and not altered_fields(patch, now)
+            )
+            if key is None:
+                msg = f"{request}: the service said {conclusion.status}, but has no key {key_id} any more"
+                raise RefusedByService(msg, status=HTTPStatus.NOT_FOUND)
+            if altered := altered_fields(patch, key):
+                msg = f"the service left key {key_id} with {altered}"
+                raise AccountError(msg)
+        self._record.wrote(key)
+        return key
 
     async def delete_key(self, key_id: int) -> bool:
         """Delete a key for good (`DELETE /account/keys/{key_id}`); False when it was already gone.
 
-        A 404 after an attempt whose answer was lost is our own success: True.
+        A 404 after an attempt whose answer was lost is our own success: True. Any other answer than the documented 204
+        is settled by reading the key. Raises AccountError when it is still there.
         """
         request = self._request("DELETE", f"/account/keys/{key_id}")
         conclusion = await self._sender.perform(request)
-        if conclusion.status == HTTPStatus.NOT_FOUND:
-            return conclusion.maybe_done
-        self._expect(request, conclusion)
-        return True
+        deleted = conclusion.status == HTTPStatus.NO_CONTENT
+        if conclusion.status in _GONE:
+            deleted = conclusion.maybe_done
+        elif not deleted:
+            if await self._settled(request, conclusion, key_id, lambda now: now is None) is not None:
+                msg = f"{request}: the service said {conclusion.status}, but key {key_id} is still there"
+                raise UnexpectedAnswer(msg)
+            deleted = True
+        self._record.deleted(key_id)
+        return deleted
 
     async def balance(self) -> Decimal:
         """Read the balance in USD (`GET /account/balance`)."""
@@ -373,17 +473,86 @@ class Account:
 
         return await self._activity(days, decode_statistics)
 
-    async def try_key(self, secret: Secret) -> bool:
-        """Tell whether the service accepts an issued key (`GET /models` with it, which costs nothing)."""
-        request = self._request("GET", "/models", bearer=secret)
+    async def try_key(self, secret: Secret, wrong: Secret) -> Trial:
+        """Find out whether the service accepts an issued key, by requests that cost nothing.
+
+        `GET /models` counts only where the service refuses the `wrong` key there, since it is said to answer without
+        any. Else `POST /chat/completions` with an empty body is asked, which is refused with 401 or 403 for the key
+        and with another status for the body. Raises AccountError when neither was answered.
+        """
+        ways = [
+            self._request("GET", "/models", bearer=secret),
+            self._request("POST", "/chat/completions", b"{}", bearer=secret),
+        ]
         if not _fits_header(secret):
-            msg = f"{request}: the issued key holds characters that cannot be sent in a header"
+            msg = f"{ways[0]}: the issued key holds characters that cannot be sent in a header"
             raise UnexpectedAnswer(msg)
-        conclusion = await self._sender.perform(request)
-        if conclusion.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
-            return False
-        self._expect(request, conclusion)
-        return True
+        conclusions = []
+        for request in ways:
+            conclusion = await self._sender.perform(request)
+            conclusions.append(conclusion)
+            if conclusion.status in _REFUSED:
+                return Trial.REFUSED
+            if _looked_at_the_key(conclusion) and await self._refuses(wrong, request):
+                return Trial.ACCEPTED
+        self._expect(ways[0], conclusions[0])
+        return Trial.UNPROVEN
+
+    async def _refuses(self, wrong: Secret, like: Request) -> bool:
+        """Tell whether a key that is surely wrong is refused where another is tried; found out once for each way."""
+        async with self._proving:
+            if like.label not in self._proofs:
+                conclusion = await self._sender.perform(replace(like, bearer=wrong))
+                if not _looked_at_the_key(conclusion):
+                    return False  # nothing was found out
+                self._proofs[like.label] = conclusion.status in _REFUSED
+            return self._proofs[like.label]
+
+    async def _settled(
+        self, request: Request, conclusion: Conclusion, key_id: int, done: Callable[[LiveKey | None], bool]
+    ) -> LiveKey | None:
+        """Read a key after a write whose answer leaves open what came of it; raises what the answer was if not done."""
+        said_done = isinstance(conclusion.outcome, Answer) and conclusion.outcome.ok
+        if not said_done and _is_refusal(conclusion):
+            raise self._failure(request, conclusion)
+        # Said to be done, it may take a moment to show; else the attempts have taken longer than that.
+        pauses = iter(SETTLING_PAUSES if said_done else ())
+        while True:
+            try:
+                now = await self.get_key(key_id)
+            except AccountError as error:
+                if not said_done:
+                    raise self._failure(request, conclusion) from None
+                msg = f"{request}: what came of it could not be found out: {error}"
+                raise UnexpectedAnswer(msg) from None
+            if done(now):
+                return now
+            pause = next(pauses, None)
+            if pause is None:
+                break
+            await self._sender.timing.sleep(pause)
+        if not said_done:
+            raise self._failure(request, conclusion)
+        return now
+
+    async def _find(self, key_id: int) -> LiveKey | None:
+        """Read a key; None also where the service does not let single keys be read."""
+        try:
+            return await self.get_key(key_id)
+        except (RefusedByService, UnexpectedAnswer):
+            return None
+
+    async def _really_differing(self, ids: Iterable[int], snapshot: Snapshot) -> list[int]:
+        """Leave out the keys that somebody else has changed, so that the list is right about them."""
+        shown = {key.id: key for key in snapshot.keys}
+        return [key_id for key_id in ids if not self._record.settle(key_id, shown, await self._find(key_id))]
+
+    async def _without_lost(self, snapshot: Snapshot) -> Snapshot:
+        late = {key.id for key in snapshot.keys if key.name in self._record.lost}
+        for key_id in late:
+            with suppress(AccountError):
+                await self.delete_key(key_id)
+        return replace(snapshot, keys=tuple(key for key in snapshot.keys if key.id not in late)) if late else snapshot
 
     async def _activity(self, days: int, read: Callable[[bytes, int], _Decoded]) -> _Decoded:
         if not 1 <= days <= LONGEST_DAYS:
@@ -419,6 +588,35 @@ def _decode(request: Request, answer: Answer, read: Callable[[bytes], _Decoded])
             why = str(error)
     msg = f"{request}: {answer.status}: {why}"
     raise UnexpectedAnswer(msg)
+
+
+def _is_refusal(conclusion: Conclusion) -> bool:
+    """Tell whether a write was certainly not carried out: a clear refusal, or nothing was sent."""
+    if conclusion.maybe_done:
+        return False
+    if isinstance(conclusion.outcome, NoAnswer):
+        return not conclusion.outcome.sent
+    refused = HTTPStatus.BAD_REQUEST <= conclusion.status < HTTPStatus.INTERNAL_SERVER_ERROR
+    return refused and conclusion.status != HTTPStatus.REQUEST_TIMEOUT
+
+
+def _looked_at_the_key(conclusion: Conclusion) -> bool:
+    """Tell whether an answer depends on the key that was sent, as far as can be seen from outside."""
+    final = HTTPStatus.OK <= conclusion.status < HTTPStatus.INTERNAL_SERVER_ERROR
+    redirect = HTTPStatus.MULTIPLE_CHOICES <= conclusion.status < HTTPStatus.BAD_REQUEST
+    return final and not redirect and conclusion.status not in _BESIDE_THE_POINT
+
+
+def _answered(conclusion: Conclusion, key_id: int) -> LiveKey | None:
+    """Read the key that a PATCH answers with; None for an answer that is anything else."""
+    outcome = conclusion.outcome
+    if not isinstance(outcome, Answer) or not outcome.ok or outcome.spoilt is not None:
+        return None
+    try:
+        key = wire.decode_key(outcome.body)
+    except UnexpectedAnswer:
+        return None
+    return key if key.id == key_id else None
 
 
 def _fits_header(secret: Secret) -> bool:

@@ -4,6 +4,10 @@ Whoever wants to write posts a lock of its own and then reads the list. Two who 
 each other: the one whose list was read later sees the other's lock. Whoever sees another's withdraws and tries again. A
 lock has a short lease that is renewed while the work goes on, so that a run that died holds up nobody for long. A run
 that was not dead but asleep finds out before its next write that its lease may be over, and writes nothing more.
+
+A list may show the account as it was a while ago. So the list that decides is one that shows our own lock: it is as
+of a moment after that was posted, and whoever posts later sees it. Locks that this run has withdrawn, or whose answer
+was lost, are nobody's rivals.
 """
 
 from __future__ import annotations
@@ -23,7 +27,7 @@ from reconciler.planning.names import is_lock, lock_name
 from reconciler.units import format_duration, format_instant
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Collection
     from datetime import datetime
 
     from reconciler.account.client import Account
@@ -37,8 +41,15 @@ RETRY_RENEWAL_EVERY: Final = 5.0
 MARGIN: Final = timedelta(seconds=20)
 # With this much left nothing is sent any more: at the lease's end another run may write.
 LAST_WRITE: Final = timedelta(seconds=10)
+# A service that neither shows a lock nor refuses it must not be filled with them.
+MOST_LOCKS: Final = 5
+# How much later than asked a lock may end: beyond, a run that died would hold up others for too long.
+LATEST: Final = timedelta(minutes=1)
 SHORTEST_PAUSE: Final = 0.2
 LONGEST_PAUSE: Final = 3.0
+
+_NOT_TO_ITS_TASTE: Final = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.CONFLICT, HTTPStatus.UNPROCESSABLE_ENTITY})
+_WITHOUT: Final = "where no other apply can run at the same time, --no-lock goes without it"
 
 
 class _Lease:
@@ -115,53 +126,99 @@ class Lock:
 
     async def _acquire(self, lease: _Lease) -> tuple[LiveKey, Snapshot]:
         give_up = self.timing.monotonic() + self.timeout.total_seconds()
+        posted: dict[str, tuple[float, datetime]] = {}
         while True:
             # Reading first spares the others a lock that would be withdrawn, and tells the service's time for our own.
-            await self._wait_for_others(give_up)
-            lease.began(lease.clocks())
-            lock = await self._post()
-            try:
-                snapshot = await self.account.list_keys()
-                holders = [key.id for key in snapshot.keys if _holds(key, snapshot.now)]
-                if holders == [lock.id]:
+            lock = await self._wait_for_others(give_up, posted)
+            if lock is None:
+                name = lock_name(self.nonce())
+                posted[name] = lease.clocks()
+                lock = await self._post(name, last=len(posted) == MOST_LOCKS)
+            if lock is not None:
+                lease.began(posted[lock.name])
+                snapshot = await self._alone(lock, posted)
+                if snapshot is not None:
                     return lock, snapshot
-                await _delete(self.account, lock)
-            except BaseException:  # a cancelled run leaves no lock behind either
-                await _delete(self.account, lock)
-                raise
-            if self.timing.monotonic() >= give_up:
-                msg = "the account could not be locked: others lock it too, or it does not show the lock; try again"
-                raise LockTimeout(msg)
-            await self._pause()
+                if len(posted) == MOST_LOCKS or self.timing.monotonic() >= give_up:
+                    msg = (
+                        f"the account could not be locked, since others lock it too: tried {len(posted)} times, and "
+                        "nothing was changed; apply again later"
+                    )
+                    raise LockTimeout(msg)
+            await self._pause(len(posted))
 
-    async def _post(self) -> LiveKey:
-        """Post a lock of our own; one whose answer was lost is found by its name, since its secret is of no use."""
-        new = NewKey(lock_name(self.nonce()), Decimal(0), self._lease())
+    async def _alone(self, lock: LiveKey, posted: Collection[str]) -> Snapshot | None:
+        """Give the account if nobody else's lock is in it, else withdraw ours; whatever is raised, it is withdrawn."""
+        try:
+            snapshot = await self.account.read_back()
+            rivals = _rivals(snapshot, posted)
+            if not rivals and any(key.id == lock.id for key in snapshot.keys):
+                return snapshot
+        except BaseException:  # a cancelled run leaves no lock behind either
+            await _delete(self.account, lock)
+            raise
+        await _delete(self.account, lock)
+        if not rivals:
+            msg = f"the lock of this run, {lock}, was gone as soon as it was there, so nothing was changed; apply again"
+            raise AccountError(msg)
+        return None
+
+    async def _post(self, name: str, *, last: bool) -> LiveKey | None:
+        """Post a lock of our own; None when its answer was lost and it is not there, unless it is the last to be tried.
+
+        One whose answer was lost is found by its name, and serves: its secret is of no use.
+        """
+        new = NewKey(name, Decimal(0), self._lease())
         try:
             created = await self.account.create_key(new)
-        except AmbiguousCreate:
-            snapshot = await self.account.list_keys()
-            found = [key for key in snapshot.keys if key.name == new.name]
-            if not found:
-                raise
-            return found[0]
+        except AmbiguousCreate as error:
+            if found := _named(await self.account.list_keys(), [name]):
+                self.account.found(found, name)
+                return await self._checked(found, new)
+            if last:
+                msg = f"the account could not be locked: {error}; tried {MOST_LOCKS} times, and nothing was changed"
+                raise AccountError(msg) from None
+            return None
+        except RefusedByService as error:
+            msg = f"the account could not be locked, and nothing was changed: {error}"
+            if error.status in _NOT_TO_ITS_TASTE:
+                msg += (
+                    f"; the lock is a key with `~` in its name, a limit of 0 and an expiry in {format_duration(LEASE)},"
+                    f" and the service takes no such key; {_WITHOUT}"
+                )
+            raise AccountError(msg) from None
         except asyncio.CancelledError:  # whoever does not wait for the answer leaves no lock behind either
             with contextlib.suppress(AccountError):
-                for key in (await self.account.list_keys()).keys:
-                    if key.name == new.name:
-                        await _delete(self.account, key)
+                if found := _named(await self.account.list_keys(), [name]):
+                    await _delete(self.account, found)
             raise
         with created.secret:
             self.mask(created.secret)
-        return created.key
+        return await self._checked(created.key, new)
 
-    async def _wait_for_others(self, give_up: float) -> None:
+    async def _checked(self, lock: LiveKey, new: NewKey) -> LiveKey:
+        """See that the service took the lock as it was sent; a limit is of no matter, since nobody has its secret."""
+        wrong = "" if lock.name == new.name else f"the name {lock.name} where {new.name} was asked"
+        # Without any expiry it counts for as long as its lease since its creation, see `_holds`.
+        if lock.expires_at and new.expires_at and not _in_time(lock.expires_at, new.expires_at):
+            wrong = f"the end {format_instant(lock.expires_at)} where {format_instant(new.expires_at)} was asked"
+        if wrong:
+            await _delete(self.account, lock)
+            msg = (
+                f"the account could not be locked, and nothing was changed: the lock is a key, which the service gave "
+                f"{wrong}; {_WITHOUT}"
+            )
+            raise AccountError(msg)
+        return lock
+
+    async def _wait_for_others(self, give_up: float, posted: Collection[str]) -> LiveKey | None:
+        """Wait until nobody else holds the lock; gives a lock of ours that has come after its answer was lost."""
         told: set[int] = set()
         while True:
             snapshot = await self.account.list_keys()
-            rivals = [key for key in snapshot.keys if _holds(key, snapshot.now)]
+            rivals = _rivals(snapshot, posted)
             if not rivals:
-                return
+                return self._came_late(snapshot, posted)
             if self.timing.monotonic() >= give_up:
                 raise LockTimeout(_held_by(rivals, self.timeout))
             first = _first(rivals)
@@ -170,9 +227,18 @@ class Lock:
                 self.waiting(first)
             await self._pause()
 
-    async def _pause(self) -> None:
-        """Let a random while go by, so that those who met do not meet again."""
-        await self.timing.sleep(SHORTEST_PAUSE + self.timing.random() * LONGEST_PAUSE)
+    def _came_late(self, snapshot: Snapshot, posted: Collection[str]) -> LiveKey | None:
+        """Give a lock of ours whose answer was lost and that came all the same, unless it ends soon."""
+        late = _named(snapshot, self.account.lost(posted))
+        if late is None or not late.expires_at or late.expires_at - snapshot.now < LEASE / 2:
+            return None
+        self.account.found(late, late.name)
+        return late
+
+    async def _pause(self, posted: int = 1) -> None:
+        """Let a random while go by, longer after a second and a third lock, so that those who met do not meet again."""
+        longest = LONGEST_PAUSE * 2 ** min(posted - 1, 2)
+        await self.timing.sleep(SHORTEST_PAUSE + self.timing.random() * longest)
 
     async def _renew(self, lock: LiveKey, lease: _Lease, lost: Callable[[], None]) -> None:
         pause = RENEW_EVERY
@@ -212,6 +278,20 @@ async def _delete(account: Account, lock: LiveKey) -> None:
 
 def _holds(key: LiveKey, now: datetime) -> bool:
     return is_lock(key.name) and (key.expires_at or key.created_at + LEASE) > now
+
+
+def _rivals(snapshot: Snapshot, posted: Collection[str]) -> list[LiveKey]:
+    """Give the locks of others that have not run out."""
+    return [key for key in snapshot.keys if key.name not in posted and _holds(key, snapshot.now)]
+
+
+def _in_time(end: datetime, asked: datetime) -> bool:
+    """Tell whether a lock lasts for as long as was asked: not less, and not much longer."""
+    return timedelta(seconds=-1) < end - asked <= LATEST
+
+
+def _named(snapshot: Snapshot, names: Collection[str]) -> LiveKey | None:
+    return next((key for key in snapshot.keys if key.name in names), None)
 
 
 def _first(rivals: list[LiveKey]) -> LiveKey:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, assert_never
 
 from reconciler.errors import AccountError, GuardrailRefused, ReconcilerError
-from reconciler.execution.issue import create_and_deliver, finish, rotate
+from reconciler.execution.issue import Issued, create_and_deliver, finish, rotate
 from reconciler.execution.preflight import preflight
 from reconciler.planning.actions import (
     ApplyResult,
@@ -23,7 +23,7 @@ from reconciler.planning.actions import (
     Status,
     Update,
 )
-from reconciler.planning.planner import make_plan, patch
+from reconciler.planning.planner import make_plan, patch, same_key
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
@@ -36,27 +36,34 @@ if TYPE_CHECKING:
 # Carry out one action.
 
 
-async def execute_action(action: Action, context: ApplyContext) -> int:
-    """Do it, and return the id of the key concerned; raises AccountError or DestinationError when it is not done."""
+async def execute_action(action: Action, context: ApplyContext) -> tuple[int, str | None]:
+    """Do it, and return the id of the key concerned and what to know about it although it is done.
+
+    Raises AccountError or DestinationError when it is not done.
+    """
     match action:
         case Create(declared=declared):
-            return (await create_and_deliver(declared, declared.name, context)).id
+            return _told(await create_and_deliver(declared, declared.name, context))
         case Rotate():
-            return await rotate(action, context)
+            return _told(await rotate(action, context))
         case Finish():
-            return await finish(action, context)
+            return await finish(action, context), None
         case Update() | Rename() | Retire() | Restore():
-            return (await context.change_key(action.live.id, patch(action.after, action.fields))).id
+            return (await context.account.update_key(action.live.id, patch(action.after, action.fields))).id, None
         case Delete():
-            return await _delete(action, context)
+            return await _delete(action, context), None
     assert_never(action)
+
+
+def _told(issued: Issued) -> tuple[int, str | None]:
+    return issued.key.id, issued.note
 
 
 async def _delete(action: Delete, context: ApplyContext) -> int:
     """Delete what was planned and nothing else: the key is read once more and must still be what the plan saw."""
     current = await context.account.get_key(action.live.id)
     if current is not None:
-        if current != action.live:
+        if not same_key(current, action.live):
             msg = f"key {action.live.id} has changed since the plan was made, so it is kept; plan again"
             raise AccountError(msg)
         await context.account.delete_key(action.live.id)
@@ -67,6 +74,7 @@ async def _delete(action: Delete, context: ApplyContext) -> int:
 
 GRACE_SECONDS: Final = 7.0
 _CUT_OFF: Final = "stopped before its end; plan shows where it stands, and the next apply completes it"
+_LEFT: Final = "; a new key of it that is not in place ends with its lease, within 24 h"
 _KEPT: Final = "kept, since another change of the same address failed"
 
 
@@ -145,16 +153,17 @@ async def _supervise(workers: Sequence[Awaitable[None]], stop: asyncio.Event) ->
 
 async def _attempt(action: Action, context: ApplyContext) -> Outcome:
     try:
-        key_id = await execute_action(action, context)
+        key_id, note = await execute_action(action, context)
     except ReconcilerError as error:
         return Outcome(action, Status.FAILED, str(error))
     except asyncio.CancelledError:
         # Swallowed on purpose: only a stop cancels a worker, and its outcome has to be told.
-        return Outcome(action, Status.FAILED, _CUT_OFF)
+        left = _LEFT if isinstance(action, Create | Rotate) else ""
+        return Outcome(action, Status.FAILED, _CUT_OFF + left)
     except Exception as error:  # noqa: BLE001  # a third-party destination may raise anything, and others must go on
         # The message of a foreign exception might hold the secret, so only its type is told.
         return Outcome(action, Status.FAILED, f"unexpected {type(error).__name__}")
-    return Outcome(action, Status.DONE, key_id=key_id)
+    return Outcome(action, Status.DONE, note, key_id)
 
 
 # From an approved plan to an account that matches it.
@@ -187,7 +196,7 @@ async def apply_plan(
     if stop.is_set():
         return ApplyResult(outcomes, interrupted=True)
     try:
-        snapshot = await context.account.list_keys()
+        snapshot = await context.account.read_back()
     except AccountError as error:
         return ApplyResult(outcomes, interrupted=False, note=f"the result could not be checked: {error}")
     # As of the plan's own time, and without rotations for age: what became due meanwhile is the next run's work.

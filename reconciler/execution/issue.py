@@ -2,26 +2,35 @@
 
 A key is born under a pending name with a lease, so that a run that dies leaves nothing that lives on; it gets a lasting
 name only once every destination holds its secret. Then, or when that came to nothing, the secret is wiped from memory.
+The new key of a rotation says in its name when its delivery begins: what is only pending has reached nobody.
 """
 
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from decimal import Decimal
-from typing import TYPE_CHECKING, Final
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final, NamedTuple
 
+from reconciler.account.client import Trial
 from reconciler.destinations.base import FOREIGN, SecretDelivery
 from reconciler.destinations.shared import unforeseen
-from reconciler.errors import AccountError, AmbiguousCreate, DestinationError, LockLost, RefusedByService
+from reconciler.errors import (
+    AccountError,
+    AmbiguousCreate,
+    DestinationError,
+    LockLost,
+    ReconcilerError,
+    RefusedByService,
+)
 from reconciler.http.redact import redact
 from reconciler.model import KeyPatch, NewKey
 from reconciler.planning.actions import RotateReason
 from reconciler.planning.matching import LEASE
-from reconciler.planning.names import is_retired, next_name, old_name, pending_name, under
-from reconciler.planning.planner import patch
-from reconciler.units import format_instant, format_money
+from reconciler.planning.names import is_retired, next_name, old_name, pending_name, sent_name, under
+from reconciler.planning.planner import altered_fields, patch
+from reconciler.secret import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -30,85 +39,56 @@ if TYPE_CHECKING:
     from reconciler.destinations.registry import Registry
     from reconciler.model import CreatedKey, DeclaredKey, LiveKey, Target
     from reconciler.planning.actions import Finish, Rotate
-    from reconciler.secret import Secret
 
 
-# What every change needs while a plan is carried out.
+PAUSES: Final = (1.0, 3.0)
+"""The seconds between one attempt and the next, to issue a key or to try it."""
+
+ATTEMPTS: Final = len(PAUSES) + 1
+_HOURS: Final = LEASE // timedelta(hours=1)
+UNPROVEN: Final = (
+    "whether the service accepts the new key could not be told: it gives a key that is surely wrong the same answers"
+)
 
 
-@dataclass(frozen=True, slots=True)
-class ApplyContext:
-    """The account, the destinations and the outside world of one apply.
+class Issued(NamedTuple):
+    """A key that was issued, and what to know about it although it is done."""
 
-    `nonce` gives a fresh one at each call; `mask` gets every secret before anything else happens with it.
-    """
-
-    account: Account
-    registry: Registry
-    nonce: Callable[[], str]
-    mask: Callable[[Secret], None]
-    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
-
-    async def change_key(self, key_id: int, asked: KeyPatch) -> LiveKey:
-        """Change a key and see that the service did as it was told; raises AccountError when it did not."""
-        answered = await self.account.update_key(key_id, asked)
-        if altered := altered_fields(asked, answered):
-            msg = f"the service left key {key_id} with {altered}"
-            raise AccountError(msg)
-        return answered
-
-
-def altered_fields(asked: KeyPatch, answered: LiveKey) -> str:
-    """Say which fields the service answered otherwise than it was asked; empty when it did as told."""
-    differences = []
-    for field, value in asked.items():
-        got = getattr(answered, field)
-        if got != value:
-            differences.append(f"{field} {_show(got)} where {_show(value)} was asked")
-    return ", ".join(differences)
-
-
-def _show(value: object) -> str:
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return str(value).lower()
-        case Decimal():
-            return format_money(value)
-        case datetime():
-            return format_instant(value)
-        case _:
-            return str(value)
-
-
-# Issue keys so that no secret can be lost, whatever happens in between.
-
-ATTEMPTS: Final = 3
-TRIAL_PAUSES: Final = (1.0, 3.0)
+    key: LiveKey
+    note: str | None = None
 
 
 async def create_and_deliver(
-    declared: DeclaredKey, name: str, context: ApplyContext, *, trial: bool = False
-) -> LiveKey:
-    """Create a key, deliver its secret everywhere, and only then give it this name; returns it as it is now.
+    declared: DeclaredKey, name: str, context: ApplyContext, *, replaces: bool = False
+) -> Issued:
+    """Create a key, deliver its secret everywhere, and only then give it this name.
 
-    With a `trial` the service has to accept the new key before any destination gets it. Raises AccountError or
-    DestinationError that says where things stand; no key has the name then.
+    One that `replaces` another has to be accepted by the service before any destination gets it, unless the file says
+    otherwise, and is named as being delivered before that begins. Raises AccountError or DestinationError that says
+    what became of the new key; no key has the name then.
     """
     created = await _post(declared, context)
+    note = None
     with created.secret:
-        context.mask(created.secret)
-        if trial:
-            await _try(created, context)
-        await _deliver(declared, created, context)
-    return await _settle(declared, name, created.key, context)
+        try:
+            context.mask(created.secret)
+            if replaces:
+                note = await _try(declared, created, context)
+                await _begin_delivery(declared, created, context)
+            await _deliver(declared, created, context)
+        except ReconcilerError:
+            raise
+        except Exception as error:  # noqa: BLE001  # whatever it is, what becomes of the key has to be told
+            # The message of a foreign exception might hold the secret, so only its type is told.
+            msg = f"unexpected {type(error).__name__}; {_left(created.key)}"
+            raise AccountError(msg) from None
+    return Issued(await _settle(declared, name, created.key, context), note)
 
 
 async def _post(declared: DeclaredKey, context: ApplyContext) -> CreatedKey:
     """Post the pending key; an answer that got lost is looked for by its nonce, never posted again blindly."""
     reason = ""
-    for _ in range(ATTEMPTS):
+    for pause in (*PAUSES, None):
         # Whole seconds: the service need not keep fractions, and the answer is compared with what was asked.
         lease = (context.account.now() + LEASE).replace(microsecond=0)
         new = NewKey(pending_name(declared.name, context.nonce()), declared.credit_limit, lease)
@@ -116,7 +96,9 @@ async def _post(declared: DeclaredKey, context: ApplyContext) -> CreatedKey:
             created = await context.account.create_key(new)
         except AmbiguousCreate as error:
             reason = str(error)
-            await _remove_orphans(new.name, context)
+            if pause is not None:
+                await context.sleep(pause)
+            await _remove_orphans(new.name, reason, context)
             continue
         asked = KeyPatch(name=new.name, is_enabled=True, credit_limit=new.credit_limit, expires_at=new.expires_at)
         if altered := altered_fields(asked, created.key):
@@ -125,29 +107,53 @@ async def _post(declared: DeclaredKey, context: ApplyContext) -> CreatedKey:
             msg = f"the service created the key with {altered}; {fate}"
             raise AccountError(msg)
         return created
-    msg = (
-        f"{reason}; tried {ATTEMPTS} times, and what may be left behind expires within {LEASE // timedelta(hours=1)} h"
-    )
+    msg = f"{reason}; tried {ATTEMPTS} times, and what may be left behind expires within {_HOURS} h"
     raise AccountError(msg)
 
 
-async def _remove_orphans(name: str, context: ApplyContext) -> None:
-    """Delete the key of a lost answer: nobody holds its secret. Not found: should it appear late, its lease ends it."""
-    snapshot = await context.account.list_keys()
+async def _remove_orphans(name: str, reason: str, context: ApplyContext) -> None:
+    """Delete the key of a lost answer: nobody holds its secret. Not found or not deleted, its lease ends it."""
+    try:
+        snapshot = await context.account.list_keys()
+    except AccountError as error:
+        msg = f"{reason}, and could not be looked for ({error}); if it exists, it expires within {_HOURS} h"
+        raise AccountError(msg) from None
     for key in snapshot.keys:
         if key.name == name:
-            await context.account.delete_key(key.id)
+            with suppress(AccountError):
+                await context.account.delete_key(key.id)
 
 
-async def _try(created: CreatedKey, context: ApplyContext) -> None:
-    """Use the new key once; a service may need a moment until it knows a key everywhere."""
-    for pause in (*TRIAL_PAUSES, None):
-        if await context.account.try_key(created.secret):
-            return
+async def _try(declared: DeclaredKey, created: CreatedKey, context: ApplyContext) -> str | None:
+    """Use the new key once; a service may need a moment until it knows a key everywhere. Gives what remains open."""
+    if not (declared.verify and declared.is_enabled):
+        return None
+    wrong = Secret(f"ng-{context.nonce()}{context.nonce()}")
+    for pause in (*PAUSES, None):
+        try:
+            found = await context.account.try_key(created.secret, wrong)
+        except AccountError as error:
+            fate = await _discard(created.key, context)
+            msg = (
+                f"the new key could not be tried ({error}), so the old one stays; {fate}; `verify: false` goes without"
+            )
+            raise AccountError(msg) from None
+        if found is not Trial.REFUSED:
+            return UNPROVEN if found is Trial.UNPROVEN else None
         if pause is not None:
             await context.sleep(pause)
     msg = f"the service refuses the new key, so the old one stays; {await _discard(created.key, context)}"
     raise AccountError(msg)
+
+
+async def _begin_delivery(declared: DeclaredKey, created: CreatedKey, context: ApplyContext) -> None:
+    """Name the key so that a run that dies from here on is known to have delivered it, perhaps."""
+    nonce = created.key.name.rpartition(".")[2]
+    try:
+        await context.account.update_key(created.key.id, KeyPatch(name=sent_name(declared.name, nonce)))
+    except AccountError as error:
+        msg = f"{error}; nothing was delivered, so the old key stays; {await _discard(created.key, context)}"
+        raise AccountError(msg) from None
 
 
 async def _deliver(declared: DeclaredKey, created: CreatedKey, context: ApplyContext) -> None:
@@ -186,9 +192,12 @@ async def _settle(declared: DeclaredKey, name: str, pending: LiveKey, context: A
     if not declared.is_enabled:
         asked["is_enabled"] = False
     try:
-        return await context.change_key(pending.id, asked)
+        return await context.account.update_key(pending.id, asked)
     except AccountError as error:
-        msg = f"{error}; the secret of key {pending.id} is delivered, but the key is not in place: apply again"
+        msg = (
+            f"{error}; the secret of key {pending.id} is delivered, but the key is not in place and ends with its "
+            "lease: apply again"
+        )
         raise AccountError(msg) from None
 
 
@@ -201,6 +210,10 @@ async def _discard(key: LiveKey, context: ApplyContext) -> str:
     return f"the key {key.id} was removed again"
 
 
+def _left(key: LiveKey) -> str:
+    return f"key {key.id} ({key.name}) is left to its lease, which ends within {_HOURS} h"
+
+
 # Replace a key by a new one, so that at every moment one of the two works wherever a secret was delivered.
 
 NOT_FOUND: Final = 404
@@ -208,8 +221,8 @@ NOT_FOUND: Final = 404
 DISABLED_FOR: Final = timedelta(hours=24)
 
 
-async def rotate(action: Rotate, context: ApplyContext) -> int:
-    """Issue the successor and let it take over; returns its id.
+async def rotate(action: Rotate, context: ApplyContext) -> Issued:
+    """Issue the successor and let it take over.
 
     Raises AccountError or DestinationError; whatever happened, the old key works until the new one is everywhere.
     """
@@ -217,20 +230,22 @@ async def rotate(action: Rotate, context: ApplyContext) -> int:
     name = under(declared.name, action.live.name)
     if name != action.live.name and action.reason is not RotateReason.INTERRUPTED:
         # A run that dies from here on leaves its sign beside the key. One that was interrupted has its sign already.
-        await context.change_key(action.live.id, KeyPatch(name=name))
-    successor = await create_and_deliver(
-        declared, next_name(declared.name), context, trial=declared.verify and declared.is_enabled
-    )
-    await _retire(declared, action.live, action.overlap, context)
-    await context.change_key(successor.id, KeyPatch(name=declared.name))
-    return successor.id
+        await context.account.update_key(action.live.id, KeyPatch(name=name))
+    issued = await create_and_deliver(declared, next_name(declared.name), context, replaces=True)
+    try:
+        await _retire(declared, action.live, action.overlap, context)
+        await context.account.update_key(issued.key.id, KeyPatch(name=declared.name))
+    except AccountError as error:
+        msg = f"{error}; key {issued.key.id} is delivered everywhere and waits to take over: apply again"
+        raise AccountError(msg) from None
+    return issued
 
 
 async def finish(action: Finish, context: ApplyContext) -> int:
     """Complete a rotation from where it was interrupted; returns the id of the key that takes over."""
     if action.old:
         await _retire(action.declared, action.old, action.overlap, context)
-    await context.change_key(action.live.id, patch(action.after, action.fields))
+    await context.account.update_key(action.live.id, patch(action.after, action.fields))
     return action.live.id
 
 
@@ -247,8 +262,25 @@ async def _retire(declared: DeclaredKey, old: LiveKey, overlap: timedelta | None
             # Its removal was undone, so who still has its secret can go on. What was disabled by hand stays so.
             asked["is_enabled"] = True
     try:
-        await context.change_key(old.id, asked)
+        await context.account.update_key(old.id, asked)
     except RefusedByService as error:
         # Asked a second time: were it there after all, its successor would get the name that it still has.
         if error.status != NOT_FOUND or await context.account.get_key(old.id) is not None:
             raise
+
+
+# What every change needs while a plan is carried out.
+
+
+@dataclass(frozen=True, slots=True)
+class ApplyContext:
+    """The account, the destinations and the outside world of one apply.
+
+    `nonce` gives a fresh one at each call; `mask` gets every secret before anything else happens with it.
+    """
+
+    account: Account
+    registry: Registry
+    nonce: Callable[[], str]
+    mask: Callable[[Secret], None]
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep

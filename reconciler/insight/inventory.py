@@ -74,8 +74,8 @@ def _part(plan: Plan, family: Sequence[InventoryKey]) -> Plan:
 # Whose a key is, and whose the use is that the service tells of.
 #
 # A key is found by its id among those that are live; use of one that is gone, by the name that the service still has
-# for it. What the engine named (`~new`, `~next`, `~old`, `~gone`) belongs to its address like the settled key, a
-# renamed key to the address that its `id` or `renamed_from` leads to.
+# for it. What the engine named (`~new`, `~sent`, `~next`, `~old`, `~gone`) belongs to its address like the settled
+# key, a renamed key to the address that its `id` or `renamed_from` leads to.
 
 DEFAULT_NAMING: Final = "{environment}/{key}"
 """How names are read where no file says it."""
@@ -212,10 +212,10 @@ WINDOWS: Final = (1, 7, LONGEST_DAYS)
 class KeyStatus(StrEnum):
     """Where a key stands; the first that fits.
 
-    `missing` is declared and not live. `unclear` are several live keys where one is declared. `new`, `next`, `old` and
-    `gone` are the stages of a rotation or a removal; `lock` is that of a running apply. `undeclared` has an address of
-    a declared environment that the file does not name; `unmanaged` has none. Of the others, `expired` and `disabled`
-    do not work, and `settled` ones do.
+    `missing` is declared and not live. `unclear` are several live keys where one is declared. `new`, `sent`, `next`,
+    `old` and `gone` are the stages of a rotation or a removal; `lock` is that of a running apply. `undeclared` has an
+    address of a declared environment that the file does not name; `unmanaged` has none. Of the others, `expired` and
+    `disabled` do not work, and `settled` ones do.
     """
 
     MISSING = "missing"
@@ -224,6 +224,7 @@ class KeyStatus(StrEnum):
     DISABLED = "disabled"
     EXPIRED = "expired"
     NEXT = "next"
+    SENT = "sent"
     NEW = "new"
     OLD = "old"
     GONE = "gone"
@@ -407,7 +408,7 @@ def rotation_due(declared: DeclaredKey | None, live: LiveKey, now: datetime) -> 
 def _until(owner: Owner, live: LiveKey) -> datetime | None:
     if owner.standing is Standing.LOCK:
         return live.expires_at
-    if owner.role is Role.PENDING:
+    if owner.role in {Role.PENDING, Role.DELIVERING}:
         return lease_end(live)
     if owner.address is None:
         return None

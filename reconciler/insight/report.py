@@ -177,7 +177,9 @@ def upcoming(keys: Iterable[InventoryKey], now: datetime) -> tuple[Event, ...]:
 
 
 _STAGES: Final = {KeyStatus.OLD: EventKind.OVERLAP_ENDS, KeyStatus.GONE: EventKind.GRACE_ENDS}
-_ENGINES: Final = frozenset({KeyStatus.NEW, KeyStatus.NEXT, KeyStatus.OLD, KeyStatus.GONE, KeyStatus.LOCK})
+_ENGINES: Final = frozenset(
+    {KeyStatus.NEW, KeyStatus.SENT, KeyStatus.NEXT, KeyStatus.OLD, KeyStatus.GONE, KeyStatus.LOCK}
+)
 
 
 def _events(key: InventoryKey) -> Iterable[Event]:

@@ -163,7 +163,7 @@ def _wrong_id(
     if live is None:
         return None
     parsed = engine.get(live.id)
-    if parsed and parsed.address == wanted.address and parsed.role is not Role.PENDING:
+    if parsed and parsed.address == wanted.address and parsed.role not in {Role.PENDING, Role.DELIVERING}:
         return None
     if match_by_name:
         other = "another" if match_by_name.id < 0 else f"key {match_by_name.id}"
@@ -233,6 +233,7 @@ def _finding(rule: str, wanted: DeclaredKey, message: str) -> Finding:
 LEASE: Final = timedelta(hours=24)
 _OVER: Final = {
     Role.PENDING: DeleteReason.LEASE_EXPIRED,
+    Role.DELIVERING: DeleteReason.LEASE_EXPIRED,
     Role.OLD: DeleteReason.OVERLAP_OVER,
     Role.GONE: DeleteReason.GRACE_OVER,
 }
@@ -242,12 +243,12 @@ _OVER: Final = {
 class Lineage:
     """What an address has besides its settled key.
 
-    `pending` was being created by a run that did not get to its end, `upcoming` is delivered and waits to take over,
-    `rotated_out` works until its overlap is over, `retired` can be restored; what of all this is `outdated` has to go.
+    `delivering` was being delivered by a rotation that did not get to its end, `upcoming` is delivered and waits to
+    take over, `rotated_out` works until its overlap is over, `retired` can be restored; what of all this is `outdated`,
+    or of keys that were being created, has to go.
     """
 
-    pending: list[LiveKey] = field(default_factory=list)
-
+    delivering: list[LiveKey] = field(default_factory=list)
     upcoming: list[LiveKey] = field(default_factory=list)
     rotated_out: list[LiveKey] = field(default_factory=list)
     retired: list[tuple[datetime, LiveKey]] = field(default_factory=list)
@@ -256,18 +257,19 @@ class Lineage:
     def interrupted_rotation(self, live: LiveKey) -> bool:
         """Tell whether a rotation of the live key stopped while secrets were delivered.
 
-        A destination may hold the secret of the pending key then, and nobody can read the live key's secret again.
+        A destination may hold the secret of the newer key then, and nobody can read the live key's secret again. A key
+        that was only being created is no such sign: its secret reached nobody, however late the service made it.
         """
-        return any(_is_newer(key, live) for key in self.pending)
+        return any(_is_newer(key, live) for key in self.delivering)
 
     def superfluous(self, lasting: Sequence[LiveKey]) -> Iterable[tuple[DeleteReason, LiveKey]]:
         """Give what has to go, if these keys of the address stay or may come back with the secrets that they have.
 
-        A pending key is the sign that the rotation of an older one was interrupted, and must not be forgotten before
-        that is. One that lost its expiry is no such sign: it would work for ever.
+        A key that was being delivered is the sign that the rotation of an older one was interrupted, and must not be
+        forgotten before that is. One that lost its expiry is no such sign: it would work for ever.
         """
         for reason, key in self.outdated:
-            is_sign = key in self.pending and key.expires_at is not None
+            is_sign = key in self.delivering and key.expires_at is not None
             if not (is_sign and any(_is_newer(key, older) for older in lasting)):
                 yield reason, key
 
@@ -286,7 +288,7 @@ def trace(engine: Iterable[tuple[ParsedName, LiveKey]], now: datetime) -> dict[A
 
 
 def lease_end(key: LiveKey) -> datetime:
-    """Say when a pending key may be removed: at its expiry, or a lease after its creation if that was taken away."""
+    """Say when a key with a lease may be removed: at its expiry, or a lease after its creation where it has none."""
     return key.expires_at or key.created_at + LEASE
 
 
@@ -298,9 +300,9 @@ def _place(parsed: ParsedName, key: LiveKey, lineage: Lineage, now: datetime) ->
     if parsed.role is Role.NEXT:
         lineage.upcoming.append(key)
         return
-    if parsed.role is Role.PENDING:
-        lineage.pending.append(key)
-    # A name of the other roles carries its end, a pending key has it in its lease.
+    if parsed.role is Role.DELIVERING:
+        lineage.delivering.append(key)
+    # The names of old and retired keys carry their end, the others have it in their lease.
     until = parsed.until or lease_end(key)
     if until <= now:
         lineage.outdated.append((_OVER[parsed.role], key))

@@ -4,7 +4,8 @@ The API has no labels, so a key's place in its life is written in its name. A se
 of its address; `~` starts what the engine adds:
 
     production/api                          settled
-    production/api~new.<nonce>              being created, under a lease
+    production/api~new.<nonce>              being created, under a lease; its secret has reached nobody
+    production/api~sent.<nonce>             a rotation's new key whose delivery has begun, under the same lease
     production/api~next                     delivered, waiting to take over
     production/api~old.<yyyymmddThhmmssZ>   rotated out, works until then
     production/api~gone.<yyyymmddThhmmssZ>  removed from the file, restorable until then
@@ -30,7 +31,7 @@ LONGEST_SUFFIX: Final = len("~gone.20270101T000000Z")
 
 _STAMP: Final = "%Y%m%dT%H%M%SZ"
 _SUFFIX: Final = re.compile(
-    r"~(?:new\.(?P<nonce>[a-z0-9]{1,16})|(?P<next>next)|(?P<kind>old|gone)\.(?P<stamp>\d{8}T\d{6}Z))", re.ASCII
+    r"~(?:(?P<leased>new|sent)\.[a-z0-9]{1,16}|(?P<next>next)|(?P<kind>old|gone)\.(?P<stamp>\d{8}T\d{6}Z))", re.ASCII
 )
 _LOCK: Final = re.compile(r"reconciler~lock\.[a-z0-9]{1,16}", re.ASCII)
 
@@ -40,6 +41,7 @@ class Role(StrEnum):
 
     SETTLED = "settled"
     PENDING = "new"
+    DELIVERING = "sent"
     NEXT = "next"
     OLD = "old"
     GONE = "gone"
@@ -93,6 +95,11 @@ def pending_name(settled: str, nonce: str) -> str:
     return f"{settled}~new.{nonce}"
 
 
+def sent_name(settled: str, nonce: str) -> str:
+    """Name a rotation's new key from before its first delivery on: a destination may hold its secret."""
+    return f"{settled}~sent.{nonce}"
+
+
 def next_name(settled: str) -> str:
     """Name a key that is delivered and waits to take over."""
     return f"{settled}~next"
@@ -133,8 +140,8 @@ def _parse_suffix(text: str, address: Address) -> ParsedName | None:
     suffix = _SUFFIX.fullmatch(text)
     if suffix is None:
         return None
-    if suffix["nonce"]:
-        return ParsedName(address, Role.PENDING)
+    if suffix["leased"]:
+        return ParsedName(address, Role(suffix["leased"]))
     if suffix["next"]:
         return ParsedName(address, Role.NEXT)
     until = _parse_stamp(suffix["stamp"])

@@ -8,8 +8,10 @@ declared, and live as ...
 ... `~gone`, within its grace       restore, or rotate when asked for or interrupted before it retired
 ... nothing of these                create
 owned, not declared                 retire within a deletion_grace, else delete
-`~new`, its lease runs              nothing: someone may already read its secret
-`~new`, its lease has run out       delete, unless it tells that the rotation of a key that stays was interrupted
+`~new` or `~sent`, its lease runs   nothing: someone may already read its secret
+`~new`, its lease has run out       delete
+`~sent` beside an older key         rotate that: a destination may hold the secret of a rotation that was interrupted
+`~sent`, its lease has run out      delete, unless it tells that the rotation of a key that stays was interrupted
 `~old` or `~gone`, its time is up   delete
 owned by no declared environment    unmanaged: report | ignore | error | delete
 ==================================  ===============================================================
@@ -18,7 +20,7 @@ owned by no declared environment    unmanaged: report | ignore | error | delete
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from operator import attrgetter
 from typing import TYPE_CHECKING, Final
@@ -54,10 +56,10 @@ from reconciler.planning.guardrails import review
 from reconciler.planning.matching import Lineage, duplicates, match, trace
 from reconciler.planning.names import Naming, gone_name, old_name
 from reconciler.planning.places import with_new_marked
+from reconciler.units import format_instant, format_money, same_instant
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-    from datetime import datetime
 
     from reconciler.model import Address, Declaration, DeclaredKey, Environment, LiveKey, Settable, Snapshot, Usage
     from reconciler.planning.actions import UsageKey
@@ -70,16 +72,50 @@ _VALUES: Final = attrgetter(*map(str, Field))  # plain text: attributes are foun
 
 
 def changed_fields(before: Settable, after: Settable) -> tuple[Field, ...]:
-    """Give the fields that differ, in the order people see them; amounts and instants are compared by value."""
+    """Give the fields that differ, in the order people see them; amounts and instants are compared by value.
+
+    Instants count as equal at the coarser precision of the two, see `units.same_instant`.
+    """
     old, new = _VALUES(before), _VALUES(after)
     if old == new:
         return ()
-    from deepdiff import DeepDiff
+    return tuple(field for field, one, other in zip(Field, old, new, strict=True) if not same_value(one, other))
 
-    # The tree holds what is asked for; the other view would be made from it in addition.
-    difference = DeepDiff(dict(zip(Field, old, strict=True)), dict(zip(Field, new, strict=True)), view="tree")
-    affected = difference.affected_root_keys
-    return tuple(field for field in Field if field in affected)
+
+def same_value(one: object, other: object) -> bool:
+    """True for two values of a field that mean the same."""
+    if isinstance(one, datetime) and isinstance(other, datetime):
+        return same_instant(one, other)
+    return one == other
+
+
+def same_key(one: LiveKey, other: LiveKey) -> bool:
+    """True for two answers about one key between which nothing has changed."""
+    return one.id == other.id and same_instant(one.created_at, other.created_at) and not changed_fields(one, other)
+
+
+def altered_fields(asked: KeyPatch, answered: LiveKey) -> str:
+    """Say which fields of a key are otherwise than they were asked to be; empty when the service did as told."""
+    differences = []
+    for field, value in asked.items():
+        got = getattr(answered, field)
+        if not same_value(got, value):
+            differences.append(f"{field} {_show(got)} where {_show(value)} was asked")
+    return ", ".join(differences)
+
+
+def _show(value: object) -> str:
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return str(value).lower()
+        case Decimal():
+            return format_money(value)
+        case datetime():
+            return format_instant(value)
+        case _:
+            return str(value)
 
 
 def patch(after: KeyState, fields: tuple[Field, ...]) -> KeyPatch:
@@ -302,7 +338,7 @@ def _rotation(
 ) -> RotateReason | None:
     """Say why a key has to be rotated now, if it has to."""
     expired = wanted.expires_at is not None and wanted.expires_at <= now
-    if lineage.pending and wanted.deliver and not expired and lineage.interrupted_rotation(live):
+    if lineage.delivering and wanted.deliver and not expired and lineage.interrupted_rotation(live):
         return RotateReason.INTERRUPTED
     if wanted.address in options.rotate:
         return RotateReason.REQUESTED

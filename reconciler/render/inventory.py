@@ -50,6 +50,7 @@ _INKS: Final = {
     KeyStatus.UNDECLARED: Ansi.YELLOW,
     KeyStatus.UNMANAGED: Ansi.YELLOW,
     KeyStatus.NEXT: Ansi.CYAN,
+    KeyStatus.SENT: Ansi.CYAN,
     KeyStatus.NEW: Ansi.CYAN,
     KeyStatus.OLD: Ansi.DIM,
     KeyStatus.GONE: Ansi.DIM,

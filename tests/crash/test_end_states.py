@@ -126,9 +126,9 @@ TROUBLES: Final = (
             FAILED,
             ("not delivered to two as API", f"one as API holds the secret of key {key}, which ends with its lease"),
             blow=full("write", 2),
-            engine=("new",),
+            engine=(left,),
         )
-        for scenario, key in ((CREATE, 4), (ROTATE, 6))
+        for scenario, key, left in ((CREATE, 4, "new"), (ROTATE, 6, "sent"))
     ),
     Trouble(
         "full-disk-among-sixteen",
@@ -203,7 +203,7 @@ TROUBLES: Final = (
         ROTATE,
         FAILED,
         ("the service left key 6 with name ci/api~next where ci/api was asked",),
-        faults=("PATCH * ignore=name skip=2",),
+        faults=("PATCH * ignore=name skip=3",),
         engine=("next", "old"),
     ),
     Trouble(

@@ -41,10 +41,10 @@ def the_key(number: int, shown: str) -> LiveKey:
     """Make the key that the page shows: the first of an address is old, what came after it is an hour old."""
     name, _, remark = shown.partition(" ")
     name = name.replace("<nonce>", "0a").replace("<until>", "20300101T000000Z").replace("<past>", "20200101T000000Z")
-    fresh = number > 0 or "~new" in name or "~next" in name
+    fresh = number > 0 or "~new" in name
     created = NOW - (timedelta(hours=1) if fresh else timedelta(days=100))
     key = live(number + 1, name, created_at=created, is_enabled="~gone" not in name)
-    if "~new" in name:
+    if "~new" in name or "~sent" in name:
         end = NOW if remark == "(lease over)" else created + LEASE
         return replace(key, expires_at=end)
     return replace(key, credit_limit=Decimal(400)) if remark == "(limit 400)" else key
@@ -52,8 +52,8 @@ def the_key(number: int, shown: str) -> LiveKey:
 
 @pytest.mark.parametrize(("protocol", "crash"), POINTS)
 def test_the_next_plan_is_the_one_that_the_page_says(protocol: Any, crash: Any) -> None:
-    pending = any("~new" in name for name in crash.live)
-    every = timedelta(days=90) if protocol.rotate_every and not pending else None
+    delivering = any("~sent" in name for name in crash.live)
+    every = timedelta(days=90) if protocol.rotate_every and not delivering else None
     wanted = [declared("production/api", "5", rotate_every=every, deliver=(dotenv(),))] if protocol.declared else []
     grace = timedelta(days=7) if protocol.grace else None
     file = declaration(wanted, environments=[Environment("production", SOMEWHERE, grace)])
@@ -86,7 +86,7 @@ def test_the_numbers_of_the_page_are_those_of_the_program() -> None:
         f"From {lock.MARGIN.total_seconds():.0f} seconds before",
         f"({lock.SHORTEST_PAUSE} to {lock.SHORTEST_PAUSE + lock.LONGEST_PAUSE} seconds)",
         f"has {executor.GRACE_SECONDS:.0f} seconds",
-        f"{len(issue.TRIAL_PAUSES) + 1} times within {sum(issue.TRIAL_PAUSES):.0f} seconds".replace(
+        f"{issue.ATTEMPTS} times within {sum(issue.PAUSES):.0f} seconds".replace(
             "3 times within 4", "three times within four"
         ),
     ):

@@ -578,8 +578,8 @@ def test_a_signal_does_not_wait_for_an_account_that_hangs_while_its_lock_is_take
     waited: list[int] = []
     post = lock.Lock._post
 
-    async def interrupted(self: lock.Lock) -> Any:
-        posted = await post(self)
+    async def interrupted(self: lock.Lock, name: str, *, last: bool) -> Any:
+        posted = await post(self, name, last=last)
         signal.raise_signal(signal.SIGINT)
         return posted
 

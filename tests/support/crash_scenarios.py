@@ -179,22 +179,22 @@ ROTATE: Final = Scenario(
     _rotate,
     requests=(
         *(*PLAN, *LOCK),
-        *("POST keys", "GET models", "PATCH keys/6", "PATCH keys/3", "PATCH keys/6"),
+        *("POST keys", "GET models", "GET models", "PATCH keys/6", "PATCH keys/6", "PATCH keys/3", "PATCH keys/6"),
         *(CHECK, "DELETE keys/5"),
     ),
     calls=DELIVERY * 2,
-    engine=("new", "old"),
+    engine=("new", "sent", "old"),
 )
 LEAK: Final = Scenario(
     "leak",
     _leak,
     requests=(
         *(*PLAN, *LOCK),
-        *("POST keys", "GET models", "PATCH keys/6", "PATCH keys/4", "PATCH keys/6"),
+        *("POST keys", "GET models", "GET models", "PATCH keys/6", "PATCH keys/6", "PATCH keys/4", "PATCH keys/6"),
         *(CHECK, "DELETE keys/5"),
     ),
     calls=DELIVERY * 2,
-    engine=("new", "old"),
+    engine=("new", "sent", "old"),
     arguments=("--rotate", "ci/api", "--no-overlap"),
 )
 FINISH: Final = Scenario(
@@ -217,9 +217,9 @@ ONE_BY_ONE: Final = (CREATE, UPDATE, RENAME, ROTATE, LEAK, FINISH, RETIRE, RESTO
 CROWD: Final = Scenario(
     "crowd",
     _crowd,
-    requests=("GET",) * 10 + ("POST",) * 7 + ("PATCH",) * 20 + ("DELETE",) * 3,
+    requests=("GET",) * 11 + ("POST",) * 7 + ("PATCH",) * 22 + ("DELETE",) * 3,
     calls=DELIVERY * 2,
-    engine=("new", "old", "gone"),
+    engine=("new", "sent", "old", "gone"),
 )
 
 TWO_FILES: Final = Scenario("two-files", _two_files, requests=())

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from support.sabotage import Blow
     from support.watched_service import Hook, Service, Strike
 
-LEASES: Final = {"new": timedelta(hours=24), "lock": timedelta(minutes=2)}
+LEASES: Final = {"new": timedelta(hours=24), "sent": timedelta(hours=24), "lock": timedelta(minutes=2)}
 NO_LEASE: Final = "without a lease"
 """Stands among the kinds where a service has taken the lease of a new key away: the engine still keeps to it."""
 LOCK_LEASE: Final = LEASES["lock"] + timedelta(seconds=1)

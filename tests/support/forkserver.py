@@ -40,7 +40,8 @@ PRELOADED: Final = (
 )
 PAUSES: Final[dict[str, dict[str, Any]]] = {
     "reconciler.account.lock": {"SHORTEST_PAUSE": 0.01, "LONGEST_PAUSE": 0.02},
-    "reconciler.execution.issue": {"TRIAL_PAUSES": (0.01, 0.01)},
+    "reconciler.account.client": {"PAUSES": (0.01,) * 4, "SETTLING_PAUSES": (0.01,)},
+    "reconciler.execution.issue": {"PAUSES": (0.01, 0.01)},
 }
 RENEWALS: Final[dict[str, dict[str, Any]]] = {
     "reconciler.account.lock": {"RENEW_EVERY": 0.1, "RETRY_RENEWAL_EVERY": 0.02}

@@ -100,7 +100,7 @@ class Ledger(State):
         return gone
 
 
-_OWNED: Final = re.compile(r"(?P<environment>[^/~]+)/[^/~]+(~(new\.\w+|next|(old|gone)\.\d{8}T\d{6}Z))?")
+_OWNED: Final = re.compile(r"(?P<environment>[^/~]+)/[^/~]+(~((new|sent)\.\w+|next|(old|gone)\.\d{8}T\d{6}Z))?")
 
 
 def environment_of(name: str) -> str | None:
@@ -164,7 +164,7 @@ class Promises:
                 continue
             if key.name.startswith("reconciler~lock."):
                 self._check_lease(key, now + LOCK_LEASE)
-            elif "~new." in key.name:
+            elif "~new." in key.name or "~sent." in key.name:
                 self._check_lease(key, key.created_at + LEASE)
             elif _works(key, now) and key.id not in self._reached:
                 self._broken(f"nobody has the secret of {_show(key)}")
@@ -213,7 +213,7 @@ class Promises:
     def _is_sign(self, other: Key, key: Key) -> bool:
         base, _, suffix = other.name.partition("~")
         newer = (other.created_at, other.id) > (key.created_at, key.id)
-        return self._linked(base, key.name) and newer and (suffix == "next" or suffix.startswith("new."))
+        return self._linked(base, key.name) and newer and (suffix == "next" or suffix.startswith("sent."))
 
     def _linked(self, one: str, other: str) -> bool:
         return one == other or bool({(one, other), (other, one)} & self._links)
@@ -260,6 +260,8 @@ class Promises:
         role, _, stamp = suffix.partition(".")
         match role:
             case "new":
+                return now < (key.expires_at or key.created_at + LEASE)
+            case "sent":
                 return not _works(key, now) or now < (key.expires_at or key.created_at + LEASE)
             case "old" | "gone":
                 until = datetime.strptime(stamp, "%Y%m%dT%H%M%SZ").replace(tzinfo=now.tzinfo)

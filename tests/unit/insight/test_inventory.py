@@ -37,6 +37,7 @@ def only(*keys: LiveKey, wanted: Declaration | None = WANTED, used: tuple[Activi
         (live(1, "ci/a~next"), KeyStatus.NEXT, None),
         (live(1, "ci/a~new.k3v9", expires_at=NOW + DAY), KeyStatus.NEW, NOW + DAY),
         (live(1, "ci/a~new.k3v9"), KeyStatus.NEW, NOW + DAY),
+        (live(1, "ci/a~sent.k3v9", expires_at=NOW + DAY), KeyStatus.SENT, NOW + DAY),
         (live(1, "ci/a~old.20261201T000000Z"), KeyStatus.OLD, UNTIL),
         (live(1, "ci/a~gone.20261201T000000Z", is_enabled=False), KeyStatus.GONE, UNTIL),
         (live(1, "ci/x"), KeyStatus.UNDECLARED, None),

@@ -16,6 +16,7 @@ NAMING = Naming("{environment}/{key}", ["production", "ci"])
     [
         ("production/api", Role.SETTLED, None),
         ("production/api~new.0a1b2c3d4e5f6789", Role.PENDING, None),
+        ("production/api~sent.0a1b2c3d4e5f6789", Role.DELIVERING, None),
         ("production/api~next", Role.NEXT, None),
         ("production/api~old.20270102T030405Z", Role.OLD, UNTIL),
         ("production/api~gone.20270102T030405Z", Role.GONE, UNTIL),
