@@ -356,8 +356,8 @@ class Account:
                 raise IncompleteList(msg)
             await self._sender.timing.sleep(pause)
 
-    async def refuse_partial(self, snapshot: Snapshot, suspects: Iterable[int]) -> None:
-        """Raise IncompleteList when a key that a list lacks is there all the same.
+    async def refuse_partial(self, snapshot: Snapshot, suspects: Iterable[int]) -> frozenset[int]:
+        """Raise IncompleteList when a key that a list lacks is there all the same; gives the ids that were asked for.
 
         Args:
             snapshot: the list.
@@ -373,6 +373,7 @@ class Account:
                 "lacks would be created again, so nothing was written"
             )
             raise IncompleteList(msg)
+        return frozenset(missing)
 
     async def create_key(self, new: NewKey) -> CreatedKey:
         """Create a key (`POST /account/keys`); its secret is in this answer and nowhere else.

@@ -149,11 +149,12 @@ async def _read(declaration: Declaration, variable: str, simulator: Path | None)
     from reconciler.cli.console import note
     from reconciler.cli.reading import check_clock
     from reconciler.engine.accounts import open_account
-    from reconciler.engine.planning import read_account
+    from reconciler.engine.planning import read_account, used
     from reconciler.planning.accounts import part_of
 
     async with open_account(simulator, variable=variable) as account:
         snapshot, inputs = await read_account(part_of(declaration, variable), None, account)
+        await account.refuse_partial(snapshot, used(inputs))
         check_clock(account)
     for text in inputs.unread:
         note(f"warning: {text}")

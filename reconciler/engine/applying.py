@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 from reconciler.account.lock import Lock
 from reconciler.destinations.registry import Registry
 from reconciler.engine.accounts import Slot
-from reconciler.engine.planning import AT_A_TIME, CONNECTIONS, in_a_line, plan_account, spare_other_accounts
+from reconciler.engine.planning import AT_A_TIME, CONNECTIONS, doubtful, in_a_line, plan_account, spare_other_accounts
 from reconciler.engine.stopping import Stopping
 from reconciler.errors import AccountError, ReconcilerError, StalePlan
 from reconciler.execution.executor import apply_plan, refuse_errors
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from datetime import timedelta
 
+    from reconciler.account.client import Account
     from reconciler.engine.accounts import PlanRequest
     from reconciler.engine.planning import Reading, Readings
     from reconciler.model import LiveKey, Snapshot
@@ -344,12 +345,18 @@ class _Leg:
             run = ApplyContext(account, crew.registry, nonce=lambda: secrets.token_hex(8), mask=crew.listener.mask)
             async with self._locked(run) as snapshot:
                 plan = plan_account(apply_request.request, self.variable, snapshot, self.shown.inputs)
+                await self._see_all(plan, snapshot, account)
                 await self._agree(plan)
                 await self._slot.take()
                 self.result = await self._apply(plan, run)
                 self.settled = True
                 crew.settle()
                 self.stopping.leave()
+
+    async def _see_all(self, plan: Plan, snapshot: Snapshot, account: Account) -> None:
+        """Raise IncompleteList when the list lacks a key that is there: one shown before, or one that was used."""
+        before = {key.id for key in self.shown.snapshot.keys}
+        await account.refuse_partial(snapshot, (before | doubtful(plan, self.shown.inputs)) - self.shown.gone)
 
     async def _agree(self, plan: Plan) -> None:
         """See that the plan is the one that was shown or reviewed, or tell it where nobody has to approve it."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from reconciler.engine.accounts import Patience, Slot, open_account, refuse_same_credential
 from reconciler.errors import AccountError, ReconcilerError, UsageError
 from reconciler.model import Address
-from reconciler.planning.actions import Delete, PlanInputs, matcher, windows
+from reconciler.planning.actions import Create, Delete, PlanInputs, matcher, windows
 from reconciler.planning.base_review import snapshot_of
 from reconciler.planning.names import Naming
 from reconciler.planning.phrases import listed, near
@@ -124,12 +124,16 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """The plan of one account, and what it was made from; `skew` is the service's time minus this machine's."""
+    """The plan of one account, and what it was made from; `skew` is the service's time minus this machine's.
+
+    `gone` are ids that activity names and that were asked for one by one: they belong to no key any more.
+    """
 
     plan: Plan
     inputs: PlanInputs
     snapshot: Snapshot
     skew: timedelta
+    gone: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,11 +254,22 @@ async def read_account(
 async def _read_one(request: PlanRequest, variable: str, account: Account, *, sweeps: bool) -> Reading:
     snapshot, inputs = await read_account(request.part(variable), request.base_part(variable), account)
     plan = plan_account(request, variable, snapshot, inputs)
+    gone = await account.refuse_partial(snapshot, doubtful(plan, inputs))
     if sweeps and not plan.actions and not plan.errors:
         from reconciler.account.lock import sweep
 
         await sweep(account, snapshot)
-    return Reading(plan, inputs, snapshot, account.clock_skew)
+    return Reading(plan, inputs, snapshot, account.clock_skew, gone)
+
+
+def doubtful(plan: Plan, inputs: PlanInputs) -> frozenset[int]:
+    """Give the ids of the keys that a list must not lack, or what is there would be created once more."""
+    return used(inputs) if any(isinstance(action, Create) for action in plan.actions) else frozenset()
+
+
+def used(inputs: PlanInputs) -> frozenset[int]:
+    """Give the ids of all keys that activity names."""
+    return frozenset(key_id for activity in inputs.activity for key_id in activity.by_key)
 
 
 def _merged(request: PlanRequest, accounts: Mapping[str, Reading], unread: Mapping[str, ReconcilerError]) -> Plan:

@@ -260,7 +260,14 @@ class Lineage:
         A destination may hold the secret of the newer key then, and nobody can read the live key's secret again. A key
         that was only being created is no such sign: its secret reached nobody, however late the service made it.
         """
-        return any(_is_newer(key, live) for key in self.delivering)
+        return any(_is_newer(key, live) and not self._is_about_another(key, live) for key in self.delivering)
+
+    def _is_about_another(self, sign: LiveKey, live: LiveKey) -> bool:
+        """Tell whether a sign is that of a retired key with an earlier name of the address, unlike the live one."""
+        name = _settled_name(sign)
+        return name != _settled_name(live) and any(
+            _settled_name(key) == name and _is_newer(sign, key) for _, key in self.retired
+        )
 
     def superfluous(self, lasting: Sequence[LiveKey]) -> Iterable[tuple[DeleteReason, LiveKey]]:
         """Give what has to go, if these keys of the address stay or may come back with the secrets that they have.
@@ -290,6 +297,10 @@ def trace(engine: Iterable[tuple[ParsedName, LiveKey]], now: datetime) -> dict[A
 def lease_end(key: LiveKey) -> datetime:
     """Say when a key with a lease may be removed: at its expiry, or a lease after its creation where it has none."""
     return key.expires_at or key.created_at + LEASE
+
+
+def _settled_name(key: LiveKey) -> str:
+    return key.name.rpartition("~")[0] or key.name
 
 
 def _is_newer(key: LiveKey, other: LiveKey) -> bool:

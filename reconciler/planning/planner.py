@@ -299,11 +299,11 @@ def _converge(
     if lineage.upcoming:
         successor = lineage.upcoming[0]
         old = live or lineage.restorable(wanted.id)
-        fields = changed_fields(successor, wanted)
+        fields = _to_change(successor, wanted, now)
         return Finish(wanted, successor, old, wanted.state, fields, _overlap(wanted, options))
     if live is None:
         return _revive(wanted, lineage, options, now)
-    fields = changed_fields(live, wanted)
+    fields = _to_change(live, wanted, now)
     reason = _rotation(wanted, live, lineage, options, now)
     if reason:
         return Rotate(wanted, live, fields, _overlap(wanted, options), reason)
@@ -312,12 +312,25 @@ def _converge(
     return Update(wanted, live, wanted.state, fields) if fields else None
 
 
+def _to_change(live: LiveKey, wanted: DeclaredKey, now: datetime) -> tuple[Field, ...]:
+    """Give the fields of a live key that have to be changed.
+
+    One that has expired as declared works neither way, and the service may disable it by itself: to enable it would
+    change nothing, at each run anew.
+    """
+    fields = changed_fields(live, wanted)
+    expired = live.expires_at is not None and live.expires_at <= now and Field.EXPIRES_AT not in fields
+    return (
+        tuple(field for field in fields if field is not Field.IS_ENABLED) if expired and wanted.is_enabled else fields
+    )
+
+
 def _revive(wanted: DeclaredKey, lineage: Lineage, options: Options, now: datetime) -> Restore | Rotate | Create:
     """Bring a retired key back, unless its secret is not what the destinations hold or should hold."""
     retired = lineage.restorable(wanted.id)
     if retired is None:
         return Create(wanted)
-    fields = changed_fields(retired, wanted)
+    fields = _to_change(retired, wanted, now)
     # One that is due comes back first, so that who still has its secret can go on for the overlap.
     reason = _rotation(wanted, retired, lineage, replace(options, due=False), now)
     if reason:

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from reconciler.units import format_duration, format_instant, format_money, parse_duration, parse_instant
+from reconciler.units import format_duration, format_instant, format_money, parse_duration, parse_instant, same_instant
 
 
 @pytest.mark.parametrize(
@@ -99,3 +99,22 @@ def test_a_duration_of_more_than_ten_years_is_refused() -> None:
 )
 def test_a_duration_is_written_in_the_largest_unit_that_fits(text: str, written: str) -> None:
     assert format_duration(parse_duration(text)) == written
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("12:00:00", "12:00:00", True),
+        ("12:00:00", "12:00:00.999999", True),
+        ("12:00:00", "11:59:59.5", True),
+        ("12:00:00", "12:00:01", False),
+        ("12:00:00.123", "12:00:00.123456", True),
+        ("12:00:00.123", "12:00:00.124", False),
+        ("12:00:00.123456", "12:00:00.123457", False),
+        ("12:00:00.123456", "12:00:00.123456", True),
+    ],
+)
+def test_instants_are_compared_at_the_coarser_precision_of_the_two(one: str, other: str, *, same: bool) -> None:
+    first, second = (parse_instant(f"2026-11-28T{text}Z") for text in (one, other))
+    assert same_instant(first, second) is same
+    assert same_instant(second, first) is same

@@ -84,6 +84,48 @@ def findings(plan: Plan) -> list[str]:
             ["update ci/a #1 expires_at"],
             id="an expiry that is not declared goes",
         ),
+        pytest.param(
+            [declared("ci/a", expires_at=NOW)],
+            [live(1, "ci/a", is_enabled=False, expires_at=NOW)],
+            [],
+            id="expired as declared, and disabled for that: it works neither way",
+        ),
+        pytest.param(
+            [declared("ci/a", "6", expires_at=NOW)],
+            [live(1, "ci/a", is_enabled=False, expires_at=NOW)],
+            ["update ci/a #1 credit_limit"],
+            id="expired and disabled, with another limit",
+        ),
+        pytest.param(
+            [declared("ci/a", is_enabled=False, expires_at=NOW)],
+            [live(1, "ci/a", expires_at=NOW)],
+            ["update ci/a #1 is_enabled"],
+            id="expired, and disabled on purpose",
+        ),
+        pytest.param(
+            [declared("ci/a", expires_at=LATER)],
+            [live(1, "ci/a", is_enabled=False, expires_at=NOW)],
+            ["update ci/a #1 is_enabled,expires_at"],
+            id="expired and disabled, and to go on",
+        ),
+        pytest.param(
+            [declared("ci/a", expires_at=LATER)],
+            [live(1, "ci/a", is_enabled=False, expires_at=LATER)],
+            ["update ci/a #1 is_enabled"],
+            id="disabled before it expires",
+        ),
+        pytest.param(
+            [declared("ci/a", expires_at=LATER)],
+            [live(1, "ci/a", expires_at=LATER + timedelta(microseconds=999_999))],
+            [],
+            id="an instant in finer digits",
+        ),
+        pytest.param(
+            [declared("ci/a", expires_at=LATER)],
+            [live(1, "ci/a", expires_at=LATER + timedelta(seconds=1))],
+            ["update ci/a #1 expires_at"],
+            id="a second later",
+        ),
         pytest.param([], [live(1, "ci/a")], ["delete ci/a #1"], id="live, no longer declared"),
         pytest.param([], [live(1, "ci/a"), live(2, "ci/a")], ["delete ci/a #1", "delete ci/a #2"], id="both twins go"),
         pytest.param(
@@ -656,6 +698,12 @@ def graceful(*keys: DeclaredKey) -> Declaration:
             [live(1, "ci/a" + GONE, is_enabled=False), live(2, "ci/a~sent.00ff", expires_at=NOW), live(3, "ci/b")],
             [],
             id="the same a day later",
+        ),
+        pytest.param(
+            [declared("ci/b", renamed_from=("ci/a",))],
+            [live(1, "ci/b"), live(2, "ci/a" + GONE, is_enabled=False), live(3, "ci/a~sent.00ff", expires_at=LATER)],
+            [],
+            id="its sign is newer than the key that has the name now, and is not about that",
         ),
         pytest.param(
             [declared("ci/b", renamed_from=("ci/a",))],
