@@ -1,9 +1,9 @@
 """A thousand applies that are disturbed and killed at random, on one account: what became of the secrets?
 
 Between two applies the declaration is edited and time passes; during them answers get lost, the service fails, slows
-down or talks nonsense, destinations refuse, and the process dies at a random request or delivery. Nobody ever cleans
-up: whatever a run leaves is the next one's to put right. The service is the embedded simulator, the secrets go to real
-dotenv files and to a place in memory, time is virtual.
+down, lags, shows a part or talks nonsense, destinations refuse, and the process dies at a random request or delivery.
+Nobody ever cleans up: whatever a run leaves is the next one's to put right. The service is the embedded simulator, the
+secrets go to real dotenv files and to a place in memory, time is virtual.
 
     .venv/bin/python benchmarks/thousand_applies.py
     .venv/bin/python benchmarks/thousand_applies.py --applies 200 --seed 7 --machine "my laptop"
@@ -33,7 +33,7 @@ sys.path.insert(0, str(HERE.parent / "tests"))  # the world to apply in is the t
 from reconciler.model import Delivery, Environment, Target  # noqa: E402  # after the path is set
 from reconciler.planning.actions import Options  # noqa: E402  # the same
 from support.builders import SOMEWHERE, address, declaration, declared  # noqa: E402  # the same
-from support.chaos import ChaosWorld, End, Moment, Mood, Order, Trouble  # noqa: E402  # the same
+from support.chaos import ChaosWorld, End, Moment, Mood, Order, Trouble, what_it_does  # noqa: E402  # the same
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,6 +57,13 @@ DISTURBANCES: Final = {
     "4xx answers without a reason": ("* * status=403", "PATCH * status=400"),
     "unreadable bodies": ("* * body=html", "POST * body=cut", "* * body=empty", "* * body=shape"),
     "slow answers": ("* * latency=5s", "POST * latency=40s"),
+    "answers that lag": ("lag=2s", "* /v1/account/keys* lag=500ms"),
+    "lists in pages": ("pages=9", "pages=9,oldest", "pages=9,has_more"),
+    "keys that come late": ("late=5s", "late=1800s"),
+    "odd answers to a PATCH": ("odd-patch", "odd-patch=old", "odd-patch=junk", "odd-patch=204"),
+    "odd answers to a DELETE": ("odd-delete", "odd-delete=202", "odd-delete=error"),
+    "trials that tell nothing": ("blind-models", "trial=402", "trial=503"),
+    "keys that are shown otherwise": ("micros", "micros=list", "noise", "zoneless", "expired-disabled"),
 }
 DELIVERIES: Final = {
     f"delivery {Mood.REFUSES}": "deliveries refused",
@@ -66,11 +73,7 @@ DELIVERIES: Final = {
     f"delivery {Mood.SLOW}": "slow deliveries",
 }
 # What a fault is called by those of its words that say what it does.
-KINDS: Final = {
-    " ".join(word for word in spec.split()[2:] if not word.startswith("retry-after=")): kind
-    for kind, specs in DISTURBANCES.items()
-    for spec in specs
-}
+KINDS: Final = {what_it_does(spec): kind for kind, specs in DISTURBANCES.items() for spec in specs}
 
 
 @dataclass
@@ -161,7 +164,7 @@ def random_trouble(chance: random.Random) -> Trouble:
 
 
 def random_faults(chance: random.Random) -> list[str]:
-    """Let the service fail in up to three ways, each now and then."""
+    """Let the service do up to three things that nobody hopes for, each now and then."""
     kinds = chance.sample(sorted(DISTURBANCES), chance.choice([0, 1, 1, 2, 3]))
     return [
         f"{chance.choice(DISTURBANCES[kind])} probability=0.{chance.choice(['05', '1', '2', '3'])}" for kind in kinds

@@ -11,6 +11,7 @@ The suite runs the same histories every time. To hunt for new ones, say how many
 
 from __future__ import annotations
 
+import operator
 import os
 import tempfile
 from dataclasses import replace
@@ -82,6 +83,23 @@ EFFECTS: Final = [
     *(("POST", f"ignore={field}") for field in ("name", "credit_limit", "expires_at")),
     *(("PATCH", f"ignore={field}") for field in ("name", "credit_limit", "expires_at", "is_enabled")),
 ]
+# What the service may do where its documentation is silent.
+QUIRKS: Final = [
+    *(
+        "lag=300ms",
+        "lag=8s",
+        "* /v1/account/keys* lag=2s",
+        "late=3s",
+        "late=600s",
+        "pages=3",
+        "pages=3,oldest",
+        "pages=4,total",
+    ),
+    *("odd-patch", "odd-patch=old", "odd-patch=junk", "odd-patch=204"),
+    *("odd-delete", "odd-delete=202", "odd-delete=error"),
+    *("blind-models", "trial=402", "trial=503", "strict-lock", "strict-lock=dash"),
+    *("micros", "micros=list", "expired-disabled", "noise", "zoneless"),
+]
 HOW_OFTEN: Final = ["times=1", "times=1", "times=2", "times=7", "", "probability=0.3"]
 
 
@@ -92,7 +110,8 @@ def fault_specs(draw: st.DrawFn) -> str:
     return f"{method} {path} {effect} skip={draw(st.integers(0, 6))} {draw(st.sampled_from(HOW_OFTEN))}".strip()
 
 
-FAULTS = st.lists(fault_specs(), max_size=2)
+quirk_specs = st.builds("{} {}".format, st.sampled_from(QUIRKS), st.sampled_from(["", "", "probability=0.3"]))
+FAULTS = st.builds(operator.add, st.lists(fault_specs(), max_size=2), st.lists(quirk_specs, max_size=2))
 MOODS = st.lists(st.sampled_from(Mood), max_size=4).map(tuple)
 KILLS = st.builds(Trouble, st.integers(2, 24), st.sampled_from(Moment), MOODS)
 TROUBLES = st.one_of(

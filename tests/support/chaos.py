@@ -28,7 +28,7 @@ from reconciler.model import Snapshot
 from reconciler.planning.actions import AS_THE_FILE_SAYS, untouched
 from reconciler.planning.planner import make_plan
 from reconciler.secret import Secret
-from reconciler.simulator import Faults, parse_fault
+from reconciler.simulator import Faults, parse_fault, quirks
 from reconciler.simulator.app import SimulatorTransport, create_app
 from support.promises import Ledger, Place, Promises, environment_of
 from support.virtual import VirtualClock
@@ -207,7 +207,7 @@ class _Counted(Faults):
         super().__init__((), seed=seed, clock=clock)
         for spec in specs:
             self.add([parse_fault(spec)])
-        self._kinds = [" ".join(word for word in spec.split()[2:] if word.startswith(_KINDS)) for spec in specs]
+        self._kinds = [what_it_does(spec) for spec in specs]
         self._counter = counter
 
     def strike(self, method: str, path: str, name: str = "") -> Any:
@@ -218,7 +218,12 @@ class _Counted(Faults):
         return verdict
 
 
-_KINDS: Final = ("latency=", "status=", "when=", "rate=", "lose=", "body=", "ignore=")
+_KINDS: Final = ("latency=", "status=", "when=", "rate=", "lose=", "body=", "ignore=", *quirks.WORDS)
+
+
+def what_it_does(spec: str) -> str:
+    """Give those words of a fault that say what it does: not to which requests, nor how often."""
+    return " ".join(word for word in spec.split() if word.startswith(_KINDS))
 
 
 class _Process:
@@ -245,7 +250,8 @@ class _Process:
     async def _work(self) -> ApplyResult:
         order, world = self.order, self.world
         async with self._account() as account:
-            plan = make_plan(order.declaration, await account.list_keys(), order.options)
+            shown = await account.list_keys()
+            plan = make_plan(order.declaration, shown, order.options)
             refuse_errors(plan)
             if not plan.actions:
                 return untouched(plan)
@@ -260,6 +266,7 @@ class _Process:
             run = ApplyContext(account, self, world.nonce, lambda _: None)  # type: ignore[arg-type]  # it has the one method that counts
             async with Lock(account, world.nonce, run.mask, PATIENCE, world.timing).hold(stop.set) as snapshot:
                 plan = make_plan(order.declaration, snapshot, order.options)
+                await account.refuse_partial(snapshot, (key.id for key in shown.keys))
                 return await apply_plan(
                     plan, order.declaration, run, parallelism=order.parallelism, stop=stop, report=report
                 )
