@@ -45,13 +45,17 @@ def format_instant(instant: datetime) -> str:
     return instant.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
-def same_instant(one: datetime, other: datetime) -> bool:
-    """True for two instants that are equal at the coarser precision of the two: a second, a millisecond or finer.
+def same_value(one: object, other: object) -> bool:
+    """True for two values of a field that mean the same.
 
-    A service may keep fewer digits of a second than it was sent, or show more of them in one answer than in another.
+    Instants do if they are equal at the coarser precision of the two: a second, a millisecond or finer. A service may
+    keep fewer digits of a second than it was sent, or show more of them in one answer than in another.
     """
-    coarser = max(_precision(one), _precision(other))
-    return one == other or abs(one - other) < coarser
+    if one == other:
+        return True
+    if not isinstance(one, datetime) or not isinstance(other, datetime):
+        return False
+    return abs(one - other) < max(_precision(one), _precision(other))
 
 
 def _precision(instant: datetime) -> timedelta:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final, Self, TypeVar
 from urllib.parse import urlsplit
 
 from reconciler.account import wire
-from reconciler.account.record import PAUSES, Record, spread
+from reconciler.account.record import PAUSES, Record, altered_fields, spread
 from reconciler.errors import (
     AccountError,
     AmbiguousCreate,
@@ -34,7 +34,6 @@ from reconciler.http.limits import WORTH_TELLING, Gate, client_pool
 from reconciler.http.redact import quote
 from reconciler.http.retry import Attempts, RetryPolicy, Timing, retry_after
 from reconciler.model import KEY_VARIABLE, LONGEST_DAYS, Snapshot
-from reconciler.planning.planner import altered_fields
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -1,21 +1,45 @@
-"""What a run has done to the keys of an account, to tell a list that shows it from one that is older or incomplete."""
+"""What a run has done to the keys of an account, to tell a list that shows it from one that is older or incomplete.
+
+And whether what the service shows of a key is what it was asked for, or what it showed before.
+"""
 
 from __future__ import annotations
 
+from datetime import datetime
+from decimal import Decimal
+from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
-from reconciler.planning.planner import changed_fields, same_key
+from reconciler.units import format_instant, format_money, same_value
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
-    from reconciler.model import LiveKey
+    from reconciler.model import KeyPatch, LiveKey
 
 PAUSES: Final = (0.2, 0.3, 0.5, 1.0, *[2.0] * 14)
 """The seconds between one look at an answer that lags and the next: 30 in all."""
 
 MOST_QUESTIONS: Final = 20
 """How many keys are asked for one by one to find out whether a list lacks them."""
+
+
+_STATE: Final = attrgetter("name", "is_enabled", "credit_limit", "expires_at")
+
+
+def altered_fields(asked: KeyPatch, answered: LiveKey) -> str:
+    """Say which fields of a key are otherwise than they were asked to be; empty when the service did as told."""
+    differences = []
+    for field, value in asked.items():
+        got = getattr(answered, field)
+        if not same_value(got, value):
+            differences.append(f"{field} {_show(got)} where {_show(value)} was asked")
+    return ", ".join(differences)
+
+
+def same_key(one: LiveKey, other: LiveKey) -> bool:
+    """True for two answers about one key between which nothing has changed."""
+    return one.id == other.id and same_value(one.created_at, other.created_at) and _same_state(one, other)
 
 
 class Record:
@@ -59,7 +83,25 @@ class Record:
 def _shows(shown: LiveKey | None, left: LiveKey | None) -> bool:
     if shown is None or left is None:
         return shown is left
-    return not changed_fields(shown, left)
+    return _same_state(shown, left)
+
+
+def _same_state(one: LiveKey, other: LiveKey) -> bool:
+    return all(map(same_value, _STATE(one), _STATE(other)))
+
+
+def _show(value: object) -> str:
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return str(value).lower()
+        case Decimal():
+            return format_money(value)
+        case datetime():
+            return format_instant(value)
+        case _:
+            return str(value)
 
 
 def spread(ids: Collection[int], most: int = MOST_QUESTIONS) -> list[int]:

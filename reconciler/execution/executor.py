@@ -7,6 +7,7 @@ import contextlib
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, assert_never
 
+from reconciler.account.record import same_key
 from reconciler.errors import AccountError, GuardrailRefused, ReconcilerError
 from reconciler.execution.issue import Issued, create_and_deliver, finish, rotate
 from reconciler.execution.preflight import preflight
@@ -23,7 +24,7 @@ from reconciler.planning.actions import (
     Status,
     Update,
 )
-from reconciler.planning.planner import make_plan, patch, same_key
+from reconciler.planning.planner import make_plan, patch
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence

@@ -14,6 +14,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from reconciler.account.client import Trial
+from reconciler.account.record import altered_fields
 from reconciler.destinations.base import FOREIGN, SecretDelivery
 from reconciler.destinations.shared import unforeseen
 from reconciler.errors import (
@@ -29,7 +30,7 @@ from reconciler.model import KeyPatch, NewKey
 from reconciler.planning.actions import RotateReason
 from reconciler.planning.matching import LEASE
 from reconciler.planning.names import is_retired, next_name, old_name, pending_name, sent_name, under
-from reconciler.planning.planner import altered_fields, patch
+from reconciler.planning.planner import patch
 from reconciler.secret import Secret
 
 if TYPE_CHECKING:

@@ -56,7 +56,7 @@ from reconciler.planning.guardrails import review
 from reconciler.planning.matching import Lineage, duplicates, match, trace
 from reconciler.planning.names import Naming, gone_name, old_name
 from reconciler.planning.places import with_new_marked
-from reconciler.units import format_instant, format_money, same_instant
+from reconciler.units import same_value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -74,48 +74,12 @@ _VALUES: Final = attrgetter(*map(str, Field))  # plain text: attributes are foun
 def changed_fields(before: Settable, after: Settable) -> tuple[Field, ...]:
     """Give the fields that differ, in the order people see them; amounts and instants are compared by value.
 
-    Instants count as equal at the coarser precision of the two, see `units.same_instant`.
+    Instants count as equal at the coarser precision of the two, see `units.same_value`.
     """
     old, new = _VALUES(before), _VALUES(after)
     if old == new:
         return ()
     return tuple(field for field, one, other in zip(Field, old, new, strict=True) if not same_value(one, other))
-
-
-def same_value(one: object, other: object) -> bool:
-    """True for two values of a field that mean the same."""
-    if isinstance(one, datetime) and isinstance(other, datetime):
-        return same_instant(one, other)
-    return one == other
-
-
-def same_key(one: LiveKey, other: LiveKey) -> bool:
-    """True for two answers about one key between which nothing has changed."""
-    return one.id == other.id and same_instant(one.created_at, other.created_at) and not changed_fields(one, other)
-
-
-def altered_fields(asked: KeyPatch, answered: LiveKey) -> str:
-    """Say which fields of a key are otherwise than they were asked to be; empty when the service did as told."""
-    differences = []
-    for field, value in asked.items():
-        got = getattr(answered, field)
-        if not same_value(got, value):
-            differences.append(f"{field} {_show(got)} where {_show(value)} was asked")
-    return ", ".join(differences)
-
-
-def _show(value: object) -> str:
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return str(value).lower()
-        case Decimal():
-            return format_money(value)
-        case datetime():
-            return format_instant(value)
-        case _:
-            return str(value)
 
 
 def patch(after: KeyState, fields: tuple[Field, ...]) -> KeyPatch:

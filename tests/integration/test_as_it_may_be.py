@@ -14,6 +14,7 @@ import pytest
 
 from reconciler.account import client, lock
 from reconciler.execution import issue
+from reconciler.http.retry import RetryPolicy
 from reconciler.simulator import FAULTS_VARIABLE, fields
 from support.command import Front, on_a_file
 
@@ -273,7 +274,7 @@ def test_a_trial_that_proves_nothing_says_so(account: Account, faults: list[str]
 def test_a_trial_that_is_not_answered_tells_what_becomes_of_the_key(
     account: Account, monkeypatch: pytest.MonkeyPatch, status: int, *, removable: bool
 ) -> None:
-    monkeypatch.setattr(client, "DEFAULT_RETRY", client.RetryPolicy(attempts=1))
+    monkeypatch.setattr(client, "DEFAULT_RETRY", RetryPolicy(attempts=1))
     account.declare(ONE).apply()
     stuck = [] if removable else ["DELETE /v1/account/keys/4 status=403"]
     ended = account.is_served(f"trial={status}", *stuck)(*ROTATE, "--format", "json")
