@@ -237,7 +237,7 @@ class Lock:
 
     async def _pause(self, posted: int = 1) -> None:
         """Let a random while go by, longer after a second and a third lock, so that those who met do not meet again."""
-        longest = LONGEST_PAUSE * 2 ** min(posted - 1, 2)
+        longest = LONGEST_PAUSE * 2 ** (posted - 1)
         await self.timing.sleep(SHORTEST_PAUSE + self.timing.random() * longest)
 
     async def _renew(self, lock: LiveKey, lease: _Lease, lost: Callable[[], None]) -> None:

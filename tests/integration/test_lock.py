@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import time
+import itertools
+import random
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -11,20 +12,25 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from reconciler.account.client import connect
 from reconciler.account.lock import LEASE, Lock
 from reconciler.errors import AccountError, LockLost, LockTimeout, RefusedByService
 from reconciler.http.retry import Timing
 from reconciler.model import KeyPatch
+from reconciler.secret import Secret
+from reconciler.simulator import Faults, State, parse_fault, transport
 from support.command import on_a_file
+from support.virtual import VirtualClock
 from support.world import World
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
     from pathlib import Path
 
+    import httpx
+
     from reconciler.account.client import Account
     from reconciler.model import CreatedKey, NewKey, Snapshot
-    from reconciler.secret import Secret
 
 PATIENCE = timedelta(minutes=5)
 
@@ -326,22 +332,27 @@ def test_an_apply_with_nothing_to_do_takes_away_what_dead_runs_have_left_of_thei
         assert front.names() == ["reconciler~lock.alive"]
 
 
-def test_several_at_once_never_work_at_the_same_time(world: World) -> None:
+def test_several_at_once_never_work_at_the_same_time() -> None:
+    """In virtual time, so that who meets whom does not depend on how fast this machine is."""
+    clock, chance, nonces = VirtualClock(), random.Random(0), itertools.count()  # noqa: S311  # repeatable on purpose
+    timing = Timing(asyncio.sleep, chance.random, clock.monotonic, clock.now)
     at_work: list[int] = []
-    fast = Timing(sleep=lambda seconds: asyncio.sleep(seconds / 100), monotonic=lambda: time.monotonic() * 100)
 
-    async def one(number: int) -> None:
-        async with (
-            world.account() as account,
-            Lock(account, world.nonce, world.masked.append, timedelta(days=1), fast).hold(lambda: None),
-        ):
+    async def one(number: int, service: httpx.AsyncBaseTransport) -> None:
+        await asyncio.sleep(number % 3 * 0.05)
+        account = connect(Secret("provisioning"), transport=service, timing=timing)
+        lock = Lock(account, lambda: f"{next(nonces):x}", lambda _: None, PATIENCE, timing)
+        async with lock.hold(lambda: None):
             at_work.append(number)
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(1)
             assert at_work[-1] == number
 
-    async def all_of_them() -> None:
-        await asyncio.gather(*(one(number) for number in range(4)))
+    async def all_of_them(state: State) -> None:
+        slow = Faults([parse_fault("* * latency=100ms")])
+        service = transport(state, slow)
+        await asyncio.gather(*(one(number, service) for number in range(6)))
 
-    asyncio.run(all_of_them())
-    assert sorted(at_work) == [0, 1, 2, 3]
-    assert world.names() == []
+    with State(":memory:", clock=clock.now) as state:
+        clock.run(all_of_them(state), lambda message, error: pytest.fail(f"{message}: {error}"))
+        assert sorted(at_work) == list(range(6))
+        assert state.keys() == ()
