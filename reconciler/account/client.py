@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -152,12 +153,25 @@ class Sender:
 # Text from the other side is data: secrets are taken out of it, control characters and marks that turn the reading
 # direction are made visible, and it is trimmed. The answer to a success is never quoted: it may hold a secret.
 
+DASHBOARD: Final = "https://naga.ac/dashboard/provisioning-keys"
+
+_WRONG_KEY: Final = (
+    "{variable} must hold a provisioning key of the account, not an inference key; provisioning keys are made at "
+    + DASHBOARD
+)
 _HINTS: Final[dict[int, str]] = {
-    HTTPStatus.UNAUTHORIZED: "{variable} must hold a provisioning key of the account, not an inference key",
+    HTTPStatus.UNAUTHORIZED: _WRONG_KEY,
     HTTPStatus.PAYMENT_REQUIRED: "the account is out of credits",
-    HTTPStatus.FORBIDDEN: "this provisioning key may not do that, or a proxy in between filters the request",
+    HTTPStatus.FORBIDDEN: "this provisioning key may not do that",
     HTTPStatus.TOO_MANY_REQUESTS: "the service wants fewer requests: lower --parallelism, or try again later",
 }
+_MAYBE_A_PROXY: Final = ", or a proxy in between filters the request"
+_CLOCK: Final = (
+    "the service tells no time (no Date header), so this machine's clock decided what is in the future: check it"
+)
+_ABOUT_TIME: Final = re.compile(r"expir|future|past|date", re.IGNORECASE)
+# What there always is, unlike a key: where it is not found, the address is wrong.
+_ALWAYS_THERE: Final = re.compile(r"/account/(keys|balance|activity)$|/models$", re.ASCII)
 
 
 def failure(
@@ -175,8 +189,9 @@ def failure(
     if isinstance(outcome, NoAnswer):
         return ConnectionFailed(f"{request}: {urlsplit(request.url).netloc}: {outcome.cause}{tried}")
     if outcome.status >= HTTPStatus.BAD_REQUEST:
-        said = _complaint(outcome.body, secrets)
-        hint = _HINTS.get(outcome.status, "").format(variable=variable)
+        parts = _explained(outcome.body)
+        said = quote(outcome.body.decode(errors="replace") if parts is None else ": ".join(parts), secrets)
+        hint = _hint(request, outcome, parts, said).format(variable=variable)
         message = f"{request}: {outcome.status}{said and ' ' + said}{tried}{'; ' + hint if hint else ''}"
         return RefusedByService(message, status=outcome.status)
     if outcome.status >= HTTPStatus.MULTIPLE_CHOICES:
@@ -186,24 +201,49 @@ def failure(
     return UnexpectedAnswer(f"{request}: {outcome.status}: {outcome.spoilt or 'no answer to this request'}")
 
 
-def _complaint(body: bytes, secrets: Iterable[Secret]) -> str:
-    """Give what an error's body says: `type: message` in the documented shape, else the body itself."""
-    error = _documented(body)
-    if error is None:
-        return quote(body.decode(errors="replace"), secrets)
-    return quote(": ".join(error), secrets)
+def _hint(request: Request, answer: Answer, parts: list[str] | None, said: str) -> str:
+    """Say what can be done about an error; `parts` is what the service says of it, None for what it does not."""
+    if parts and parts[0] == "invalid_provisioning_key":
+        return _WRONG_KEY
+    if answer.status == HTTPStatus.FORBIDDEN and parts is None:
+        return _HINTS[answer.status] + _MAYBE_A_PROXY
+    if answer.status == HTTPStatus.NOT_FOUND and _ALWAYS_THERE.search(request.label.partition("?")[0]):
+        lacks = "" if "/v1/" in request.label else "it lacks /v1 at its end; "
+        return f"check NAGA_BASE_URL: {lacks}it is usually {DEFAULT_BASE_URL}"
+    refused = answer.status in (HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY) and answer.date is None
+    if refused and b'"expires_at": "' in (request.body or b"") and (not said or _ABOUT_TIME.search(said)):
+        return _CLOCK
+    return _HINTS.get(answer.status, "")
 
 
-def _documented(body: bytes) -> list[str] | None:
+def _explained(body: bytes) -> list[str] | None:
+    """Give what an error's body says, in the documented shape or as FastAPI has it; None for any other body."""
     try:
         raw = json.loads(body)
     except (ValueError, RecursionError):
         return None
-    error = raw.get("error") if isinstance(raw, dict) else None
-    if not isinstance(error, dict):
+    if not isinstance(raw, dict):
         return None
-    parts = [part for part in (error.get("type"), error.get("message")) if isinstance(part, str) and part]
-    return parts or None
+    error = raw.get("error")
+    if isinstance(error, dict):
+        return [part for part in (error.get("type"), error.get("message")) if isinstance(part, str) and part] or None
+    detail = raw.get("detail")
+    if isinstance(detail, str):
+        return [detail] if detail else None
+    if isinstance(detail, list):
+        said = "; ".join(filter(None, map(_of_a_field, detail)))
+        return [said] if said else None
+    return None
+
+
+def _of_a_field(entry: object) -> str:
+    """Say what is wrong with a field, of an entry like `{"loc": ["body", "name"], "msg": "too long"}`."""
+    if not isinstance(entry, dict) or not isinstance(entry.get("msg"), str):
+        return ""
+    where = entry.get("loc")
+    named = [str(part) for part in where if isinstance(part, str | int)] if isinstance(where, list) else []
+    field = ".".join(named[1:] if named[:1] == ["body"] else named)
+    return f"{field}: {entry['msg']}" if field else str(entry["msg"])
 
 
 def _redirect_host(location: str | None, secrets: Iterable[Secret]) -> str:

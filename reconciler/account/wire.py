@@ -14,6 +14,7 @@ from decimal import Context, Decimal
 from typing import TYPE_CHECKING, Final, NoReturn, TypeVar, assert_never
 
 from reconciler.errors import IncompleteList, UnexpectedAnswer
+from reconciler.http.exchange import MOST_PARTS, too_many_parts
 from reconciler.model import Activity, CreatedKey, KeyPatch, KeyTally, LiveKey, NewKey, Statistics, Tally, Usage
 from reconciler.secret import Secret
 from reconciler.units import format_instant, format_money, parse_instant
@@ -36,6 +37,8 @@ _EXACT: Final = Context(prec=80)
 _AMOUNT: Final = re.compile(r"-?\d{1,30}(\.\d{1,30})?([eE][+-]?\d{1,3})?", re.ASCII)
 # No amount of money has more digits before or after its point; an exponent beyond would fill the memory when written.
 _MAGNITUDE: Final = 30
+_LONGEST_NUMBER: Final = 400
+_ID_END: Final = 2**64
 _KINDS: Final = {
     str: "this text",
     bool: "a boolean",
@@ -99,12 +102,21 @@ def wrong(where: str, field: str, expected: str, raw: object) -> NoReturn:
 
 
 def _parse(body: bytes) -> object:
+    if too_many_parts(body):
+        msg = f"the answer has more than {MOST_PARTS:,} parts, so it was not read"
+        raise UnexpectedAnswer(msg)
     try:
-        return json.loads(body, parse_float=Decimal, parse_constant=_no_number)
+        return json.loads(body, parse_float=_fraction, parse_constant=_no_number)
     except (ValueError, ArithmeticError, RecursionError):
         pass  # the exception holds the body; raised from here, ours would carry it along
     msg = "the answer is not JSON"
     raise UnexpectedAnswer(msg)
+
+
+def _fraction(text: str) -> Decimal:
+    if len(text) > _LONGEST_NUMBER:
+        raise ValueError
+    return Decimal(text)
 
 
 def _no_number(text: str) -> NoReturn:
@@ -271,7 +283,7 @@ def _key(raw: object) -> LiveKey:
         wrong("the answer", "a key", "an object", raw)
     get = raw.get
     key_id = get("id", MISSING)
-    if type(key_id) is not int:
+    if type(key_id) is not int or not 0 <= key_id < _ID_END:
         wrong("a key of the answer", "id", "an integer", key_id)
     name = get("name", MISSING)
     if not isinstance(name, str):

@@ -22,7 +22,8 @@ import httpx
 from reconciler import __version__
 from reconciler.errors import GitHubError
 from reconciler.http.address import unencrypted
-from reconciler.http.redact import quote
+from reconciler.http.exchange import CODING, read_body, too_many_parts
+from reconciler.http.redact import quote, without
 from reconciler.http.retry import PATIENCE, Passing, with_retries
 from reconciler.units import format_instant
 
@@ -116,24 +117,13 @@ async def exchange(client: httpx.AsyncClient, request: Request) -> Answer:
             asyncio.timeout(WHOLE_SECONDS),
             client.stream(request.method, request.path, content=content, headers=headers) as response,
         ):
-            answer = _judge(request, response, await _read(response, LARGEST_LIST if request.lists else LARGEST_ANSWER))
+            body, _ = await read_body(response, LARGEST_LIST if request.lists else LARGEST_ANSWER)
+            answer = _judge(request, response, without(body, request.bearer))
     except Exception as error:  # noqa: BLE001  # whatever it is, it may hold the request
         answer = _no_answer(error)
     took = round((time.monotonic() - started) * 1000)
     _log.debug("%s: %s in %d ms", request, answer.status or answer.said, took)
     return answer
-
-
-async def _read(response: httpx.Response, most: int) -> bytes:
-    """Read the body; cut off where nobody would read on."""
-    chunks: list[bytes] = []
-    size = 0
-    async for chunk in response.aiter_bytes():
-        chunks.append(chunk)
-        size += len(chunk)
-        if size > most:
-            break
-    return b"".join(chunks)
 
 
 def _judge(request: Request, response: httpx.Response, content: bytes) -> Answer:
@@ -218,7 +208,7 @@ def _scopes(headers: httpx.Headers) -> frozenset[str] | None:
 
 def _parse(content: bytes) -> object:
     try:
-        return json.loads(content)
+        return None if too_many_parts(content) else json.loads(content)
     except (ValueError, RecursionError):
         return None
 
@@ -340,6 +330,7 @@ def new_client(url: str) -> httpx.AsyncClient:
             base_url=f"{url}/",
             headers={
                 "Accept": "application/vnd.github+json",
+                "Accept-Encoding": CODING,
                 "X-GitHub-Api-Version": _API_VERSION,
                 "User-Agent": f"naga-reconciler/{__version__}",
             },

@@ -6,6 +6,7 @@ import asyncio
 import re
 import socket
 import ssl
+import zlib
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -76,7 +77,15 @@ class ServiceClock:
 # One request and what came of it, as values: no exception of the HTTP library gets out, for they hold the headers.
 
 _NEXT_PAGE: Final = re.compile(r"""rel\s*=\s*["']?[^"',;]*\bnext\b""", re.IGNORECASE)
-LARGEST_ANSWER: Final = 64 * 1024 * 1024
+LARGEST_ANSWER: Final = 32 * 1024 * 1024
+LARGEST_COMPLAINT: Final = 64 * 1024
+"""Bytes of an error's body, decoded, that are looked at; there may be more."""
+
+MOST_PARTS: Final = 1_000_000
+"""Objects, lists and members of an answer that are read: what takes a byte each would take a hundred as values."""
+
+CODING: Final = "gzip"
+"""The only content coding that is asked for, as Accept-Encoding has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,23 +169,76 @@ async def _sent(client: httpx.AsyncClient, request: Request) -> AsyncIterator[ht
             response.stream = httpx.ByteStream(b"")
 
 
-async def _read(response: httpx.Response) -> Answer:
-    chunks: list[bytes] = []
-    size = 0
-    spoilt = None
-    try:
-        async for chunk in response.aiter_bytes():
-            size += len(chunk)
-            if size > LARGEST_ANSWER:
-                spoilt = f"the answer is larger than {LARGEST_ANSWER // 1024 // 1024} MiB"
+class Body:
+    """Takes in the body of an answer as it comes, decoded, and never holds much more of it than is wanted."""
+
+    def __init__(self, status: int, coding: str | None, most: int) -> None:
+        """Take the answer's Content-Encoding, and how many bytes are wanted: of a complaint, LARGEST_COMPLAINT."""
+        self._most = most if status < HTTPStatus.BAD_REQUEST else min(most, LARGEST_COMPLAINT)
+        self._may_be_cut = status >= HTTPStatus.BAD_REQUEST
+        self._chunks: list[bytes] = []
+        self._coded = self._decoded = 0
+        self._unpack = None
+        self.spoilt: str | None = None
+        match (coding or "identity").strip().lower():
+            case "identity":
+                pass
+            case "gzip" | "x-gzip":
+                self._unpack = zlib.decompressobj(zlib.MAX_WBITS | 16)
+            case _:  # several of them, one inside the other, as well
+                self.spoilt = f"the answer comes in another coding than {CODING}, which was asked for"
+
+    def take(self, chunk: bytes) -> bool:
+        """Take in the next bytes; False when no more are wanted."""
+        if self.spoilt:
+            return False
+        self._coded += len(chunk)
+        room = self._most - self._decoded
+        if self._unpack is not None:
+            try:
+                chunk = self._unpack.decompress(chunk, room + 1)
+            except zlib.error:
+                self.spoilt = "the answer cannot be decompressed"
+                return False
+        self._decoded += len(chunk)
+        self._chunks.append(chunk[:room])
+        if max(self._coded, self._decoded) <= self._most:
+            return True
+        if not self._may_be_cut:
+            self.spoilt = f"the answer is larger than {self._most // 1024 // 1024} MiB"
+        return False
+
+    def content(self) -> bytes:
+        """Give what was wanted of the body; nothing when it is spoilt."""
+        if self._unpack is not None and not self._unpack.eof and not self._may_be_cut:
+            self.spoilt = self.spoilt or "the answer cannot be decompressed"
+        return b"" if self.spoilt else b"".join(self._chunks)
+
+
+def too_many_parts(body: bytes) -> bool:
+    """True for JSON of so many parts that reading it would take too much memory; what stands in text counts too."""
+    return sum(body.count(mark) for mark in (b",", b"{", b"[")) > MOST_PARTS
+
+
+async def read_body(response: httpx.Response, most: int) -> tuple[bytes, str | None]:
+    """Read a body of so many bytes; gives it, or why it is not there."""
+    if response.is_stream_consumed:  # it has come from a transport in this process, and is decoded
+        body = Body(response.status_code, None, most)
+        body.take(response.content)
+    else:
+        body = Body(response.status_code, response.headers.get("Content-Encoding"), most)
+        async for chunk in response.aiter_raw():
+            if not body.take(chunk):
                 break
-            chunks.append(chunk)
-    except httpx.DecodingError:
-        spoilt = "the answer cannot be decompressed"
+    return body.content(), body.spoilt
+
+
+async def _read(response: httpx.Response) -> Answer:
+    content, spoilt = await read_body(response, LARGEST_ANSWER)
     get = response.headers.get
     return Answer(
         status=response.status_code,
-        body=b"" if spoilt else b"".join(chunks),
+        body=content,
         date=parse_http_date(get("Date")),
         retry_after=get("Retry-After"),
         location=get("Location"),

@@ -15,6 +15,7 @@ import httpx
 from reconciler import __version__
 from reconciler.errors import UsageError
 from reconciler.http.address import check_base_url
+from reconciler.http.exchange import CODING
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -176,7 +177,11 @@ def _client(
     environment: bool = False,
 ) -> httpx.AsyncClient:
     return httpx.AsyncClient(
-        headers={"User-Agent": f"naga-reconciler/{__version__}", "Accept": "application/json"},
+        headers={
+            "User-Agent": f"naga-reconciler/{__version__}",
+            "Accept": "application/json",
+            "Accept-Encoding": CODING,
+        },
         # A cookie would carry one credential's session over to another's request.
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
         timeout=timeouts.for_httpx(),

@@ -77,6 +77,13 @@ def redact_names(names: Sequence[str], secrets: Iterable[Secret]) -> Sequence[st
     return [_hidden(name, _spans(name, known)) for name in names]
 
 
+def without(body: bytes, secret: Secret) -> bytes:
+    """Give a body in which a secret is hidden, since what is read from it may be shown; escapes are not looked into."""
+    if not any(code in body for code in _codes(secret)):
+        return body
+    return redact(body.decode(errors="replace"), [secret]).encode()
+
+
 def _spans(text: str, secrets: Iterable[Secret]) -> list[tuple[int, int]]:
     """Find secrets in a text: give from where to where each of them is spelt."""
     said = [_Said.plainly(text)]

@@ -195,7 +195,7 @@ def test_a_bomb_is_refused() -> None:
     body = gzip.compress(b" " * 70_000_000, compresslevel=1)
     error, server = against(lambda account: account.list_keys(), say(http(200, body, "Content-Encoding: gzip")))
     assert isinstance(error, UnexpectedAnswer)
-    assert str(error) == "GET /v1/account/keys: 200: the answer is larger than 64 MiB"
+    assert str(error) == "GET /v1/account/keys: 200: the answer is larger than 32 MiB"
     assert len(server.requests) == 1
 
 

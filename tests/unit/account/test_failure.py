@@ -9,6 +9,7 @@ from reconciler.errors import ConnectionFailed, RefusedByService, UnexpectedAnsw
 from reconciler.http.exchange import Answer, NoAnswer, Request
 from reconciler.secret import Secret
 from support.account import CREDENTIAL, ISSUED
+from support.builders import NOW
 
 KEY = Secret(CREDENTIAL)
 POST = Request("POST", "https://api.naga.ac/v1/account/keys", "/v1/account/keys", KEY, b"{}")
@@ -29,6 +30,17 @@ def says(status: int, body: bytes = b"", attempts: int = 1, **fields: str) -> st
         (400, b'{"error": {"type": "invalid_request_error"}}', "400 invalid_request_error"),
         (400, b'{"error": {"type": 5, "message": "name is too long"}}', "400 name is too long"),
         (422, b'{"detail": [{"loc": ["name"]}]}', '422 {"detail": [{"loc": ["name"]}]}'),
+        (422, b'{"detail": "Not so"}', "422 Not so"),
+        (422, b'{"detail": ""}', '422 {"detail": ""}'),
+        (422, b'{"detail": {"a": 1}}', '422 {"detail": {"a": 1}}'),
+        (
+            422,
+            (
+                b'{"detail": [{"type": "x", "loc": ["body", "name"], "msg": "Field required", "input": {"k": "v"}}, 5,'
+                b' {"loc": ["query", "days", 0, null], "msg": "too large"}, {"loc": "x", "msg": "odd"}]}'
+            ),
+            "422 name: Field required; query.days.0: too large; odd",
+        ),
         (400, b'{"error": "no"}', '400 {"error": "no"}'),
         (400, b'{"error": {"code": 5}}', '400 {"error": {"code": 5}}'),
         (400, b"[1]", "400 [1]"),
@@ -42,17 +54,45 @@ def test_an_error_says_method_path_status_and_what_the_service_said(status: int,
     assert says(status, body) == f"POST /v1/account/keys: {expected}"
 
 
+DOCUMENTED = b'{"error": {"type": "t", "message": "m"}}'
+EXPIRY = b'{"error": {"type": "t", "message": "expires_at must be in the future"}}'
+
+
+def hint(status: int, body: bytes = DOCUMENTED, path: str = "/v1/account/keys", **fields: object) -> str:
+    request = Request("POST", f"https://api.naga.ac{path}", path, KEY, b'{"expires_at": "2027-01-01T00:00:00Z"}')
+    return str(failure(request, Answer(status, body, **fields), 1, (KEY,))).partition("; ")[2]  # type: ignore[arg-type]  # what a test gives
+
+
 @pytest.mark.parametrize(
-    ("status", "advice"),
+    ("status", "body", "word"),
     [
-        (401, "; NAGA_PROVISIONING_KEY must hold a provisioning key of the account, not an inference key"),
-        (402, "; the account is out of credits"),
-        (403, "; this provisioning key may not do that, or a proxy in between filters the request"),
-        (429, "; the service wants fewer requests: lower --parallelism, or try again later"),
+        (401, DOCUMENTED, "https://naga.ac/dashboard/provisioning-keys"),
+        (401, b"", "https://naga.ac/dashboard/provisioning-keys"),
+        (401, DOCUMENTED, "NAGA_PROVISIONING_KEY"),
+        (403, b'{"error": {"type": "invalid_provisioning_key", "message": "m"}}', "dashboard/provisioning-keys"),
+        (402, DOCUMENTED, "credits"),
+        (403, DOCUMENTED, "provisioning key"),
+        (403, b"<html>", "proxy"),
+        (429, DOCUMENTED, "--parallelism"),
+        (404, DOCUMENTED, "NAGA_BASE_URL"),
+        (400, EXPIRY, "clock"),
+        (422, b"", "clock"),
     ],
 )
-def test_an_error_that_people_can_do_something_about_says_what(status: int, advice: str) -> None:
-    assert says(status, b'{"error": {"type": "t", "message": "m"}}').endswith(f"{status} t: m{advice}")
+def test_an_error_that_people_can_do_something_about_says_what(status: int, body: bytes, word: str) -> None:
+    assert word in hint(status, body)
+
+
+def test_a_hint_is_given_where_it_helps_only() -> None:
+    assert "proxy" not in hint(403, DOCUMENTED)
+    assert hint(400, EXPIRY, date=NOW) == ""
+    assert hint(400, DOCUMENTED) == ""
+    assert hint(500, EXPIRY) == ""
+    assert hint(404, path="/v1/account/keys/12") == ""
+    for path in ("/account/keys", "/account/activity?days=30", "/models"):
+        assert "/v1" in hint(404, path=path).partition(";")[0]
+        assert "/v1" not in hint(404, path=f"/v1{path}").partition(";")[0].replace("api.naga.ac/v1", "")
+    assert "{variable}" not in hint(401)
 
 
 def test_an_error_keeps_its_status_and_tells_how_often_it_was_tried() -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import socket
 import ssl
+from typing import TYPE_CHECKING
 
 import httpx
 import pytest
@@ -14,6 +16,9 @@ from reconciler.http.exchange import Answer, NoAnswer, Request, Timeouts, exchan
 from reconciler.secret import Secret
 from support.account import CREDENTIAL, DATE, Script, Step, answer
 from support.builders import NOW
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
 
 TIMEOUTS = Timeouts()
 GET = Request("GET", "https://naga.test/v1/x", "/v1/x", Secret(CREDENTIAL))
@@ -112,12 +117,59 @@ def test_a_certificate_that_is_not_trusted_says_what_to_do_and_is_final() -> Non
     assert not came.sent
 
 
-def test_an_answer_that_cannot_be_decompressed_keeps_its_status() -> None:
-    garbled = httpx.Response(
-        200, headers={"Content-Encoding": "gzip"}, stream=httpx.ByteStream(b"\x1f\x8b not gzip at all")
-    )
-    came = comes_of(garbled)
-    assert came == Answer(200, b"", spoilt="the answer cannot be decompressed")
+def coded(coding: str, *chunks: bytes, status: int = 200) -> Answer:
+    async def stream() -> AsyncIterator[bytes]:
+        for chunk in chunks:
+            yield chunk
+
+    came = comes_of(httpx.Response(status, headers={"Content-Encoding": coding}, content=stream()))
+    assert isinstance(came, Answer)
+    return came
+
+
+PACKED = gzip.compress(b"{" + b" " * 3_000 + b"}", mtime=0)
+
+
+@pytest.mark.parametrize("size", [1, 7, 10_000])
+@pytest.mark.parametrize("coding", ["gzip", " GZIP ", "x-gzip"])
+def test_the_one_coding_that_is_asked_for_is_taken_as_it_comes(coding: str, size: int) -> None:
+    chunks = [PACKED[at : at + size] for at in range(0, len(PACKED), size)]
+    assert coded(coding, *chunks) == Answer(200, b"{" + b" " * 3_000 + b"}")
+
+
+@pytest.mark.parametrize(
+    ("coding", "content"),
+    [
+        ("gzip", b"\x1f\x8b not gzip at all"),
+        ("gzip", PACKED[:-9]),
+        ("gzip", b""),
+        ("gzip, gzip", gzip.compress(PACKED, mtime=0)),
+        ("br", b"{}"),
+        ("zstd", b"{}"),
+        ("deflate", b"{}"),
+        (f"x {CREDENTIAL}", b"{}"),
+    ],
+)
+def test_an_answer_that_cannot_be_decoded_keeps_its_status(coding: str, content: bytes) -> None:
+    came = coded(coding, content)
+    assert (came.status, came.body) == (200, b"")
+    assert came.spoilt is not None
+    assert CREDENTIAL not in came.spoilt
+
+
+def test_what_unpacks_to_too_much_is_unpacked_no_further(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LARGEST_ANSWER", 1000)
+    assert coded("gzip", PACKED).spoilt == "the answer is larger than 0 MiB"
+    # What unpacks to nothing counts too.
+    assert coded("gzip", *[gzip.compress(b"")[:10]], *[b"\0\0\0\xff\xff"] * 400).spoilt is not None
+
+
+@pytest.mark.parametrize("coding", ["identity", "gzip"])
+def test_of_a_complaint_only_the_beginning_is_read(coding: str) -> None:
+    said = b"x" * 200_000
+    came = coded(coding, said if coding == "identity" else gzip.compress(said), status=503)
+    assert (len(came.body), came.spoilt) == (64 * 1024, None)
+    assert coded(coding, said[:9] if coding == "identity" else gzip.compress(said[:9]), status=503).body == said[:9]
 
 
 @pytest.mark.parametrize(("size", "spoilt"), [(1000, None), (1001, "the answer is larger than 0 MiB")])
