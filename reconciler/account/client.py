@@ -620,7 +620,7 @@ def _decode(request: Request, answer: Answer, read: Callable[[bytes], _Decoded])
     why = answer.spoilt
     if why is None:
         try:
-            return read(answer.body)
+            return wire.redacted(read(answer.body), request.bearer)
         except IncompleteList as error:
             msg = f"{request}: {answer.status}: {error}"
             raise IncompleteList(msg) from None

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from datetime import date, datetime
 from decimal import Context, Decimal
-from typing import TYPE_CHECKING, Final, NoReturn, TypeVar, assert_never
+from typing import TYPE_CHECKING, Final, NoReturn, TypeVar, assert_never, cast
 
 from reconciler.errors import IncompleteList, UnexpectedAnswer
 from reconciler.http.exchange import MOST_PARTS, too_many_parts
+from reconciler.http.redact import redact_names
 from reconciler.model import Activity, CreatedKey, KeyPatch, KeyTally, LiveKey, NewKey, Statistics, Tally, Usage
 from reconciler.secret import Secret
 from reconciler.units import format_instant, format_money, parse_instant
@@ -212,6 +214,41 @@ def not_whole(why: str) -> str:
     )
 
 
+def redacted(value: _Decoded, credential: Secret) -> _Decoded:
+    """Give what was read from an answer with the credential hidden in the names of keys and models: they are shown.
+
+    Raises UnexpectedAnswer for a new secret that holds the credential, which would go to destinations.
+    """
+    redacted: object = value
+    match value:
+        case tuple():  # of keys
+            shown = redact_names([key.name for key in value], [credential])
+            if any(key.name is not name for key, name in zip(value, shown, strict=True)):
+                redacted = tuple(replace(key, name=name) for key, name in zip(value, shown, strict=True))
+        case LiveKey():
+            redacted = replace(value, name=_without(value.name, credential))
+        case CreatedKey():
+            if redact_names([value.secret.reveal()], [credential])[0] != value.secret.reveal():
+                msg = "the answer: key must be a new secret, but is the credential that was sent"
+                raise UnexpectedAnswer(msg)
+            redacted = CreatedKey(replace(value.key, name=_without(value.key.name, credential)), value.secret)
+        case Statistics():
+            models = redact_names([name for name, _ in value.by_model], [credential])
+            names = redact_names([tally.name for tally in value.by_key], [credential])
+            redacted = replace(
+                value,
+                by_model=tuple((name, tally) for name, (_, tally) in zip(models, value.by_model, strict=True)),
+                by_key=tuple(replace(tally, name=name) for name, tally in zip(names, value.by_key, strict=True)),
+            )
+        case _:
+            pass
+    return cast("_Decoded", redacted)
+
+
+def _without(name: str, credential: Secret) -> str:
+    return redact_names([name], [credential])[0]
+
+
 def encode_new(new: NewKey) -> bytes:
     """Write the body of a POST; all three fields are always said, null as well."""
     return _encode({"name": new.name, "credit_limit": new.credit_limit, "expires_at": new.expires_at})
@@ -348,6 +385,7 @@ def _read_instant(text: str) -> datetime | None:
 # The planner's own reading of the same answer is `wire.decode_activity`, which wants little and wants it complete.
 
 _Entry = TypeVar("_Entry")
+_Decoded = TypeVar("_Decoded")
 
 # A day may be written as the instant at which it begins.
 _DAY: Final = re.compile(r"(\d{4}-\d\d-\d\d)([Tt ][\d:.]{5,20}([Zz]|[+-]\d\d:?\d\d)?)?", re.ASCII)

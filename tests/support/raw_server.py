@@ -154,11 +154,13 @@ async def _listening(
     serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]], tls: ssl.SSLContext | None
 ) -> AsyncIterator[int]:
     tasks: set[asyncio.Task[None]] = set()
+    transports: list[asyncio.WriteTransport] = []
 
     async def tracked(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
         tasks.add(task)
+        transports.append(writer.transport)
         task.add_done_callback(tasks.discard)
         await serve(reader, writer)
 
@@ -170,4 +172,7 @@ async def _listening(
         for task in list(tasks):
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        for transport in transports:
+            transport.abort()
+        await asyncio.sleep(0)  # which lets them close their sockets before the loop ends
         await server.wait_closed()
