@@ -93,13 +93,17 @@ def command(
     from reconciler.cli.options import make_request
     from reconciler.cli.output import Output
     from reconciler.engine.applying import ApplyRequest
+    from reconciler.errors import UsageError
 
     with recorded() as record, Output(output_format, verbose=verbose) as output:
         record.output = output
         guard = only_at_the_tip() if only_tip else None
-        review = reviewed_digest(shared_options, plan_file) if reviewed and not expect_digest else None
+        if plan_file is not None and reviewed:
+            msg = "--reviewed finds out what was reviewed itself, so a saved plan does not go with it"
+            raise UsageError(msg)
         saved = None if plan_file is None else _read_plan_file(plan_file, shared_options, expect_digest)
         request = make_request(shared_options)
+        review = reviewed_digest(shared_options, request) if reviewed and not expect_digest else None
         apply_request = ApplyRequest(
             request if saved is None else replace(request, options=saved.options, reviewed=True),
             parallelism,

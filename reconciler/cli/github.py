@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from reconciler.cli.options import SharedOptions
     from reconciler.cli.output import Output
     from reconciler.diagnostic import Diagnostic
+    from reconciler.engine.accounts import PlanRequest
     from reconciler.github.repository import Repository
     from reconciler.github.reviews import Job
     from reconciler.planning.actions import Plan
@@ -202,20 +203,22 @@ class PlanReport:
         if report_options.comment or report_options.issue:
             self._job = read_this_job("--comment" if report_options.comment else "--issue")
 
-    def end(self, plan: Plan, code: int) -> int:
+    def end(self, plan: Plan, request: PlanRequest, code: int) -> int:
         """Report a plan; gives the exit code, which is no success any more when something could not be written."""
         report_options = self._report_options
         if not (report_options.step or report_options.comment or report_options.issue):
             return code
+        from reconciler.engine.accounts import seal_key
         from reconciler.planning.planfile import digest
         from reconciler.render.github import plan_page
 
         found = digest(plan)
         origin = origin_of(self._shared_options)
+        can_be_applied, sealed = not (plan.errors or report_options.offline), (found, seal_key(request))
         if report_options.step:
             append_summary(lambda limit: plan_page(plan, found, origin, limit=limit))
         written = [
-            self._comment(plan_page(plan, found, origin), None if plan.errors or report_options.offline else found),
+            self._comment(plan_page(plan, found, origin), *(sealed if can_be_applied else (None, None))),
             self._update_issue(plan, found),
         ]
         ended = _FAILED if code in _SUCCESSES and not all(written) else code
@@ -237,24 +240,25 @@ class PlanReport:
         origin = origin_of(self._shared_options)
         if self._report_options.step:
             append_summary(lambda limit: failure_page(what, problems, origin, limit=limit))
-        self._comment(failure_page(what, problems, origin), None)
+        self._comment(failure_page(what, problems, origin), None, None)
 
     def _outputs(self, outputs: dict[str, str]) -> None:
         if self._report_options.step:
             write_outputs(outputs)
 
-    def _comment(self, page: str, digest: str | None) -> bool:
-        """Keep the comment up to date; False when it should have been and is not."""
+    def _comment(self, page: str, digest: str | None, key: bytes | None) -> bool:
+        """Keep the comment up to date; False when it should have been and is not. With a key, it is sealed."""
         job = self._job
         if job is None or not self._report_options.comment:
             return True
         if job.pull_request is None:
             note("This run is about no pull request, so there is none to comment on.")
             return True
-        from reconciler.github.threads import PlanMarker, keep_comment, plan_prefix
+        from reconciler.github.threads import PlanMarker, keep_comment, plan_comment, plan_prefix
 
         number, selected = job.pull_request.number, selection_of(self._shared_options)
-        body = f"{PlanMarker(selected, job.pull_request.head, digest)}\n{page}"
+        marker = PlanMarker(selected, job.pull_request.head, digest)
+        body = plan_comment(marker, page, (job.repository, number), key)
         what = f"the comment on pull request #{number}"
         try:
             on_github(job, lambda repository: keep_comment(repository, number, plan_prefix(selected), body))
@@ -329,26 +333,25 @@ def recorded() -> Iterator[ApplyRecord]:
     _write_record(record, None)
 
 
-def reviewed_digest(shared_options: SharedOptions, plan_file: Path | None) -> str | StalePlan:
+def reviewed_digest(shared_options: SharedOptions, request: PlanRequest) -> str | StalePlan:
     """Give the digest of the plan that was reviewed, or what is to be said where one has to be and was not.
 
     It stands on the pull request that this commit came from, or else the last commit that changed the file: a merge of
     something else in the meantime takes no review away.
 
     Raises:
-        UsageError: a saved plan was given as well, or this is no job of a workflow.
+        UsageError: this is no job of a workflow.
         GitHubError: GitHub cannot be asked.
     """
     from reconciler.cli.git import last_change
+    from reconciler.engine.accounts import seal_key
     from reconciler.github import reviews
 
-    if plan_file is not None:
-        msg = "--reviewed finds out what was reviewed itself, so a saved plan does not go with it"
-        raise UsageError(msg)
     job, selected = read_this_job("--reviewed"), selection_of(shared_options)
+    key = seal_key(request)
     commits = dict.fromkeys([job.commit, last_change(shared_options.file, job.commit) or job.commit])
     try:
-        return on_github(job, lambda repository: reviews.reviewed_digest(repository, commits, selected))
+        return on_github(job, lambda repository: reviews.reviewed_digest(repository, commits, selected, key))
     except StalePlan as refusal:
         return refusal
 

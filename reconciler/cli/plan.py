@@ -99,7 +99,7 @@ def command(
         if out:
             save(plan, out)
         show(format_plan(plan, output_format, verbose=verbose))
-        return report.end(plan, exit_code(plan, complete=complete, detailed=detailed_exitcode))
+        return report.end(plan, request, exit_code(plan, complete=complete, detailed=detailed_exitcode))
 
 
 def exit_code(plan: Plan, *, complete: bool, detailed: bool) -> int:

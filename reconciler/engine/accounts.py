@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
+import json
 import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
 
 
 URL_VARIABLE: Final = "NAGA_BASE_URL"
+_SIMULATOR_KEY: Final = "simulator-provisioning-key"
+_SEAL_PURPOSE: Final = b"reconciler: comments on plans, 1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +72,7 @@ def open_account(
         from reconciler.simulator import open_transport
 
         # Never the real key: nothing but this process is asked.
-        key = Secret("simulator-provisioning-key")
+        key = Secret(_SIMULATOR_KEY)
         transport = open_transport(simulated_at(simulator, variable))
         return connect(key, parallelism=parallelism, transport=transport, retry=retry, timeouts=timeouts, label=label)
     value = _held(variable, credentials)
@@ -96,6 +101,20 @@ def refuse_same_credential(variables: Iterable[str], credentials: Mapping[str, s
         if value and first != variable:
             msg = f"{first} and {variable} hold the same provisioning key; let its environments name the same variable"
             raise UsageError(msg)
+
+
+def seal_key(request: PlanRequest) -> bytes | None:
+    """Give the key that comments on a plan are sealed with, made of all provisioning keys that the plan needs.
+
+    So somebody with the key of one account forges no plan of several. None where a key is missing. What is made with it
+    may be public: a provisioning key is too long to be guessed from it.
+    """
+    variables = selected_variables(request.declaration, None, request.options)
+    simulated = None if request.simulator is None else _SIMULATOR_KEY
+    keys = [(variable, simulated or _held(variable, request.credentials)) for variable in variables]
+    if not all(value for _, value in keys):
+        return None
+    return hmac.new(_SEAL_PURPOSE, json.dumps(keys).encode(), hashlib.sha256).digest()
 
 
 def simulated_at(simulator: Path, variable: str) -> Path:

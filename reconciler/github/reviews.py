@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from reconciler.errors import GitHubError, StalePlan, UsageError
 from reconciler.github.client import REPOSITORY
-from reconciler.github.threads import own_comments, plan_prefix, read_plan_marker
+from reconciler.github.threads import is_sealed, own_comments, plan_prefix, read_plan_marker
 from reconciler.units import parse_instant
 
 if TYPE_CHECKING:
@@ -31,10 +31,11 @@ _PAUSE_SECONDS: Final = 2.0
 """GitHub takes a moment to know which pull request a commit came from."""
 
 
-async def reviewed_digest(repository: Repository, commits: Iterable[str], selection: str) -> str:
+async def reviewed_digest(repository: Repository, commits: Iterable[str], selection: str, key: bytes | None) -> str:
     """Give the digest that our comment shows on the pull request which a commit of the default branch came from.
 
-    Of several commits, the first whose pull request has such a comment counts.
+    Of several commits, the first whose pull request has such a comment counts, and of several comments the first that
+    was sealed with `key`: who has the token but not the provisioning key can write comments that look like ours.
 
     Raises:
         StalePlan: there is none that could have been reviewed; it says what to do.
@@ -49,15 +50,24 @@ async def reviewed_digest(repository: Repository, commits: Iterable[str], select
             continue
         ours = await own_comments(repository, pull_request["number"], plan_prefix(selection))
         if ours:
-            return await _read_digest(repository, pull_request, ours[0], selection)
+            return await _read_digest(repository, pull_request, ours, selection, key)
         where = f"pull request #{pull_request['number']}"
         reasons.append(f"{where} has no comment by `plan --comment` for what is to be applied here")
     return _refuse(", and ".join(dict.fromkeys(reasons)))
 
 
-async def _read_digest(repository: Repository, pull_request: Item, comment: Item, selection: str) -> str:
+async def _read_digest(
+    repository: Repository, pull_request: Item, ours: list[Item], selection: str, key: bytes | None
+) -> str:
     """Give the digest of our comment on a pull request, if it is a review of what was merged."""
     head, where = pull_request["head"]["sha"], f"pull request #{pull_request['number']}"
+    thread = (repository.name, pull_request["number"])
+
+    def sealed(item: Item) -> bool:
+        marker = read_plan_marker(selection, item["body"])
+        return marker is not None and is_sealed(marker, item["body"], thread, key)
+
+    comment = next(filter(sealed, ours), ours[0])
     marker = read_plan_marker(selection, comment["body"])
     if marker is None or await repository.edited_by_another(comment):
         _refuse(f"the comment on {where} was edited by somebody else than the token's account")
@@ -67,6 +77,9 @@ async def _read_digest(repository: Repository, pull_request: Item, comment: Item
         _refuse(f"the comment on {where} is of commit {marker.head}, and {head} was merged")
     if marker.digest is None:
         _refuse(f"the plan on {where} was refused, failed, or was made offline, so it cannot be applied")
+    if not sealed(comment):
+        why = "was not written with the provisioning key that is used here, or not as it stands there now"
+        _refuse(f"the comment on {where} {why}, so it may be forged")
     return marker.digest
 
 

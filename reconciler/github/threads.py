@@ -7,9 +7,10 @@ believed nor touched.
 from __future__ import annotations
 
 import hashlib
+import hmac
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
@@ -72,7 +73,7 @@ def is_own(item: Item, author: str, prefix: str) -> bool:
 _NONE: Final = "none"
 _PLAN: Final = re.compile(
     r"<!-- reconciler:plan [0-9a-f]{32} head=(?P<head>[0-9a-f]{40}|[0-9a-f]{64}) "
-    r"digest=(?P<digest>none|sha256:[0-9a-f]{64}) -->(?=\r?\n|\Z)",
+    r"digest=(?P<digest>none|sha256:[0-9a-f]{64}) seal=(?P<seal>none|[0-9a-f]{64}) -->(?=\r?\n|\Z)",
     re.ASCII,
 )
 _DRIFT: Final = re.compile(
@@ -84,16 +85,19 @@ _DRIFT: Final = re.compile(
 class PlanMarker:
     """What a comment is about: a selection, planned for the commit `head`.
 
-    `digest` is that of a plan which can be applied; None when the plan was refused, failed or was made offline.
+    `digest` is that of a plan which can be applied; None when the plan was refused, failed or was made offline. `seal`
+    is what only somebody with the provisioning keys can make: an HMAC of the comment; None where there are none.
     """
 
     selection: str
     head: str
     digest: str | None
+    seal: str | None = None
 
     def __str__(self) -> str:
         """Write the line, without its end."""
-        return f"{plan_prefix(self.selection)}head={self.head} digest={self.digest or _NONE} -->"
+        digest, seal = self.digest or _NONE, self.seal or _NONE
+        return f"{plan_prefix(self.selection)}head={self.head} digest={digest} seal={seal} -->"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +110,34 @@ class DriftMarker:
     def __str__(self) -> str:
         """Write the line, without its end."""
         return f"{drift_prefix(self.selection)}shows={self.shows or _NONE} -->"
+
+
+def plan_comment(marker: PlanMarker, page: str, thread: tuple[str, int], key: bytes | None) -> str:
+    """Write a comment on a plan.
+
+    Args:
+        marker: what it is about; its seal is made here.
+        page: what people read of it, in Markdown.
+        thread: the repository (owner/name) and the number of the pull request that it stands on.
+        key: what it is sealed with, see `engine.accounts.seal_key`; None leaves it without a seal.
+    """
+    seal = None if key is None else _seal(marker, page, thread, key)
+    return f"{replace(marker, seal=seal)}\n{page}"
+
+
+def is_sealed(marker: PlanMarker, body: str, thread: tuple[str, int], key: bytes | None) -> bool:
+    """True when somebody with this key wrote the whole of a comment for this pull request."""
+    if key is None or marker.seal is None:
+        return False
+    return hmac.compare_digest(marker.seal, _seal(marker, body.partition("\n")[2], thread, key))
+
+
+def _seal(marker: PlanMarker, page: str, thread: tuple[str, int], key: bytes) -> str:
+    repository, number = thread
+    # GitHub may give line ends back in another form, and takes away what is blank at the end.
+    text = page.replace("\r\n", "\n").rstrip()
+    covered = json.dumps([repository.lower(), number, marker.selection, marker.head, marker.digest, text])
+    return hmac.new(key, covered.encode(), hashlib.sha256).hexdigest()
 
 
 def selection(file: str, environments: Iterable[str], only: Iterable[str] = ()) -> str:
@@ -127,7 +159,7 @@ def drift_prefix(selected: str) -> str:
 def read_plan_marker(selected: str, body: str) -> PlanMarker | None:
     """Read the first line of a comment; None when it is not one of ours on this selection."""
     found = _PLAN.match(body) if body.startswith(plan_prefix(selected)) else None
-    return found and PlanMarker(selected, found["head"], _known(found["digest"]))
+    return found and PlanMarker(selected, found["head"], _known(found["digest"]), _known(found["seal"]))
 
 
 def read_drift_marker(selected: str, body: str) -> DriftMarker | None:

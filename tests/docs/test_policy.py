@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,14 +15,16 @@ from support.spending import spend
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from reconciler.simulator import State
 
 RULES = ROOT / "docs/examples/policy/keys.rego"
 FILE = """\
 version: 1
-destinations: {local: {type: dotenv, path: secrets.env}}
+destinations:
+  local: {type: dotenv, path: secrets.env}
+  gh: {type: github-actions, repository: Acme/api}
+  evil: {type: github-actions, repository: mallory/repo}
 environments:
   ci:
     deletion_grace: 7d
@@ -79,13 +82,34 @@ def limited(name: str, limit: str) -> Callable[[State], object]:
             ("--allow", "ci/*", "--allow", "production/api"),
             ({"--allow production/api: only guardrails of ci are lifted here"}, set()),
         ),
-        (lambda _: None, "{a: {credit_limit: null}}", (), (set(), {"1 more keys without a limit"})),
+        (
+            lambda _: None,
+            "{a: {credit_limit: null}}",
+            (),
+            ({"production/a: it would have no limit"}, {"1 more keys without a limit"}),
+        ),
+        (
+            limited("production/a", "5"),
+            "{a: {credit_limit: null}}",
+            (),
+            ({"production/a: it would have no limit"}, {"1 more keys without a limit"}),
+        ),
+        (
+            lambda _: None,
+            "{a: {credit_limit: 1, deliver: [{to: gh, as: A}, {to: evil, as: A}]}}",
+            ("--base", "old.yaml"),
+            (
+                {"production/a: its secret would go to mallory/repo"},
+                {"production/a: evil is new for its environment", "production/a: gh is new for its environment"},
+            ),
+        ),
     ],
 )
 def test_the_policy_decides_as_its_comments_say(
     front: Front, happen: Callable[[State], object], keys: str, words: tuple[str, ...], decision: Decision
 ) -> None:
     happen(front.state)
+    Path("old.yaml").write_text(FILE % "{}")
     assert decide(front.write(FILE % keys)("plan", "--format", "json", *words).out) == decision
 
 

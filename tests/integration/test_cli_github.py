@@ -13,10 +13,12 @@ from reconciler.cli import github
 from reconciler.cli.github import PlanReport, ReportOptions
 from reconciler.cli.options import SharedOptions
 from reconciler.diagnostic import Severity
+from reconciler.engine.accounts import PlanRequest
 from reconciler.github.threads import plan_prefix, read_plan_marker, selection
 from reconciler.planning.accounts import UNREAD
 from reconciler.planning.actions import Finding
 from reconciler.planning.planfile import read_saved_plan
+from support.builders import declaration
 from support.command import KEYS, on_a_file, started
 from support.gfm import Page
 from support.github.discussions import BOT
@@ -410,12 +412,13 @@ def test_a_plan_that_fails_says_nothing_about_drift(place: Workplace) -> None:
 
 def test_accounts_that_cannot_be_read_neither_open_nor_close_an_issue(place: Workplace) -> None:
     asked = SharedOptions(Path("keys.yaml"), None, (), (), (), (), no_overlap=False, base=None)
+    request = PlanRequest(declaration())
     report = PlanReport(asked, ReportOptions(step=False, out=None, offline=False, comment=False, issue=True))
     report.prepare()
     unread = plan(findings=(Finding(UNREAD, Severity.ERROR, "not read"),))
-    assert report.end(unread, 1) == 1
+    assert report.end(unread, request, 1) == 1
     place.front("plan", "--issue")
-    report.end(unread, 1)
+    report.end(unread, request, 1)
     (issue,) = place.discussions.issues.values()
     assert issue.state == "open"
 

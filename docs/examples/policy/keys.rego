@@ -27,6 +27,28 @@ deny contains message if {
 	message := sprintf("--allow %s: only guardrails of ci are lifted here", [glob])
 }
 
+# Secrets go to our own repositories only.
+deny contains message if {
+	some change in input.changes
+	some place in change.deliveries
+	place.type == "github-actions"
+	not startswith(lower(place.settings.repository), "acme/")
+	message := sprintf("%s: its secret would go to %s", [change.address, place.settings.repository])
+}
+
+# Nobody gets a key without a limit by the way.
+deny contains message if {
+	some given in array.concat(input.power.gives.new_keys, input.power.gives.removed_limits)
+	startswith(given.address, "production/")
+	object.get(given, "credit_limit", null) == null
+	message := sprintf("%s: it would have no limit", [given.address])
+}
+
+warn contains message if {
+	some given in input.power.gives.new_places
+	message := sprintf("%s: %s is new for its environment", [given.address, given.delivery.destination])
+}
+
 warn contains message if {
 	more := input.credit.unlimited_after - input.credit.unlimited_before
 	more > 0

@@ -41,6 +41,8 @@ def test_a_marker_is_read_back_whatever_follows_on_other_lines(head: str, digest
         str(MARKER).upper(),
         str(MARKER).replace(SELECTION, "0" * 32),
         str(MARKER).replace("digest=", "digest=none digest="),
+        str(MARKER).replace(" seal=none", ""),
+        str(MARKER).replace("seal=none", "seal=1"),
         str(MARKER).replace(DIGEST, "sha256:1"),
         str(MARKER).replace(HEAD, "main"),
         str(DRIFT),

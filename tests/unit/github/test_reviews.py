@@ -8,18 +8,20 @@ import pytest
 
 from reconciler.errors import GitHubError, NotPermitted, StalePlan
 from reconciler.github.reviews import refuse_superseded, reviewed_digest
-from reconciler.github.threads import PlanMarker, keep_comment, plan_prefix, selection
+from reconciler.github.threads import PlanMarker, keep_comment, plan_comment, plan_prefix, read_plan_marker, selection
 from support.github.discussions import BOT, Pull
 from support.github.fake import READ_ONLY_TOKEN
 from support.github.job import DIGEST, HEAD, MARKER, MERGED, NUMBER, OTHER, SELECTION, GitHubJob
 from support.github.transport import Mishap
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from reconciler.github.repository import Repository
 
 PAGE = "\n### Plan: 1 to create\n"
+KEY = b"made of the provisioning key"
+THREAD = ("acme/api", NUMBER)
 FORGED = PlanMarker(SELECTION, HEAD, "sha256:" + "66" * 32)
 
 
@@ -32,7 +34,7 @@ def job(monkeypatch: pytest.MonkeyPatch) -> GitHubJob:
 
 
 def read(job: GitHubJob, selected: str = SELECTION, commits: Sequence[str] = (MERGED,)) -> str:
-    return job.run(lambda repository: reviewed_digest(repository, commits, selected))
+    return job.run(lambda repository: reviewed_digest(repository, commits, selected, KEY))
 
 
 def refusal(job: GitHubJob, selected: str = SELECTION, commits: Sequence[str] = (MERGED,)) -> str:
@@ -44,7 +46,8 @@ def refusal(job: GitHubJob, selected: str = SELECTION, commits: Sequence[str] = 
 
 def keep(job: GitHubJob, marker: PlanMarker = MARKER) -> None:
     async def work(repository: Repository) -> None:
-        await keep_comment(repository, NUMBER, plan_prefix(marker.selection), f"{marker}{PAGE}")
+        body = plan_comment(marker, PAGE.removeprefix("\n"), THREAD, KEY)
+        await keep_comment(repository, NUMBER, plan_prefix(marker.selection), body)
 
     job.run(work)
 
@@ -147,6 +150,71 @@ def test_our_comment_that_we_have_edited_is_taken(job: GitHubJob) -> None:
     assert read(job) == DIGEST
 
 
+UNSEALED = "the comment on pull request #7 was not written with the provisioning key that is used here"
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        pytest.param(f"{MARKER}{PAGE}", id="without a seal"),
+        pytest.param(f"{replace(MARKER, seal='0' * 64)}{PAGE}", id="with any seal"),
+        pytest.param(plan_comment(MARKER, PAGE, THREAD, b"another key"), id="sealed with another key"),
+        pytest.param(plan_comment(MARKER, PAGE, ("acme/api", 8), KEY), id="of another pull request"),
+        pytest.param(plan_comment(MARKER, PAGE, ("acme/web", NUMBER), KEY), id="of another repository"),
+        pytest.param(plan_comment(MARKER, PAGE, THREAD, None), id="by a job without a key"),
+    ],
+)
+def test_a_comment_by_another_workflow_of_the_same_bot_is_refused(job: GitHubJob, forged: str) -> None:
+    job.discussions.say(NUMBER, BOT, forged)
+    assert refusal(job).startswith(UNSEALED)
+    keep(job)
+    assert read(job) == DIGEST
+
+
+def sealed(marker: PlanMarker, page: str = PAGE) -> str:
+    return plan_comment(marker, page, THREAD, KEY)
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        pytest.param(lambda body: body.replace("1 to create", "no changes"), id="the page"),
+        pytest.param(lambda body: f"{body}\nIt is fine.", id="something below it"),
+        pytest.param(lambda body: body.replace(DIGEST, str(FORGED.digest)), id="the digest"),
+        pytest.param(lambda body: body.replace("\n", "\n\n", 1), id="a line more"),
+    ],
+)
+def test_our_comment_that_another_workflow_edited_is_refused(job: GitHubJob, edit: Callable[[str], str]) -> None:
+    keep(job)
+    (ours,) = job.discussions.on(NUMBER)
+    ours.body = edit(ours.body)
+    assert refusal(job).startswith(UNSEALED)
+
+
+def test_a_forged_comment_before_ours_keeps_nobody_from_applying(job: GitHubJob) -> None:
+    job.discussions.say(NUMBER, BOT, f"{FORGED}{PAGE}")
+    job.discussions.say(NUMBER, BOT, sealed(MARKER))
+    assert read(job) == DIGEST
+
+
+def test_a_seal_does_not_mind_how_github_gives_lines_back(job: GitHubJob) -> None:
+    job.discussions.say(NUMBER, BOT, sealed(MARKER, "### Plan\n\nmore\n\n").replace("\n", "\r\n").rstrip())
+    assert read(job) == DIGEST
+
+
+def test_without_a_key_there_is_no_review(job: GitHubJob) -> None:
+    job.discussions.say(NUMBER, BOT, sealed(MARKER))
+    with pytest.raises(StalePlan, match="so it may be forged"):
+        job.run(lambda repository: reviewed_digest(repository, [MERGED], SELECTION, None))
+
+
+def test_a_seal_is_read_back() -> None:
+    marker = read_plan_marker(SELECTION, sealed(MARKER))
+    assert marker is not None
+    assert marker.seal is not None
+    assert replace(marker, seal=None) == MARKER
+
+
 def test_a_plan_of_another_commit_than_the_merged_head_is_refused(job: GitHubJob) -> None:
     keep(job, replace(MARKER, head=OTHER))
     assert refusal(job) == f"the comment on pull request #7 is of commit {OTHER}, and {HEAD} was merged"
@@ -194,7 +262,7 @@ def test_it_has_to_be_known_who_we_are(job: GitHubJob, data: str) -> None:
 
 def test_a_token_that_may_only_read_suffices(job: GitHubJob) -> None:
     keep(job)
-    assert job.run(lambda each: reviewed_digest(each, [MERGED], SELECTION), READ_ONLY_TOKEN) == DIGEST
+    assert job.run(lambda each: reviewed_digest(each, [MERGED], SELECTION, KEY), READ_ONLY_TOKEN) == DIGEST
 
 
 # --- the tip of the branch --------------------------------------------------------------------------------------------
