@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from reconciler.declaration import SourceFile
     from reconciler.model import Declaration, LiveKey, Snapshot
     from reconciler.planning.actions import Finding, Plan, PlanInputs
-    from reconciler.planning.importing import Adoption
+    from reconciler.planning.importing import Adoption, NameRule
 
 
 _YAML: Final = frozenset({".yaml", ".yml"})
@@ -52,16 +52,27 @@ _GUARDRAILS: Final = (
     show_default=True,
     help="The environment of keys whose names do not say where they belong.",
 )
+@click.option(
+    "--map",
+    "rules",
+    multiple=True,
+    metavar="PATTERN=ENV",
+    help="Where names belong: '*-prod=production' makes web-prod production/web, 'old=ci/tests' names one key; can be "
+    "given several times, the first that matches counts.",
+)
 @click.option("--keep-names", is_flag=True, help="Rename nothing: have the names that do not fit ignored instead.")
 @click.option("--dry-run", is_flag=True, help="Show what would be written, as a diff, and write nothing.")
 @simulator_option
-def command(file: Path, into: str, simulator: Path | None, *, keep_names: bool, dry_run: bool) -> None:
+def command(
+    file: Path, into: str, rules: tuple[str, ...], simulator: Path | None, *, keep_names: bool, dry_run: bool
+) -> None:
     """Write a file that declares the live account, or add to one what it lacks.
 
-    Keys whose names follow naming become keys of their environments. Others become keys of one environment (--into),
-    each with its id and a new name: the next apply renames them, and their secrets live on. Limits, expiry and enabled
-    state are declared as they are, so that planning a new file proposes those renames and nothing else. A new file has
-    guardrails too, and in each new environment a deletion_grace: what leaves the file by mistake can come back.
+    Keys whose names follow naming become keys of their environments. Others become keys of one environment (--into), or
+    of several by patterns (--map), each with its id and a new name: the next apply renames them, and their secrets live
+    on. Limits, expiry and enabled state are declared as they are, so that planning a new file proposes those renames
+    and nothing else. A new file has guardrails too, and in each new environment a deletion_grace: what leaves the file
+    by mistake can come back.
 
     A file or folder that is there already keeps its comments and its order. What it declares or ignores is left alone,
     and import says how many changes a plan proposes for that; a key that a plan would remove, because the file has its
@@ -72,6 +83,7 @@ def command(file: Path, into: str, simulator: Path | None, *, keep_names: bool, 
     Examples:
       reconciler import
       reconciler import -f keys/ --into production
+      reconciler import --map '*-prod=production' --map '*-staging=staging'
       reconciler import --keep-names --dry-run
     """
     from reconciler.cli import console
@@ -82,11 +94,13 @@ def command(file: Path, into: str, simulator: Path | None, *, keep_names: bool, 
     from reconciler.engine.planning import plan_account
 
     _check_name(into)
+    name_rules = _read_rules(rules, keep_names=keep_names)
     place = _find(file)
     declaration = load_sources(place.sources or [SourceFile("", Path(), b"version: 1\nenvironments: {}\n")])
     variable = _account_of(declaration, into)
     snapshot, inputs = console.run(_read(declaration, variable, simulator))
-    adoption = _adopt(declaration, variable, snapshot, into, keep_names=keep_names)
+    _refuse_empty_rules(name_rules, snapshot)
+    adoption = _adopt(declaration, variable, snapshot, into, name_rules, keep_names=keep_names)
     changed = _additions(place, variable, adoption, inputs, snapshot.now)
     to_standard_output = file == STANDARD_INPUT
     if dry_run:
@@ -161,13 +175,47 @@ async def _read(declaration: Declaration, variable: str, simulator: Path | None)
     return snapshot, inputs
 
 
-def _adopt(declaration: Declaration, variable: str, snapshot: Snapshot, into: str, *, keep_names: bool) -> Adoption:
+def _read_rules(texts: Sequence[str], *, keep_names: bool) -> list[NameRule]:
+    from reconciler.errors import UsageError
+    from reconciler.planning.importing import read_rule
+
+    if texts and keep_names:
+        msg = "--map names keys anew, and --keep-names has none renamed; leave one of them out"
+        raise UsageError(msg)
+    try:
+        return [read_rule(text) for text in texts]
+    except ValueError as error:
+        msg = f"--map {error}"
+        raise UsageError(msg) from error
+
+
+def _refuse_empty_rules(rules: Sequence[NameRule], snapshot: Snapshot) -> None:
+    """Raise UsageError for a pattern that no live name matches: it may be misspelt."""
+    from reconciler.errors import UsageError
+    from reconciler.planning.phrases import near
+
+    for rule in rules:
+        names = [key.name for key in snapshot.keys]
+        if not any(map(rule.address, names)):
+            msg = f"--map {rule.pattern} matches no live key{near(rule.pattern, names)}"
+            raise UsageError(msg)
+
+
+def _adopt(
+    declaration: Declaration,
+    variable: str,
+    snapshot: Snapshot,
+    into: str,
+    rules: Sequence[NameRule],
+    *,
+    keep_names: bool,
+) -> Adoption:
     from reconciler.planning.accounts import part_of
     from reconciler.planning.importing import adopt
 
     mine = part_of(declaration, variable)
     elsewhere = declaration.environments.keys() - mine.environments.keys()
-    return adopt(mine, snapshot, into, keep_names=keep_names, taken=elsewhere)
+    return adopt(mine, snapshot, into, keep_names=keep_names, taken=elsewhere, rules=rules)
 
 
 def _additions(

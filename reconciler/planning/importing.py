@@ -83,8 +83,45 @@ class Adoption:
         return tuple(key for key in self.keys if key.renamed)
 
 
+@dataclass(frozen=True, slots=True)
+class NameRule:
+    """Where the keys of a name belong: `*-prod=production` has `web-prod` become `production/web`.
+
+    A key is called what the stars of the pattern stand for, else by its whole name, unless `key` names it.
+    """
+
+    pattern: str
+    environment: str
+    key: str | None = None
+
+    def address(self, name: str) -> Address | None:
+        """Give the address of a live name, its key not yet made a valid one; None where the pattern does not match."""
+        glob = "".join("(.*)" if part == "*" else re.escape(part) for part in re.split(r"(\*)", self.pattern))
+        found = re.fullmatch(glob, name, re.DOTALL)
+        if found is None:
+            return None
+        return Address(self.environment, self.key or "-".join(filter(None, found.groups())) or name)
+
+
+def read_rule(text: str) -> NameRule:
+    """Read `PATTERN=ENV` or `PATTERN=ENV/KEY`; raises ValueError for anything else."""
+    pattern, sign, place = text.rpartition("=")
+    environment, slash, key = place.partition("/")
+    names = [environment, *([key] if slash else [])]
+    if not (sign and pattern and all(_NAME.fullmatch(name) for name in names)):
+        msg = f"{text} is not PATTERN=ENV or PATTERN=ENV/KEY, as in '*-prod=production'"
+        raise ValueError(msg)
+    return NameRule(pattern, environment, key or None)
+
+
 def adopt(
-    declaration: Declaration, snapshot: Snapshot, into: str, *, keep_names: bool = False, taken: Iterable[str] = ()
+    declaration: Declaration,
+    snapshot: Snapshot,
+    into: str,
+    *,
+    keep_names: bool = False,
+    taken: Iterable[str] = (),
+    rules: Sequence[NameRule] = (),
 ) -> Adoption:
     """Declare what is live and not declared yet.
 
@@ -94,6 +131,7 @@ def adopt(
         into: the environment of keys whose names do not say where they belong.
         keep_names: have the names of such keys ignored, rather than renamed.
         taken: the environments that are declared for other accounts.
+        rules: where else keys belong whose names do not say it; the first that matches counts.
     """
     matching = match(declaration, snapshot)
     rest = sorted([*matching.foreign, *(key for _, key in matching.undeclared)], key=_order)
@@ -101,7 +139,12 @@ def adopt(
     is_ignored = matcher(declaration.ignore)
     left_alone = {key.id for key in matching.foreign if _is_engines(key) or is_ignored(key.name)}
     mine = [key for key in rest if key.id not in claims and key.id not in left_alone]
-    places = _Places(declaration.naming, frozenset(declaration.environments), frozenset(taken), into)
+    places = _Places(
+        declaration.naming,
+        frozenset(declaration.environments),
+        frozenset(taken),
+        {into, *(rule.environment for rule in rules)},
+    )
     blocked = _blocked(declaration, snapshot.keys)
     unfit = {key.id: reason for key in mine if (reason := _unfit(key) or (keep_names and blocked.get(key.name)))}
     obstacles = {**_claimed(matching, places), **_obstacles(rest, {key.id for key in mine}, unfit, places)}
@@ -112,7 +155,11 @@ def adopt(
     fates |= {key.id: fate for key in mine if (fate := registrar.under_its_name(key))}
     if not keep_names:
         homes = _Homes(declaration, snapshot, places, [key.address for key in _adopted(fates)])
-        fates |= {key.id: registrar.under_a_new_name(key, into, homes) for key in mine if key.id not in fates}
+        fates |= {
+            key.id: registrar.under_a_new_name(key, _wished(key.name, into, rules), homes)
+            for key in mine
+            if key.id not in fates
+        }
     known = {*registrar.owned, *(key.live.id for key in _adopted(fates))}
     return Adoption(
         keys=tuple(sorted(_adopted(fates), key=lambda key: key.address)),
@@ -120,6 +167,11 @@ def adopt(
         left_out=tuple(fate for key in rest if isinstance(fate := fates.get(key.id), LeftOut)),
         engine=tuple(sorted(_engines(matching, snapshot), key=_order)),
     )
+
+
+def _wished(name: str, into: str, rules: Iterable[NameRule]) -> Address:
+    """Give the address that a key with a name that says nothing is to have, its key not yet made a valid one."""
+    return next((found for rule in rules if (found := rule.address(name))), Address(into, name))
 
 
 def glob_of(name: str) -> str:
@@ -130,10 +182,10 @@ def glob_of(name: str) -> str:
 class _Places:
     """Reads from names which environment they would be of, as `naming` has it."""
 
-    def __init__(self, naming: str, declared: frozenset[str], taken: frozenset[str], into: str) -> None:
+    def __init__(self, naming: str, declared: frozenset[str], taken: frozenset[str], chosen: set[str]) -> None:
         self.declared = declared
         self.taken = taken
-        self._chosen = Naming(naming, () if into in declared else (into,))
+        self._chosen = Naming(naming, chosen - declared)
         pattern = "".join(
             f"({NAME})" if part in {"{environment}", "{key}"} else re.escape(part) for part in _FIELDS.split(naming)
         )
@@ -183,9 +235,9 @@ class _Registrar:
             return LeftOut(key, reason + removed)
         return None if key.name in self.blocked else Adopted(address, key, owned=owned)
 
-    def under_a_new_name(self, key: LiveKey, into: str, homes: _Homes) -> Adopted | LeftOut:
-        """Declare a key beside what its name says, or else as one of the environment that was chosen."""
-        address = self._address(key) or Address(into, key.name)
+    def under_a_new_name(self, key: LiveKey, wished: Address, homes: _Homes) -> Adopted | LeftOut:
+        """Declare a key beside what its name says, or else as is wished."""
+        address = self._address(key) or wished
         if reason := self.obstacles.get(address.environment) or _undeclarable(key):
             return LeftOut(key, reason)
         return Adopted(homes.propose(address, key.id), key, renamed=True, owned=key.id in self.owned)

@@ -59,7 +59,7 @@ from reconciler.planning.places import with_new_marked
 from reconciler.units import same_value
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 
     from reconciler.model import Address, Declaration, DeclaredKey, Environment, LiveKey, Settable, Snapshot, Usage
     from reconciler.planning.actions import UsageKey
@@ -101,6 +101,9 @@ def patch(after: KeyState, fields: tuple[Field, ...]) -> KeyPatch:
 # A key that goes must leave nothing behind by which a later plan would bring back a secret that no destination holds.
 
 _NO_LINEAGE: Final = Lineage()
+_LEAVING: Final = frozenset(
+    {DeleteReason.UNDECLARED, DeleteReason.REMOVED, DeleteReason.LIVE_ONLY, DeleteReason.UNMANAGED}
+)
 
 
 def removals(
@@ -221,6 +224,7 @@ def make_plan(
     findings = [*unknown, *_mismatches(declaration, matching, options), *review(draft)]
     for change in changes:
         findings += _doubts(change, options, now)
+    findings += _perhaps_renamed(draft, _unmanaged(declaration, matching))
     return Plan(
         created_at=now,
         actions=draft.actions,
@@ -379,6 +383,68 @@ def _doubts(action: Change, options: Options, now: datetime) -> Iterable[Finding
     if isinstance(action, Rename) and wanted.deliver:
         message = "the key keeps its secret, but a secret cannot be read again: its destinations do not receive it"
         yield finding("not-delivered", Severity.WARNING, message)
+
+
+def _perhaps_renamed(draft: Draft, unmanaged: Iterable[LiveKey]) -> Iterable[Finding]:
+    """Propose `renamed_from` where a key goes, or is nobody's any more, and one of the same name or settings comes.
+
+    Who moves a key in the file by cut and paste means the same key, and would lose its secret. What could be meant of
+    several is not guessed.
+    """
+    coming = [action for action in draft.actions if isinstance(action, Create)]
+    if not coming:
+        return
+    going = {
+        action.live: action.kind.value
+        for action in draft.actions
+        if isinstance(action, Retire | Delete) and action.reason in _LEAVING
+    }
+    strays = {key: "leave" for key in unmanaged if key not in going}
+    base = draft.inputs.base or draft.declaration
+    naming = Naming(base.naming, base.environments)
+
+    def name_of(key: LiveKey) -> Hashable:
+        parsed = naming.parse(key.name)
+        return parsed.address.key if parsed else key.name.rpartition("/")[2]
+
+    def settings_of(key: LiveKey | DeclaredKey) -> Hashable:
+        return key.credit_limit, key.expires_at
+
+    pairs: dict[Address, LiveKey] = {}
+    for keys, new, old in (
+        (going, lambda create: create.address.key, name_of),
+        (strays, lambda create: create.address.key, name_of),
+        (going, lambda create: settings_of(create.declared), settings_of),
+    ):
+        found, rest = {*pairs.values()}, [each for each in coming if each.address not in pairs]
+        pairs |= _alone_together(rest, [key for key in keys if key not in found], new, old)
+    for create in coming:
+        key = pairs.get(create.address)
+        if key is None:
+            continue
+        fate = "which stays behind unmanaged" if key in strays else f"which this plan would {going[key]}"
+        message = f"it may be meant as {key}, {fate}; renamed_from: [{key.name}] keeps that key and its secret"
+        yield Finding("perhaps-renamed", Severity.NOTE, message, create.address, create.declared.source)
+
+
+def _alone_together(
+    coming: Iterable[Create],
+    going: Iterable[LiveKey],
+    new: Callable[[Create], Hashable],
+    old: Callable[[LiveKey], Hashable],
+) -> dict[Address, LiveKey]:
+    """Give the key that goes for each that comes, where one of each has a trait and no other."""
+    news: dict[Hashable, list[Create]] = {}
+    olds: dict[Hashable, list[LiveKey]] = {}
+    for create in coming:
+        news.setdefault(new(create), []).append(create)
+    for key in going:
+        olds.setdefault(old(key), []).append(key)
+    return {
+        creates[0].address: olds[trait][0]
+        for trait, creates in news.items()
+        if len(creates) == 1 and len(olds.get(trait, ())) == 1
+    }
 
 
 def _unmanaged_error(declaration: Declaration, key: LiveKey) -> Finding:

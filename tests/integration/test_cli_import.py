@@ -94,6 +94,42 @@ def test_emptying_an_imported_file_is_refused(front: Front) -> None:
     assert front.names() == ["ci/a", "ci/b", "ci/c"]
 
 
+def test_patterns_say_where_names_belong(front: Front) -> None:
+    create(front.state, "web-prod", "Batch job-prod", "old one", "x", "production/api")
+    done = front("import", "--map", "*-prod=production", "--map", "old one=ci/tests", "--map", "*=rest")
+    assert done.code == 0
+    keys = {str(key.address): key.id for key in load(Path("keys.yaml")).keys}
+    assert keys == {
+        "production/web": 1,
+        "production/batch-job": 2,
+        "ci/tests": 3,
+        "rest/x": 4,
+        "production/api": None,
+    }
+    assert front("apply", "--auto-approve").code == 0
+    assert front("plan", "--detailed-exitcode").code == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--map", "*-prod"), "is not PATTERN=ENV or PATTERN=ENV/KEY"),
+        (("--map", "*-prod=Production"), "is not PATTERN=ENV or PATTERN=ENV/KEY"),
+        (("--map", "=production"), "is not PATTERN=ENV or PATTERN=ENV/KEY"),
+        (("--map", "*=production/"), "is not PATTERN=ENV or PATTERN=ENV/KEY"),
+        (("--map", "*-prd=production"), "--map *-prd matches no live key; did you mean web-prod?"),
+        (("--map", "*=production", "--keep-names"), "leave one of them out"),
+    ],
+    ids=" ".join,
+)
+def test_a_pattern_that_is_none_or_matches_nothing_is_an_error(front: Front, words: tuple[str, ...], said: str) -> None:
+    create(front.state, "web-prod")
+    ended = front("import", *words)
+    assert (ended.code, ended.out) == (1, "")
+    assert said in ended.err
+    assert not Path("keys.yaml").exists()
+
+
 def test_names_can_be_kept(front: Front) -> None:
     create(front.state, "production/api", "team [a] *\n")
     done = front("import", "--keep-names")

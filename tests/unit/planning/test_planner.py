@@ -398,6 +398,51 @@ def test_keys_that_an_unclear_declaration_points_at_are_not_deleted_meanwhile() 
     assert len(plan.errors) == 1
 
 
+PRODUCTION_API = declared("production/api", "5")
+
+
+@pytest.mark.parametrize(
+    ("keys", "account", "proposals"),
+    [
+        pytest.param([PRODUCTION_API], [live(7, "staging/api")], ["production/api staging/api"], id="the same name"),
+        pytest.param([PRODUCTION_API], [live(7, "gone/api", "9")], ["production/api gone/api"], id="nobody's any more"),
+        pytest.param(
+            [PRODUCTION_API],
+            [live(7, "staging/web"), live(8, "staging/x", "9")],
+            ["production/api staging/web"],
+            id="the same settings",
+        ),
+        pytest.param([PRODUCTION_API], [live(7, "staging/web", "6")], [], id="other settings"),
+        pytest.param([PRODUCTION_API], [live(7, "gone/web")], [], id="the same settings, and nobody's for long"),
+        pytest.param([PRODUCTION_API], [live(7, "staging/api"), live(8, "dev/api")], [], id="two that it may be"),
+        pytest.param(
+            [PRODUCTION_API],
+            [live(7, "staging/api"), live(8, "x/api")],
+            ["production/api staging/api"],
+            id="one that goes, and a stranger",
+        ),
+        pytest.param(
+            [PRODUCTION_API, declared("dev/api", "9")], [live(7, "staging/api", "1")], [], id="two that may be it"
+        ),
+        pytest.param(
+            [PRODUCTION_API, declared("dev/web", "6")],
+            [live(7, "staging/api", "6"), live(8, "staging/x", "6")],
+            ["dev/web staging/x", "production/api staging/api"],
+            id="by name first, then by settings",
+        ),
+        pytest.param([PRODUCTION_API], [live(7, "staging/api" + OVER)], [], id="a key that was rotated out"),
+        pytest.param([PRODUCTION_API], [live(6, "production/api"), live(7, "staging/api")], [], id="nothing comes"),
+    ],
+)
+def test_a_key_that_seems_to_have_moved_is_proposed_as_renamed(
+    keys: list[DeclaredKey], account: list[LiveKey], proposals: list[str]
+) -> None:
+    plan = make_plan(declaration(keys, ["production", "dev", "staging"]), snapshot(*account))
+    found = [each for each in plan.findings if each.rule == "perhaps-renamed"]
+    assert [f"{each.address} {each.message.split('[')[1].split(']')[0]}" for each in found] == proposals
+    assert {each.severity for each in found} <= {Severity.NOTE}
+
+
 # --- rotation ---------------------------------------------------------------------------------------------------------
 
 
