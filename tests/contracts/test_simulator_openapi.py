@@ -18,6 +18,7 @@ from reconciler.simulator import fields as usages
 from reconciler.simulator.app import create_app
 from reconciler.simulator.front import description
 from support.builders import NOW
+from support.search import examples
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +28,9 @@ if TYPE_CHECKING:
 
 PROVISIONING: Final = "a-provisioning-key"
 BEARER: Final = {"Authorization": f"Bearer {PROVISIONING}"}
-BOUNDED: Final = settings(max_examples=30, report_multiple_bugs=False, suppress_health_check=list(HealthCheck))
+BOUNDED: Final = settings(
+    max_examples=examples(30), report_multiple_bugs=False, suppress_health_check=list(HealthCheck)
+)
 
 # JSON Schema cannot say that an instant is in the future, so the instants that are made up are.
 schemathesis.openapi.format(
@@ -96,7 +99,7 @@ def tell_stories(service: ASGIApp) -> None:
             del case
             return {"headers": BEARER}
 
-    run_state_machine_as_test(Story, settings=settings(BOUNDED, max_examples=12, stateful_step_count=6))
+    run_state_machine_as_test(Story, settings=settings(BOUNDED, max_examples=examples(12), stateful_step_count=6))
 
 
 # --- the same checks find what is wrong ---

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from reconciler.destinations.dotenv import Dotenv
 from support.command import Ended, Front, call, on_a_file
+from support.search import examples
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -107,7 +108,7 @@ def check(ended: Ended, secrets: set[str]) -> None:
     assert "Traceback" not in said
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(documents, st.lists(names, max_size=4), st.sampled_from(["keys.yaml", "k\x1b[2J\n.yaml"]), st.booleans())
 def test_no_name_and_no_value_gets_out_as_it_must_not(
     document: dict[str, Any],

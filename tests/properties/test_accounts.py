@@ -15,6 +15,7 @@ from reconciler.planning.accounts import merge
 from reconciler.planning.actions import NOTHING_READ
 from reconciler.planning.planner import make_plan
 from support.builders import NOW, SOMEWHERE, declaration, declared, snapshot
+from support.search import examples
 
 if TYPE_CHECKING:
     from reconciler.planning.actions import Action, Plan
@@ -59,7 +60,7 @@ def unlabelled(plan: Plan) -> list[Action]:
     return [replace(action, account=None) for action in plan.actions]
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 @given(files(), st.data())
 def test_accounts_planned_together_are_planned_as_each_alone(
     parts: dict[str, Declaration], data: st.DataObject

@@ -17,6 +17,7 @@ from reconciler.declaration.loader import read
 from reconciler.declaration.parser import Report
 from reconciler.diagnostic import Location
 from reconciler.errors import DeclarationError
+from support.search import examples
 
 if TYPE_CHECKING:
     import random
@@ -43,7 +44,7 @@ key_fields: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
     },
 )
 environments = st.dictionaries(names, st.dictionaries(names, key_fields, max_size=4), max_size=4)
-fuzz = settings(max_examples=100)
+fuzz = settings(max_examples=examples(100))
 
 
 def file(content: Any, name: str = "keys.yaml") -> SourceFile:

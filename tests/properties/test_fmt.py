@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 from reconciler.errors import DeclarationError
 from reconciler.formatting.canonical import check_shape, formatted
 from support.packages import ROOT
+from support.search import examples
 from support.writing import meaning, written
 
 CORPUS = [path.read_text("utf-8") for path in sorted((ROOT / "tests/examples/valid").glob("*.yaml"))]
 COMMENT = re.compile(r"# c\d+$", re.MULTILINE)
-fuzz = settings(max_examples=100)
+fuzz = settings(max_examples=examples(100))
 
 names = st.from_regex(r"[a-z0-9][a-z0-9._-]{0,8}", fullmatch=True)
 texts = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=12) | st.sampled_from(

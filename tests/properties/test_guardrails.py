@@ -31,13 +31,14 @@ from reconciler.planning.guard_context import kept, rules, tightest
 from reconciler.planning.planfile import digest
 from reconciler.planning.planner import make_plan
 from support.builders import NOW, SOMEWHERE, declaration, declared, snapshot
+from support.search import examples
 
 if TYPE_CHECKING:
     import random
 
     from reconciler.planning.actions import Finding, Plan
 
-EXAMPLES = settings(max_examples=60)
+EXAMPLES = settings(max_examples=examples(60))
 DAY = timedelta(days=1)
 MONEY = st.sampled_from([Decimal(number) for number in (0, 1, 4, 6, 12)])
 LIMITS = st.none() | MONEY

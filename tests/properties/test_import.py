@@ -17,6 +17,7 @@ from reconciler.planning.actions import Create, Delete, Rename
 from reconciler.planning.importing import adopt, glob_of
 from reconciler.planning.planner import make_plan
 from support.builders import NOW, activity
+from support.search import examples
 from support.writing import comments, without_places
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from reconciler.planning.actions import Action, Plan
     from reconciler.planning.importing import Adoption
 
-fuzz = settings(max_examples=100)
+fuzz = settings(max_examples=examples(100))
 
 PLACE = Path("keys.yaml")
 EMPTY = SourceFile("keys.yaml", Path(), b"version: 1\nenvironments: {}\n")

@@ -19,12 +19,13 @@ from reconciler.render.document import to_json
 from reconciler.render.escape import defused, terminal
 from support.builders import NOW, declaration, declared, live, snapshot
 from support.gfm import Page
+from support.search import examples
 from support.statistics import TODAY, day
 
 if TYPE_CHECKING:
     from reconciler.insight.activity import ActivityReport
 
-EXAMPLES = settings(max_examples=60)
+EXAMPLES = settings(max_examples=examples(60))
 FILE = declaration([declared("ci/a", team="core"), declared("ci/b", renamed_from=("earlier",)), declared("p/a")])
 names = st.text(max_size=8) | st.sampled_from(
     [

@@ -15,12 +15,13 @@ from reconciler.render.document import plan_document, result_document, to_json
 from reconciler.render.escape import terminal, terminal_name
 from reconciler.render.text import render_plan, render_result
 from support import plans
+from support.search import examples
 
 if TYPE_CHECKING:
     from reconciler.planning.actions import Plan
 
 DIGEST = "sha256:" + "0" * 64
-EXAMPLES = settings(max_examples=60)
+EXAMPLES = settings(max_examples=examples(60))
 anything = st.text(st.characters(codec=None))
 # Near misses: the characters that escaping itself uses, and those it exists for.
 tricky = st.text(st.sampled_from("\\x1bu20e\x1b\u202e\n n\"':#[ "), max_size=12)

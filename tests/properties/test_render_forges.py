@@ -17,12 +17,13 @@ from reconciler.render.escape import markdown_name, terminal, terminal_name, wor
 from support import plans
 from support.annotations import commands
 from support.gfm import Page
+from support.search import examples
 
 if TYPE_CHECKING:
     from reconciler.planning.actions import ApplyResult, Plan
 
 DIGEST = "sha256:" + "0" * 64
-EXAMPLES = settings(max_examples=60)
+EXAMPLES = settings(max_examples=examples(60))
 OURS = {"h3", "p", "strong", "table", "thead", "tbody", "tr", "th", "td", "br", "code", "details", "summary", "sub"}
 
 # What Markdown, HTML, a forge or a runner gives a meaning, in any order and next to anything.

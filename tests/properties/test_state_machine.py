@@ -30,6 +30,7 @@ from reconciler.planning.planner import make_plan
 from support.builders import SOMEWHERE, address, declaration, declared, rails
 from support.chaos import ChaosWorld, Moment, Mood, Order, Trouble
 from support.promises import place
+from support.search import examples
 
 if TYPE_CHECKING:
     from reconciler.model import Declaration, DeclaredKey
@@ -386,5 +387,5 @@ class Histories(RuleBasedStateMachine):
 
 TestHistories = Histories.TestCase
 TestHistories.settings = settings(
-    max_examples=HUNT or 100, stateful_step_count=25, suppress_health_check=list(HealthCheck)
+    max_examples=HUNT or examples(100), stateful_step_count=25, suppress_health_check=list(HealthCheck)
 )

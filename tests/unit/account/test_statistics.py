@@ -15,6 +15,7 @@ from reconciler.account.wire import decode_statistics
 from reconciler.errors import UnexpectedAnswer
 from reconciler.model import KeyTally, Statistics, Tally
 from support.account import answer, talk
+from support.search import examples
 from support.statistics import activity_json, figures
 
 WHOLE = Tally(3, Decimal("1.5"), 10, 5)
@@ -176,7 +177,7 @@ json_values = st.recursive(
 )
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 @given(st.dictionaries(st.sampled_from(PARTS), json_values))
 def test_no_answer_breaks_the_reading(parts: dict[str, Any]) -> None:
     try:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from reconciler.cli.fmt import difference
 from reconciler.declaration import SourceFile
+from support.search import examples
 
 
 def compared(old: str, new: str) -> str:
@@ -40,7 +41,7 @@ texts = st.lists(st.sampled_from([*"abcdefgh", "  a", "b  "]), max_size=40).map(
 )
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 @given(old=texts, new=texts, filler=st.integers(0, 900))
 def test_a_diff_leads_from_the_one_to_the_other(old: str, new: str, filler: int) -> None:
     between = "".join(f"line {number}\n" for number in range(filler))

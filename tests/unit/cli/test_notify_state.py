@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from reconciler.cli.check import check_state, read_state, write_state
 from reconciler.errors import NotificationError, UsageError
+from support.search import examples
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,7 +36,7 @@ def test_a_state_that_turns_into_a_folder_meanwhile_is_said_not_to_be_kept(
 
 
 @settings(
-    max_examples=25,
+    max_examples=examples(25),
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(st.frozensets(st.tuples(*[st.text(st.characters(exclude_categories=["Cs"]), max_size=8)] * 4), max_size=5))

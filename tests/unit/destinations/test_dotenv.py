@@ -396,6 +396,7 @@ def test_a_process_killed_at_any_step_leaves_the_old_or_the_new_file(path: Path,
     assert list(path.parent.iterdir()) == [path], "what the killed one left is gone"
 
 
+@pytest.mark.proof  # a moment that nobody chose
 def test_a_process_killed_at_random_leaves_the_old_or_the_new_file(path: Path) -> None:
     path.write_bytes(b"MINE='x y'\n")
     for _ in range(6):

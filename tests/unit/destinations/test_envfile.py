@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from reconciler.destinations.dotenv import Unreadable, is_name, parse, quote, render, with_values
+from support.search import examples
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -67,7 +68,7 @@ def test_a_value_that_the_two_would_read_differently_is_refused(value: str) -> N
 
 @given(wanted=st.lists(values, max_size=40))
 @settings(
-    max_examples=60,
+    max_examples=examples(60),
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
     deadline=None,
 )

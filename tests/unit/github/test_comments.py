@@ -16,6 +16,7 @@ from support.github.discussions import BOT
 from support.github.fake import READ_ONLY_TOKEN
 from support.github.job import MARKER, NUMBER, SELECTION, GitHubJob
 from support.github.transport import Mishap
+from support.search import examples
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -204,7 +205,7 @@ def test_our_comments_are_given_oldest_first(job: GitHubJob) -> None:
 MISHAPS = st.sampled_from([(502, False), (502, True), (0, False), (0, True)])
 
 
-@settings(max_examples=12)
+@settings(max_examples=examples(12))
 @given(st.lists(st.lists(MISHAPS, max_size=3), max_size=4))
 def test_whatever_answers_are_lost_one_comment_is_left(runs: list[list[tuple[int, bool]]]) -> None:
     with pytest.MonkeyPatch.context() as patched:

@@ -14,12 +14,13 @@ from reconciler.github.threads import (
     selection,
 )
 from support.github.job import DIGEST, HEAD, MARKER, SELECTION
+from support.search import examples
 
 DRIFT = DriftMarker(SELECTION, "5e" * 32)
 hexadecimal = st.text("0123456789abcdef", min_size=64, max_size=64)
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(head=hexadecimal | hexadecimal.map(lambda text: text[:40]), digest=st.none() | hexadecimal, end=st.text())
 def test_a_marker_is_read_back_whatever_follows_on_other_lines(head: str, digest: str | None, end: str) -> None:
     marker = PlanMarker(SELECTION, head, digest and f"sha256:{digest}")

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from reconciler.http.redact import LONGEST_QUOTE, quote, redact, redact_names
 from reconciler.secret import HIDDEN, Secret
 from support.account import CREDENTIAL, ISSUED
+from support.search import examples
 
 KEY = Secret(CREDENTIAL)
 ALNUM = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
@@ -47,7 +48,7 @@ def spellings(secret: str, before: str = "", after: str = "") -> dict[str, str]:
     }
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(secret=LONG, before=st.text(ALNUM, max_size=7), after=st.text(ALNUM, max_size=7), keep=st.integers(0, 8))
 def test_no_spelling_of_a_secret_or_of_the_most_of_it_is_left(secret: str, before: str, after: str, keep: int) -> None:
     for name, spelt in spellings(secret, before, after).items():
@@ -61,7 +62,7 @@ def test_no_spelling_of_a_secret_or_of_the_most_of_it_is_left(secret: str, befor
     assert redact(f"<{part}>", [Secret(secret)]) == f"<{HIDDEN}>"
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(ANY, st.tuples(st.sampled_from(["", "key=", "\n"]), st.sampled_from(["", ";", "\n"])))
 def test_a_secret_may_be_made_of_anything(secret: str, around: tuple[str, str]) -> None:
     before, after = around
@@ -143,7 +144,7 @@ def test_long_text_is_trimmed() -> None:
     assert line.endswith("…")
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(before=st.text(max_size=400), secret=ANY, after=st.text(max_size=50))
 def test_what_is_repeated_is_short_printable_and_without_the_secret(before: str, secret: str, after: str) -> None:
     shown = quote(before + secret + after, [Secret(secret)])

@@ -14,6 +14,7 @@ from reconciler.model import Alerts, Delivery, LiveKey, Target, Unmanaged
 from reconciler.planning.actions import Finding
 from support.builders import NOW, SOMEWHERE, activity, address, declaration, declared, live
 from support.evidence import DAY, alerts, evidence, runway, standing
+from support.search import examples
 
 API = declared("production/api", "100")
 WANTED = declaration([API])
@@ -367,7 +368,7 @@ def test_a_runway_alert_never_fires_on_the_safe_side(days: Decimal, least: timed
     assert bool(verdict.alerts) == (days < least.days)
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(st.decimals(0, 200, places=2), st.decimals(0, 1, places=2))
 def test_a_spend_alert_never_fires_on_the_safe_side(cost: Decimal, share: Decimal) -> None:
     known = standing([SETTLED], WANTED, [activity({1: (str(cost), 1)})])
@@ -375,14 +376,14 @@ def test_a_spend_alert_never_fires_on_the_safe_side(cost: Decimal, share: Decima
     assert bool(verdict.alerts) == (cost > share * 100)
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(st.integers(-100, 100), periods)
 def test_an_expiry_alert_never_fires_on_the_safe_side(days: int, ahead: timedelta) -> None:
     known = standing([live(1, "production/api", "100", expires_at=NOW + days * DAY)], WANTED)
     assert bool(judge(alerts(expiring_within=ahead), evidence(standing=known)).alerts) == (days <= ahead.days)
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(st.permutations([SETTLED, STRANGER, live(3, "production/x"), live(4, "production/y~next"), live(5, "zz")]))
 def test_the_order_of_what_fires_is_always_the_same(keys: list[LiveKey]) -> None:
     verdict = judge(EVERY, evidence(standing=standing(keys, WANTED), findings=()))

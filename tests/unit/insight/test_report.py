@@ -21,6 +21,7 @@ from reconciler.insight.report import (
 )
 from support.builders import NOW, declaration, declared, environment, live
 from support.reviews import Spent, review, usual, window
+from support.search import examples
 
 DAY = timedelta(days=1)
 
@@ -50,7 +51,7 @@ def test_spend_is_laid_out_by_environment_and_day() -> None:
     }
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(
     st.lists(
         st.tuples(st.integers(1, 12), st.integers(0, 29), st.decimals(0, 1000, places=6)).map(

@@ -12,6 +12,7 @@ from reconciler.planning.accounts import account_variables, base_of, part_of, sa
 from reconciler.planning.actions import Options
 from support.builders import SOMEWHERE, address, declaration, declared, live, snapshot
 from support.declarations import loaded
+from support.search import examples
 
 SEVERAL = loaded(
     """
@@ -82,7 +83,7 @@ def test_what_is_selected_decides_which_accounts_are_read(options: Options, vari
     glob=st.text("bcx-*?[]/", max_size=8),
     name=st.sampled_from(["b/x", "b/c", "c-team/x", "usual/bc", "usual/x"]),
 )
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 def test_no_account_is_left_out_that_a_glob_selects_a_key_of(glob: str, name: str) -> None:
     options = Options(only=(glob,))
     variable = THREE.environments[address(name).environment].provisioning_key_env

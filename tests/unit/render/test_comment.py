@@ -24,6 +24,7 @@ from reconciler.render.markdown import LIMIT
 from support.builders import address, declared, live
 from support.gfm import Page
 from support.plans import at, plan, plan_with
+from support.search import examples
 
 COMMIT = "a1" * 20
 DIGEST = "sha256:" + "5e" * 32
@@ -124,7 +125,7 @@ def test_no_error_forges_the_comment_or_mentions_anybody(hostile: str) -> None:
     assert page.count("\n- ") == 3
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(text=st.text(max_size=60), spread=st.sampled_from(["", "@", "<!--", "`", "\n"]))
 def test_whatever_a_name_is_the_page_stays_ours(text: str, spread: str) -> None:
     hostile = spread.join(text)
@@ -152,7 +153,7 @@ def test_errors_that_do_not_fit_are_counted() -> None:
     assert shown > 300
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(limit=st.integers(0, 3_000), count=st.integers(0, 60))
 def test_no_page_is_longer_than_its_limit(limit: int, count: int) -> None:
     problems = [f"problem {number}" for number in range(count)]

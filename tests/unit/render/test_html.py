@@ -34,6 +34,7 @@ from reconciler.render.html import (
     render_page,
 )
 from support.htmlpage import HtmlPage, local, text
+from support.search import examples
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -113,7 +114,7 @@ def test_a_name_is_text_wherever_it_stands(name: str) -> None:
     assert hostile.texts("bdi")[0] == " ".join(terminal(name).split())
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(names)
 def test_no_name_changes_what_the_page_is_made_of(name: str) -> None:
     plain, hostile = HtmlPage(render_page(everything("x"))), HtmlPage(render_page(everything(name)))
@@ -122,7 +123,7 @@ def test_no_name_changes_what_the_page_is_made_of(name: str) -> None:
     assert [element.tag for element in hostile.all()] == [element.tag for element in plain.all()]
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(names)
 def test_what_cannot_be_seen_is_never_on_the_page(name: str) -> None:
     written = render_page(everything(name))
@@ -291,7 +292,7 @@ def test_a_single_day_is_a_chart_too() -> None:
 amounts = st.decimals(min_value=-1000, max_value=10**7, places=6, allow_nan=False, allow_infinity=False)
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 @given(st.lists(amounts, min_size=1, max_size=5))
 def test_the_scale_reaches_from_below_the_lowest_to_above_the_highest(values: list[Decimal]) -> None:
     steps = _steps(chart(("ci", [str(value) for value in values])))

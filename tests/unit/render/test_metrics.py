@@ -11,6 +11,7 @@ from reconciler.insight.metrics import Gauge, Sample, gauges
 from reconciler.insight.report import Account, UnreadAccount
 from reconciler.render.metrics import render_metrics
 from support.reviews import review, usual
+from support.search import examples
 
 Read = list[tuple[str, str, str, list[tuple[str, dict[str, str], float]]]]
 
@@ -59,7 +60,7 @@ def test_every_gauge_that_is_an_amount_or_a_time_says_so_in_its_name_and_helps()
         assert not {'"', "\\", "\n"} & {*gauge.text}
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 @given(st.text(st.characters(exclude_categories=["Cs"])))
 def test_any_name_comes_back_as_it_was(name: str) -> None:
     gauge = Gauge("naga_team_spend_30d_usd", "A team.", ("team",), (Sample((name,), Decimal("0.5")),), "usd")

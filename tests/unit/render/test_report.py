@@ -382,6 +382,7 @@ def large(count: int, *, name: str = "{}") -> AccountReport:
     return review(keys, [], declaration(wanted), windows=windows)
 
 
+@pytest.mark.proof
 def test_ten_thousand_keys_make_a_page_of_less_than_two_megabytes() -> None:
     page = written(large(10_000))
 
@@ -395,6 +396,7 @@ def test_ten_thousand_keys_make_a_page_of_less_than_two_megabytes() -> None:
     assert "more changes not shown here." in section(found, "changes")
 
 
+@pytest.mark.proof
 def test_not_even_the_longest_hostile_names_in_many_accounts_make_it_larger() -> None:
     longest = large(400, name="\u202e" * 250 + "{}")
 

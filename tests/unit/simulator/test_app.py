@@ -15,6 +15,7 @@ from reconciler.simulator import State, transport
 from reconciler.simulator.fields import generate
 from reconciler.simulator.state import Usage
 from support.builders import NOW
+from support.search import examples
 from support.simulation import Service
 
 if TYPE_CHECKING:
@@ -222,7 +223,7 @@ def test_a_limit_is_answered_as_exactly_the_number_that_was_sent(service: Servic
         assert json.loads(text, parse_float=Decimal)["credit_limit"] == Decimal(sent)
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(st.decimals(0, 10**12, allow_nan=False, places=6))
 def test_no_limit_is_ever_rounded(limit: Decimal) -> None:
     with State(":memory:") as state:
