@@ -56,6 +56,30 @@ def is_within(path: str, folder: str) -> bool:
     return path == folder or path.startswith(folder.rstrip(os.sep) + os.sep)
 
 
+def link_out(path: str | Path) -> str | None:
+    """Give the first symbolic link on the way to a path that leads out of its repository or into `.git`; None for none.
+
+    Where there is no repository, the working directory stands for it, or the folder of the file if that is elsewhere.
+    """
+    working = real_path("")
+    place = working if not os.path.isabs(path) else "/"  # noqa: PTH117
+    parts = [part for part in str(path).split("/") if part not in {"", "."}]
+    for number, part in enumerate(parts, start=1):
+        if part == "..":
+            place = os.path.dirname(place)  # noqa: PTH120
+            continue
+        step = os.path.join(place, part)  # noqa: PTH118
+        if os.path.islink(step):  # noqa: PTH114
+            real = real_path(step)
+            top = repository_of(place) or (working if is_within(place, working) else None)
+            top = top or (place if number == len(parts) else None)
+            if top is not None and (not is_within(real, top) or _GIT in real.removeprefix(top).split("/")):
+                return step
+            step = real
+        place = step
+    return None
+
+
 def why_unfit(path: str, root: str, *, outside: bool) -> str | None:
     """Say, in words that follow the path, why nothing may be written there; None where nothing speaks against it.
 

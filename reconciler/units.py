@@ -17,7 +17,7 @@ MONEY_LIMIT: Final = Decimal(10) ** 12
 _INSTANT: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _DURATION: Final = re.compile(r"(0|[1-9]\d{0,8})([smhdw])", re.ASCII)
 _UNITS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
-_LONGEST: Final = timedelta(days=3_650)
+_LONGEST: Final = 3_650 * 86_400
 
 
 def format_money(amount: Decimal) -> str:
@@ -71,11 +71,11 @@ def parse_duration(text: str) -> timedelta:
     if not match:
         msg = "not a duration, like 90s, 30m, 24h, 7d or 2w"
         raise ValueError(msg)
-    duration = timedelta(seconds=int(match[1]) * _UNITS[match[2]])
-    if duration > _LONGEST:
+    seconds = int(match[1]) * _UNITS[match[2]]
+    if seconds > _LONGEST:
         msg = "longer than ten years"
         raise ValueError(msg)
-    return duration
+    return timedelta(seconds=seconds)
 
 
 def format_duration(duration: timedelta) -> str:

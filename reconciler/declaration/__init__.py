@@ -20,10 +20,11 @@ from reconciler.declaration.loader import (
     read,
     standard_input,
 )
-from reconciler.declaration.parser import Report, TooManyDiagnostics
+from reconciler.declaration.parser import Report
 from reconciler.declaration.resolve import merged, resolve
 from reconciler.declaration.schema import check
 from reconciler.errors import DeclarationError, UsageError
+from reconciler.files import link_out
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -80,10 +81,7 @@ def load_sources(sources: Sequence[SourceFile], *, is_base: bool = False) -> Dec
     """
     report = Report()
     with collector_paused():
-        try:
-            declaration = _load(sorted(sources, key=lambda source: source.name), report, is_base=is_base)
-        except TooManyDiagnostics:
-            declaration = None
+        declaration = _load(sorted(sources, key=lambda source: source.name), report, is_base=is_base)
     if declaration is None or report:
         raise DeclarationError(quoted(report.in_reading_order(), sources))
     return declaration
@@ -94,7 +92,7 @@ def _load(sources: Sequence[SourceFile], report: Report, *, is_base: bool) -> De
     readable = [document for document in documents if document is not None]
     for document in readable:
         check(document, report)
-    if len(readable) < len(documents):
+    if len(readable) < len(documents) or report.is_full:
         return None  # what is missing in the rest may stand in the file that can't be read
     grounds = {source.name: Ground(source.folder, source.fingerprint) for source in sources}
     return resolve(merged(readable, report), grounds, report, is_base=is_base)
@@ -126,6 +124,10 @@ def _read_standard_input() -> SourceFile:
 
 def _read(path: Path) -> SourceFile:
     try:
+        if link := link_out(path):
+            # It may lead to a token, which a message about the file would repeat, or to what nobody reviews.
+            msg = f"{link} is a symbolic link out of its repository, and is not followed; name the file itself with -f"
+            raise UsageError(msg)
         with path.open("rb") as file:
             return SourceFile(str(path), path.parent, file.read(LARGEST_FILE + 1))
     except FileNotFoundError as error:

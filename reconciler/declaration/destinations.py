@@ -571,7 +571,8 @@ def read_deliver(items: Items, destinations: Mapping[str, Destination | None], r
 def _read_drop(node: Fields, destinations: Mapping[str, Destination | None], report: Report) -> Drop | None:
     to = str(node["to"])
     if to not in destinations:
-        words = f"to must name a destination, and '{shown(to)}' is none{suggestion(to, destinations)}"
+        hint = "" if report.is_full else suggestion(to, destinations)
+        words = f"to must name a destination, and '{shown(to)}' is none{hint}"
         report.error(node.value_marks["to"], words)
     try:
         name = parse_template(str(node["as"]))

@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from itertools import product
-from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol, TypeAlias
+from itertools import islice, product
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol, TypeAlias, cast
 
 from yaml import (
     AliasEvent,
@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 # name is kept in `broken`: "not there" and "there, but no use" are two things, and only the first is worth another
 # message.
 
-MOST_DIAGNOSTICS: Final = 1_000
+MOST_DIAGNOSTICS: Final = 200
+"""How many errors are shown; of those beyond, how many there are."""
 
 
 class Mark(Protocol):
@@ -78,16 +79,21 @@ class Fields(dict[str, "Value"]):
     def discard(self, name: str) -> None:
         """Take a value that is no use out, and remember that it was there."""
         self.pop(name, None)
-        self.broken = self.broken | {name}
+        self._break(name)
 
     def take(self, other: Fields, name: str) -> None:
         """Copy an entry with its places from another mapping."""
         if name in other:
             self[name] = other[name]
         else:
-            self.broken = self.broken | {name}
+            self._break(name)
         self.key_marks[name] = other.key_marks[name]
         self.value_marks[name] = other.value_marks[name]
+
+    def _break(self, name: str) -> None:
+        if isinstance(self.broken, frozenset):
+            self.broken = set()
+        self.broken.add(name)
 
 
 class Items(list["Value"]):
@@ -107,36 +113,49 @@ Value = Scalar | Fields | Items
 _NOTHING: Final[frozenset[str]] = frozenset()
 
 
-class TooManyDiagnostics(Exception):
-    """A file so wrong that listing more helps nobody."""
-
-
 class Report:
-    """Collects what is wrong; the same words about the same place count once."""
+    """Collects what is wrong; the same words about the same place count once.
+
+    `values` counts what the files of a declaration hold, so that all of them together have a limit. `more` counts the
+    errors beyond the MOST_DIAGNOSTICS that are kept.
+    """
 
     def __init__(self) -> None:
         """Start with nothing to say."""
+        self.values = 0
+        self.more = 0
         self._found: dict[Diagnostic, None] = {}
 
+    @property
+    def is_full(self) -> bool:
+        """Whether further errors are only counted, so that finding words for them is wasted time."""
+        return len(self._found) >= MOST_DIAGNOSTICS
+
     def error(self, mark: Mark, message: str) -> None:
-        """Note an error; raises TooManyDiagnostics when nobody could read them all."""
+        """Note an error."""
         self.error_at(location(mark), message)
 
     def error_at(self, place: Location, message: str) -> None:
         """Note an error at a place that is no mark any more."""
-        self._found[Diagnostic(place, message)] = None
-        if len(self._found) == MOST_DIAGNOSTICS:
-            words = f"these are {MOST_DIAGNOSTICS} errors; correct them to see the rest"
-            self._found[Diagnostic(place, words, Severity.NOTE)] = None
-            raise TooManyDiagnostics
+        found = Diagnostic(place, message)
+        if found not in self._found and self.is_full:
+            self.more += 1
+        else:
+            self._found[found] = None
 
     def __bool__(self) -> bool:
         """Tell whether anything was found."""
         return bool(self._found)
 
     def in_reading_order(self) -> list[Diagnostic]:
-        """Give everything found, by file, line and column; that there is more comes last."""
-        return sorted(self._found, key=lambda found: (found.severity is Severity.NOTE, found.location, found.message))
+        """Give what was found first, by file, line and column; how much more there is comes last."""
+        found = sorted(self._found, key=lambda found: (found.location, found.message))
+        if self.more:
+            words = (
+                f"these are the first {len(found)} errors, and {self.more} more were found; correct them to see those"
+            )
+            found.append(Diagnostic(found[-1].location, words, Severity.NOTE))
+        return found
 
 
 def location(mark: Mark) -> Location:
@@ -225,6 +244,8 @@ def number(text: str) -> int | Decimal | str:
 # How things of the file are spoken of in messages: always one line, always readable.
 
 _LONGEST: Final = 60
+_LONGEST_NAME: Final = 32
+_MOST_KNOWN: Final = 200
 _NOT_IN_NAMES: Final = re.compile(r"[^a-z0-9._-]+", re.ASCII)
 
 
@@ -234,6 +255,14 @@ def shown(text: str) -> str:
     if trimmed.isprintable():
         return trimmed
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in trimmed)
+
+
+def named(name: str, otherwise: str) -> str:
+    """Show what the file calls something, unless it is longer than any name that somebody would think of.
+
+    A file that is no declaration may hold a token in the place of a name.
+    """
+    return shown(name) if len(name) <= _LONGEST_NAME else otherwise
 
 
 def described(value: object) -> str:
@@ -250,10 +279,13 @@ def described(value: object) -> str:
 
 
 def closest(word: str, known: Iterable[str]) -> str | None:
-    """Give the known word that a misspelt one most likely means."""
+    """Give the known word that a misspelt one most likely means; None too where there are too many to compare with."""
     import difflib
 
-    return next(iter(difflib.get_close_matches(word[:_LONGEST].lower(), sorted(known), n=1)), None)
+    names = list(islice(known, _MOST_KNOWN + 1))
+    if len(names) > _MOST_KNOWN:
+        return None
+    return next(iter(difflib.get_close_matches(word[:_LONGEST].lower(), sorted(names), n=1)), None)
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:
@@ -286,10 +318,15 @@ def label(path: Sequence[str | int]) -> str:
 # YAML events, built into data.
 
 DEEPEST: Final = 32
-MOST_REPEATED: Final = 1_000_000
-"""How many values aliases may stand for, all in all: a bomb of ten lines stands for billions."""
+MOST_VALUES: Final = 500_000
+"""How many values a declaration may hold, all its files together and what aliases and merges repeat included."""
+
+MOST_ITEMS: Final = 1_000
+"""How many items a list may have."""
 
 _MERGE: Final = "<<"
+_THIS: Final = "this field"
+_LONG: Final = "(a long name)"
 
 Event: TypeAlias = Any  # the stubs of PyYAML know neither an event's mark nor its anchor and tag
 
@@ -330,8 +367,6 @@ class Builder:
         self._report = report
         self._next = next_event
         self._anchors: dict[str, _Anchored | None] = {}  # None: still being built
-        self._values = 0
-        self._repeated = 0
         self._deepest = 0
 
     def document(self) -> Fields:
@@ -344,20 +379,19 @@ class Builder:
         mark: Mark = event.start_mark
         if type(event) is ScalarEvent and not event.value and event.implicit[0]:
             self._stop(mark, "the file is empty; it must hold at least version and environments")
+        if type(event) is not MappingStartEvent or event.tag is not None:
+            # Whatever it is, it is the whole file: perhaps a token that a link leads to, and not to be repeated.
+            self._stop(mark, "the file must hold fields such as version and environments, and it does not start so")
         value = self._value(event, "the file", 0)
         self._next()
         following = self._next()
         if type(following) is not StreamEndEvent:
             self._report.error(following.start_mark, "a second document starts here, and a file holds only one")
-        if isinstance(value, Fields):
-            return value
-        if not isinstance(value, _Broken):
-            words = f"the file must hold fields such as version and environments, not {described(value)}"
-            self._report.error(mark, words)
-        raise Unreadable
+        return cast("Fields", value)
 
     def _value(self, event: Event, label: str, depth: int) -> Value | _Broken:
         mark: Mark = event.start_mark
+        self._count(1, mark)
         if type(event) is not ScalarEvent:
             return self._nested(event, label, depth)
         text = event.value
@@ -371,11 +405,16 @@ class Builder:
                 value = word(text) if text in WORDS else number(text)
             except ValueError as error:
                 words = error if text else _without_value(label)
-                self._report.error(mark, f"{shown(label)} {words}")
+                self._report.error(mark, f"{named(label, _THIS)} {words}")
                 value = _BROKEN
         if event.anchor is not None:
             self._anchors[event.anchor] = _Anchored(value)
         return value
+
+    def _count(self, values: int, mark: Mark) -> None:
+        self._report.values += values
+        if self._report.values > MOST_VALUES:
+            self._stop(mark, f"more than {MOST_VALUES} values stand up to here, what aliases repeat included")
 
     def _nested(self, event: Event, label: str, depth: int) -> Value | _Broken:
         """Build a list, a mapping or what an alias stands for, `depth` containers below the top."""
@@ -391,17 +430,16 @@ class Builder:
         return self._container(event, label, depth)
 
     def _anchored(self, event: Event, anchor: str, label: str, depth: int) -> Value | _Broken:
-        outer_deepest, values_before = self._deepest, self._values
+        outer_deepest, values_before = self._deepest, self._report.values - 1
         self._anchors[anchor] = None
         self._deepest = depth
         value = self._container(event, label, depth)
-        self._anchors[anchor] = _Anchored(value, self._values - values_before, self._deepest - depth)
+        self._anchors[anchor] = _Anchored(value, self._report.values - values_before, self._deepest - depth)
         self._deepest = max(self._deepest, outer_deepest)
         return value
 
     def _container(self, event: Event, label: str, depth: int) -> Value | _Broken:
         node = self._fields(event, depth) if type(event) is MappingStartEvent else self._items(event, label, depth)
-        self._values += len(node) + 1
         return node if event.tag is None else self._refuse_tag(event)
 
     def _fields(self, start: Event, depth: int) -> Fields:
@@ -415,9 +453,8 @@ class Builder:
             else:
                 name = self._odd_name(event, depth)
             if name is not None and name in key_marks:
-                words = (
-                    f"{shown(name)} stands twice in this mapping, first at line {key_marks[name].line + 1}; keep one"
-                )
+                first = key_marks[name].line + 1
+                words = f"{named(name, _THIS)} stands twice in this mapping, first at line {first}; keep one"
                 self._report.error(mark, words)
                 name = None
             event = next_event()
@@ -441,6 +478,8 @@ class Builder:
             if not isinstance(value, _Broken):
                 node.append(value)
                 node.marks.append(event.start_mark)
+                if len(node) > MOST_ITEMS:
+                    self._stop(event.start_mark, f"{named(label, _THIS)} has more than {MOST_ITEMS} items")
         return node
 
     def _odd_name(self, event: Event, depth: int) -> str | None:
@@ -471,6 +510,7 @@ class Builder:
             if not isinstance(other, Fields):
                 self._report.error(mark, f"<< must name a mapping or a list of mappings, not {described(other)}")
                 continue
+            self._count(len(other.key_marks), mark)
             for name in other.key_marks:
                 if name not in node.key_marks:
                     node.take(other, name)
@@ -478,25 +518,25 @@ class Builder:
     def _repeat(self, event: Event, depth: int) -> Value | _Broken:
         name = str(event.anchor)
         if name not in self._anchors:
-            words = f"*{shown(name)} names no anchor that stands before it{suggestion(name, self._anchors)}"
+            hint = "" if self._report.is_full else suggestion(name, self._anchors)
+            words = f"*{named(name, _LONG)} names no anchor that stands before it{hint}"
             self._report.error(event.start_mark, words)
             return _BROKEN
         anchored = self._anchors[name]
         if anchored is None:
-            self._report.error(event.start_mark, f"*{shown(name)} stands inside of what it names, which has no end")
+            self._report.error(
+                event.start_mark, f"*{named(name, _LONG)} stands inside of what it names, which has no end"
+            )
             return _BROKEN
-        self._repeated += anchored.size
-        if self._repeated > MOST_REPEATED:
-            self._stop(event.start_mark, f"aliases stand for more than {MOST_REPEATED} values here")
+        self._count(anchored.size - 1, event.start_mark)
         if depth + anchored.height >= DEEPEST:
             self._stop(event.start_mark, f"lists and mappings are nested more than {DEEPEST} deep here")
-        self._values += anchored.size
         self._deepest = max(self._deepest, depth + anchored.height)
         return anchored.value
 
     def _refuse_tag(self, event: Event) -> _Broken:
         tag = str(event.tag).replace("tag:yaml.org,2002:", "!!")
-        self._report.error(event.start_mark, f"the tag {shown(tag)} can't be used here; remove it")
+        self._report.error(event.start_mark, f"the tag {named(tag, _LONG)} can't be used here; remove it")
         return _BROKEN
 
     def _stop(self, mark: Mark, message: str) -> NoReturn:

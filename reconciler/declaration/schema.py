@@ -9,12 +9,24 @@ from __future__ import annotations
 
 import functools
 import re
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import jsonschema_rs
 
 from reconciler import schema_files
-from reconciler.declaration.parser import Fields, Items, closest, described, label, shown, spelling, suggestion
+from reconciler.declaration.parser import (
+    MOST_DIAGNOSTICS,
+    Fields,
+    Items,
+    closest,
+    described,
+    label,
+    named,
+    shown,
+    spelling,
+    suggestion,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -40,6 +52,7 @@ _DURATION: Final = "^(0|[1-9][0-9]{0,8})[smhdw]$"
 _PERIOD: Final = re.compile(r"(\d{1,6}) ?(M|[a-z]+)", re.ASCII | re.IGNORECASE)
 _AMOUNT: Final = re.compile(r"[$€]? ?(\d[\d,_ ]{0,15}(?:\.\d{1,6})?) ?(?:\$|USD|usd|dollars?)?", re.ASCII)
 _APART: Final = str.maketrans("", "", ",_ ")
+_EMPTY: Final[dict[str, Any]] = {"version": 1, "environments": {}}
 
 _Path = tuple[str | int, ...]
 
@@ -49,34 +62,41 @@ def check(document: Fields, report: Report) -> None:
     gate = jsonschema_rs.validator_for(schema_files.read(SCHEMA).decode())
     if gate.is_valid(document):
         return
-    refused = [tuple(error.instance_path) for error in gate.iter_errors(document)]
     unsound: list[_Path] = []
-    errors = sorted(_explainer().iter_errors(_part(document, refused)), key=_steps)  # jsonschema's order varies
-    for error in errors:
-        unsound += _explain(error, document, report)
+    for part in _refused(document, gate.is_valid):
+        if report.is_full:
+            report.more += 1
+            continue
+        for error in sorted(_explainer().iter_errors(part), key=_steps):  # jsonschema's order varies
+            unsound += _explain(error, document, report)
     for path in unsound:
         _discard(document, path)
 
 
-def _part(document: Fields, refused: Iterable[_Path]) -> dict[str, Any]:
-    """Copy the document without the environments, keys and destinations that nothing is wrong with."""
-    wanted = {path[:length] for path in refused for length in range(1, len(path) + 1)}
+def _refused(document: Fields, is_valid: Callable[[object], bool]) -> Iterator[dict[str, Any]]:
+    """Take the document apart into what stands at the top, destinations, environments and keys; give what is refused.
 
-    def sifted(group: Any, path: _Path) -> Any:  # noqa: ANN401  # the file may hold anything in its place
-        if not isinstance(group, Fields):
-            return group
-        return {name: value for name, value in group.items() if (*path, name) in wanted or not _NAME.fullmatch(name)}
-
-    part: dict[str, Any] = {
-        name: sifted(value, (name,)) if name in _GROUPS else value for name, value in document.items()
+    The validator that is fast tells of all errors at once, however many there are and however much memory that takes.
+    """
+    top: dict[str, Any] = {
+        name: {} if name in _GROUPS and isinstance(value, Fields) else value for name, value in document.items()
     }
-    environments = part.get("environments")
-    if isinstance(environments, dict):
-        for name, environment in environments.items():
-            if isinstance(environment, Fields) and "keys" in environment:
-                keys = sifted(environment["keys"], ("environments", name, "keys"))
-                environments[name] = {**environment, "keys": keys}
-    return part
+    parts = [top]
+    parts += [{**_EMPTY, "destinations": {name: each}} for name, each in _entries(document, "destinations")]
+    for name, environment in _entries(document, "environments"):
+        around, keys = environment, []
+        if isinstance(environment, Fields) and isinstance(environment.get("keys"), Fields):
+            around = {**environment, "keys": {}}
+            keys = [
+                {**_EMPTY, "environments": {name: {"keys": {key: each}}}} for key, each in _entries(environment, "keys")
+            ]
+        parts += [{**_EMPTY, "environments": {name: around}}, *keys]
+    return (part for part in parts if not is_valid(part))
+
+
+def _entries(node: Fields, name: str) -> Iterable[tuple[str, Any]]:
+    group = node.get(name)
+    return group.items() if isinstance(group, Fields) else ()
 
 
 @functools.cache
@@ -143,18 +163,26 @@ def _explain_name(name: str, path: _Path, document: Fields, report: Report) -> _
 def _explain_unknown(known: Collection[str], path: _Path, document: Fields, report: Report) -> list[_Path]:
     node = _node(document, path)
     unsound: list[_Path] = []
-    for name in [name for name in node if name not in known]:
+    unknown = [name for name in node if name not in known]
+    for number, name in enumerate(unknown):
+        if report.is_full:
+            report.more += len(unknown) - number
+            break
         meant = closest(name, known)
         hint = (
             f" in {label(path)}; known are {', '.join(sorted(known))}"
             if meant is None
             else f"; did you mean '{meant}'?"
         )
-        report.error(node.key_marks[name], f"unknown field '{shown(name)}'{hint}")
+        report.error(node.key_marks[name], f"unknown field {_quoted(name)}{hint}")
         unsound.append((*path, name))
         if meant is not None and meant not in node:
             unsound.append((*path, meant))  # it was said, if badly: nobody shall be told that it is missing
     return unsound
+
+
+def _quoted(name: str) -> str:
+    return f"'{short}'" if (short := named(name, "")) else "(a long name)"
 
 
 def _explain_missing(error: ValidationError, path: _Path, document: Fields, report: Report) -> list[_Path]:
@@ -165,7 +193,8 @@ def _explain_missing(error: ValidationError, path: _Path, document: Fields, repo
         wanted = [[name for choice in schema["anyOf"] for name in choice["required"]]]
     missing = [names for names in wanted if node.broken.isdisjoint(names) and node.keys().isdisjoint(names)]
     closed = schema.get("additionalProperties") is False  # so that a misspelt field is an error of its own
-    said = {closest(name, schema["properties"]) for name in node if closed and name not in schema["properties"]}
+    unknown = (name for name in node if closed and name not in schema["properties"])
+    said = {closest(name, schema["properties"]) for name in islice(unknown, MOST_DIAGNOSTICS)}
     for names in missing:
         if said.isdisjoint(names):
             report.error(_key_mark(document, path), f"{' or '.join(names)} is missing in {label(path)}")

@@ -11,14 +11,13 @@ from __future__ import annotations
 
 import json
 import re
-from contextlib import suppress
 from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 from reconciler import schema_files
 from reconciler.declaration.loader import SourceFile, collector_paused, read
-from reconciler.declaration.parser import Report, TooManyDiagnostics
+from reconciler.declaration.parser import Report
 from reconciler.declaration.schema import SCHEMA, check
 from reconciler.errors import DeclarationError, UsageError
 from reconciler.formatting.printer import printed
@@ -30,6 +29,9 @@ if TYPE_CHECKING:
     from reconciler.formatting.tree import Document, Entry, Value
 
 Schema = dict[str, Any]
+
+MOST_LINES: Final = 250_000
+"""How many lines a file may have whose comments are to be kept."""
 
 _MARK: Final = b"\xef\xbb\xbf"
 _ODD_BREAK: Final = re.compile("[\x85\u2028\u2029]")
@@ -44,11 +46,10 @@ def check_shape(sources: Iterable[SourceFile]) -> None:
         DeclarationError: with everything that is wrong, in reading order.
     """
     report = Report()
-    with suppress(TooManyDiagnostics):
-        for source in sources:
-            document = read(source, report)
-            if document is not None:
-                check(document, report)
+    for source in sources:
+        document = read(source, report)
+        if document is not None:
+            check(document, report)
     if report:
         raise DeclarationError(report.in_reading_order())
 
@@ -80,6 +81,11 @@ def read_tree(source: SourceFile) -> Document:
 
 
 def _text(source: SourceFile) -> str:
+    if source.content.count(b"\n") + source.content.count(b"\r") > MOST_LINES:
+        msg = (
+            f"{source.name} has more than {MOST_LINES} lines, which is more than can be rewritten; split it into files"
+        )
+        raise UsageError(msg)
     text = source.content.removeprefix(_MARK).decode().replace("\r\n", "\n").replace("\r", "\n")
     if odd := _ODD_BREAK.search(text):
         msg = (

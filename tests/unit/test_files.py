@@ -2,14 +2,11 @@ from __future__ import annotations
 
 import os
 import subprocess
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from reconciler import files
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.fixture
@@ -105,6 +102,53 @@ def test_a_circle_of_links_is_left_to_whoever_opens_it(tree: Path) -> None:
     (tree / "a").symlink_to("b")
     (tree / "b").symlink_to("a")
     assert unfit(tree / "a", tree) is None
+
+
+@pytest.mark.parametrize(
+    ("link", "target", "path", "leads_out"),
+    [
+        ("keys.yaml", "../token", "keys.yaml", True),
+        ("keys.yaml", "config/keys.yaml", "keys.yaml", False),
+        ("keys.yaml", ".git/config", "keys.yaml", True),
+        ("keys", "..", "keys/token", True),
+        ("keys", "config", "keys/keys.yaml", False),
+        ("keys", "config", "keys/../../token", False),  # no link leads there
+        ("a", "b", "a", False),  # which leads nowhere
+    ],
+)
+def test_a_link_out_of_the_repository_is_found(
+    link: str,
+    target: str,
+    path: str,
+    leads_out: bool,  # noqa: FBT001  # a column of the table
+    tree: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tree / "config").mkdir()
+    (tree / link).symlink_to(target)
+    expected = str(tree / link) if leads_out else None
+    assert files.link_out(tree / path) == expected
+    monkeypatch.chdir(tree)
+    assert files.link_out(Path(path)) == expected
+
+
+def test_without_a_repository_the_working_directory_stands_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "work" / "keys").mkdir(parents=True)
+    (tmp_path / "work" / "keys" / "a.yaml").symlink_to("../b.yaml")
+    (tmp_path / "work" / "keys" / "c.yaml").symlink_to("../../d.yaml")
+    (tmp_path / "way").symlink_to("work")
+    work = (tmp_path / "work").resolve()
+    monkeypatch.chdir(tmp_path / "work")
+    assert files.link_out("keys/a.yaml") is None
+    assert files.link_out("keys/c.yaml") == str(work / "keys" / "c.yaml")
+    (work / "b.yaml").touch()
+    (work / "keys" / "e.yaml").symlink_to("f.yaml")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert files.link_out(tmp_path / "way" / "keys" / "e.yaml") is None
+    assert files.link_out(work / "keys" / "a.yaml") == str(work / "keys" / "a.yaml")
 
 
 def test_what_git_would_take_is_told_with_the_line_that_helps(tree: Path, tmp_path: Path) -> None:

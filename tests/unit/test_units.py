@@ -91,6 +91,8 @@ def test_a_duration_of_more_than_ten_years_is_refused() -> None:
     assert parse_duration("3650d") == timedelta(days=3_650)
     with pytest.raises(ValueError, match="longer than ten years"):
         parse_duration("3651d")
+    with pytest.raises(ValueError, match="longer than ten years"):
+        parse_duration("999999999w")
 
 
 @pytest.mark.parametrize(

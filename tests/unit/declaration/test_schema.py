@@ -94,10 +94,17 @@ def test_one_wrong_key_is_not_looked_for_among_all(monkeypatch: pytest.MonkeyPat
         + "  other: {keys: {a: {credit_limit: 1}}}\n"
     )
     assert len(found) == 4
-    (part,) = looked_at
-    assert part["environments"].keys() == {"e"}
-    assert part["environments"]["e"]["keys"].keys() == {"wrong", "WRONG"}
-    assert part["destinations"].keys() == {"b"}
+    destination, *environments = looked_at
+    assert destination["destinations"].keys() == {"b"}
+    assert [list(part["environments"]["e"]["keys"]) for part in environments] == [[], ["wrong"], ["WRONG"]]
+
+
+def test_more_errors_than_anybody_reads_are_only_counted() -> None:
+    found = errors(keys_file("{" + "".join(f"k{number}: {{credit_limit: x}}, " for number in range(1_000)) + "}"))
+    assert len(found) == 201
+    assert "and 800 more were found" in found[-1]
+    found = errors("version: 1\nenvironments: {}\n" + "".join(f"wrong{number}: 1\n" for number in range(1_000)))
+    assert "and 800 more were found" in found[-1]
 
 
 def test_a_type_of_another_package_that_is_wrong_twice_is_explained_once() -> None:

@@ -1,0 +1,90 @@
+"""Goal: let a job that only validates or plans run out of memory, or until its time is up."""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from support.command import environment
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from support.command import Front
+
+HEAD = "version: 1\nenvironments: {}\n"
+IN_KEYS = "version: 1\nenvironments:\n  e:\n    keys:\n"
+MANY = range(30_000)
+
+ATTACKS = {
+    "empty mappings in a list": HEAD + "x: [" + "{}, " * 1_300_000 + "]\n",
+    "unknown fields": HEAD + "".join(f"wrong{n}: 1\n" for n in MANY),
+    "wrong fields of keys": IN_KEYS + "".join(f"      k{n}: {{credit_limt: 1}}\n" for n in MANY),
+    "wrong values of keys": IN_KEYS + "".join(f"      k{n}: {{credit_limit: x}}\n" for n in MANY),
+    "broken values": HEAD + "x: {" + "".join(f"a{n}: 0x1, " for n in MANY) + "}\n",
+    "a name again and again": HEAD + "x: 1\n" * 50_000,
+    "destinations that are not there": IN_KEYS
+    + "".join(f"      k{n}: {{credit_limit: 1, deliver: [{{to: d{n}, as: X}}]}}\n" for n in range(10_000)),
+    "aliases that name nothing": HEAD + "x: {" + "".join(f"a{n}: &a{n} *b{n}, " for n in range(10_000)) + "}\n",
+    "anchors, and aliases that name none of them": HEAD
+    + "x: {"
+    + "".join(f"a{n}: &a{n} 1, " for n in range(10_000))
+    + "".join(f"b{n}: *b{n}, " for n in range(10_000))
+    + "}\n",
+    "merges": HEAD
+    + "x: &x {"
+    + "".join(f"a{n}: 1, " for n in range(5_000))
+    + "}\ny: {"
+    + "".join(f"b{n}: {{<<: *x}}, " for n in range(5_000))
+    + "}\n",
+}
+
+
+def limited() -> None:
+    """Let a process have no more memory than this, and no more time of a processor: it would end by a signal."""
+    resource.setrlimit(resource.RLIMIT_AS, (800 * 1024**2,) * 2)
+    resource.setrlimit(resource.RLIMIT_CPU, (60, 60))
+
+
+def run(*words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "reconciler", *words]
+    return subprocess.run(
+        command,
+        env=environment(),
+        check=False,
+        capture_output=True,
+        text=True,
+        preexec_fn=limited,
+    )
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_a_declaration_ends_in_errors_that_somebody_can_read(front: Front, attack: str) -> None:
+    front.write(ATTACKS[attack])
+    ended = run("validate")
+    assert ended.returncode == 1
+    assert 1 <= len(ended.stderr.splitlines()) <= 203
+    assert "keys.yaml:" in ended.stderr
+
+
+@pytest.mark.parametrize("line", ["#\n", "\n", "# a comment of some length\n"])
+def test_the_comments_of_a_file_are_kept_within_a_limit(front: Front, tmp_path: Path, line: str) -> None:
+    front.write("")
+    (tmp_path / "keys.yaml").write_text(HEAD + line * (20_000_000 // len(line)))
+    ended = run("fmt", "--check")
+    assert (ended.returncode, "lines" in ended.stderr) == (1, True)
+    assert run("validate").returncode == 0
+
+
+@pytest.mark.parametrize("field", ["rotate_every", "rotation_overlap", "deletion_grace"])
+def test_no_duration_is_too_long_to_be_an_error(front: Front, field: str) -> None:
+    place = "e: {keys: {}, %s}" if field == "deletion_grace" else "e: {keys: {a: {credit_limit: 1, %s}}}"
+    front.write("version: 1\nenvironments:\n  " + place % f"{field}: 999999999w" + "\n")
+    ended = front("plan")
+    assert ended.code == 1
+    assert "keys.yaml:3:" in ended.err
+    assert "bug" not in ended.err
