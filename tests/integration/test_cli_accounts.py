@@ -88,7 +88,7 @@ def test_accounts_are_planned_as_one(accounts: Accounts) -> None:
     accounts.states[B].create_key("b/y", Decimal(7))
     ended = accounts.declare_both("{x: {}, y: {}}", "{y: {}}")("plan")
     assert ended.code == 0
-    assert ended.out.startswith("a (NAGA_A)\n  + create  x  credit_limit $1")
+    assert "\n\na (NAGA_A)\n  + create  x  credit_limit $1" in ended.out
     assert "\nb (NAGA_B)\n  ~ update  y  credit_limit $7 → $1" in ended.out
     assert "Plan: 1 to create, 2 to update." in ended.out
     assert "Limits: $12 → $3" in ended.out
