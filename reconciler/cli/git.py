@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from reconciler.cli.console import note
 from reconciler.declaration import SourceFile
-from reconciler.declaration.destinations import fingerprint_of
+from reconciler.declaration.destinations import Earlier, fingerprint_of
 from reconciler.errors import UsageError
 from reconciler.files import repository_of
 
@@ -37,9 +37,9 @@ def sources_at(revision: str, file: Path) -> list[SourceFile]:
     folder, wanted = (file, "") if file.is_dir() else (file.parent, file.name)
     asked = _git(folder, revision, "rev-parse", "--quiet", "--verify", "--end-of-options", f"{revision}^{{commit}}")
     commit = asked.decode("ascii").strip()
-    fingerprint = _fingerprints_at(revision, folder, commit)
+    earlier = Earlier(_fingerprints_at(revision, folder, commit), _changed_links(revision, folder, commit))
     sources = [
-        SourceFile(f"git:{revision}:{name}", folder, _git(folder, revision, "cat-file", "blob", identity), fingerprint)
+        SourceFile(f"git:{revision}:{name}", folder, _git(folder, revision, "cat-file", "blob", identity), earlier)
         for identity, name in _files(folder, revision, commit, wanted)
     ]
     if sources:
@@ -62,6 +62,19 @@ def _fingerprints_at(revision: str, folder: Path, commit: str) -> Callable[[str]
         return fingerprint_of(real)
 
     return fingerprint
+
+
+def _changed_links(revision: str, folder: Path, commit: str) -> frozenset[str]:
+    """Give the real paths of symbolic links that git knows and that are, or were at a commit, something else."""
+    root = repository_of(folder)
+    entries = iter(_git(folder, revision, "diff-index", "--raw", "-z", "--no-renames", commit, "--").split(b"\0"))
+    # ":120000 100644 <id> <id> T", and then the path from the top of the repository
+    pairs = zip(entries, entries, strict=False)
+    return frozenset(
+        f"{root}/{os.fsdecode(path)}"
+        for about, path in pairs
+        if _LINK in os.fsdecode(about).removeprefix(":").split(" ")[:2]
+    )
 
 
 def last_change(file: Path, commit: str) -> str | None:

@@ -329,7 +329,7 @@ def _load_base(old: str, file: Path) -> Declaration:
 
 def _in_place_of(folder: Path, source: SourceFile) -> SourceFile:
     """Have the paths of an old file start in the folder of the new one; what they led to lies beside the old one."""
-    from reconciler.declaration.destinations import fingerprint_of
+    from reconciler.declaration.destinations import Earlier, fingerprint_of
     from reconciler.files import real_path
 
     now, then = real_path(folder), real_path(source.folder)
@@ -338,7 +338,7 @@ def _in_place_of(folder: Path, source: SourceFile) -> SourceFile:
         inside = real.removeprefix(f"{now}/")
         return fingerprint_of(real if inside == real else f"{then}/{inside}")
 
-    return replace(source, folder=folder, fingerprint=fingerprint)
+    return replace(source, folder=folder, earlier=Earlier(fingerprint))
 
 
 def _declared(texts: Iterable[str], declaration: Declaration) -> frozenset[Address]:

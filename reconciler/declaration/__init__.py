@@ -94,7 +94,7 @@ def _load(sources: Sequence[SourceFile], report: Report, *, is_base: bool) -> De
         check(document, report)
     if len(readable) < len(documents) or report.is_full:
         return None  # what is missing in the rest may stand in the file that can't be read
-    grounds = {source.name: Ground(source.folder, source.fingerprint) for source in sources}
+    grounds = {source.name: Ground(source.folder, source.earlier) for source in sources}
     return resolve(merged(readable, report), grounds, report, is_base=is_base)
 
 

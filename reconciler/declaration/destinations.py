@@ -153,13 +153,21 @@ _DOTENV: Final = "dotenv"
 _Takers = list[tuple["DeclaredKey", "Delivery"]]
 
 
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """What files were at an earlier time: what they held, and the links that have been changed since, by real paths."""
+
+    fingerprint: Fingerprint
+    changed_links: frozenset[str] = frozenset()
+
+
 class Ground:
     """The folder of a file of the declaration, and what the paths in it really are."""
 
-    def __init__(self, folder: Path, fingerprint: Fingerprint | None = None) -> None:
-        """Take the folder, and what files held where that is not what they hold now; no file is looked at yet."""
+    def __init__(self, folder: Path, earlier: Earlier | None = None) -> None:
+        """Take the folder, and what files were where that is not what they are now; no file is looked at yet."""
         self._folder = folder
-        self._fingerprint = fingerprint or fingerprint_of
+        self._earlier = earlier or Earlier(fingerprint_of)
         self._fingerprints: dict[str, str] = {}
         self._parents: dict[str, str] = {}
         self._files: dict[str, str] = {}
@@ -183,13 +191,21 @@ class Ground:
 
     def is_linked(self, path: str, real: str) -> bool:
         """True when there are links on the way from the folder to the real path of one that has been joined."""
+        return self._lexical(path) != real
+
+    def was_linked_elsewhere(self, path: str, real: str) -> bool:
+        """True when one that has been joined may have led elsewhere, since a link was changed on the way."""
+        links, lexical = self._earlier.changed_links, self._lexical(path)
+        return bool(links) and (lexical != real or any(f"{lexical}/".startswith(f"{link}/") for link in links))
+
+    def _lexical(self, path: str) -> str:
         inside = path.removeprefix(f"{self._folder}/")
-        return os.path.normpath(os.path.join(self._home, inside)) != real  # noqa: PTH118  # text is faster
+        return os.path.normpath(os.path.join(self._home, inside))  # noqa: PTH118  # text is faster
 
     def fingerprint(self, real: str) -> str:
         """Give the SHA-256 of what a file holds by its real path; empty where there is none. It is read once."""
         if real not in self._fingerprints:
-            self._fingerprints[real] = self._fingerprint(real)
+            self._fingerprints[real] = self._earlier.fingerprint(real)
         return self._fingerprints[real]
 
     def joined(self, path: str) -> str:
@@ -225,6 +241,8 @@ def resolved(type_: str, settings: Mapping[str, Setting], ground: Ground) -> tup
         found[name] = ground.portable(real)
         if name in kind.reads:
             found[f"{name}{SHA256}"] = ground.fingerprint(real)
+        if ground.was_linked_elsewhere(str(settings[name]), real):
+            found[f"{name}{SHA256}"] = "through a link that was changed"
     if kind.runs is not None:
         command, folder = settings[kind.runs], str(settings["folder"])
         if isinstance(command, tuple) and any(scripts := _scripts(command, folder, ground)):

@@ -22,8 +22,9 @@ import yaml
 from reconciler.declaration.parser import Builder, Place, Unreadable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
+    from reconciler.declaration.destinations import Earlier
     from reconciler.declaration.parser import Fields, Mark, Report
     from reconciler.diagnostic import Diagnostic
 
@@ -114,14 +115,13 @@ _LINE_BREAK: Final = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 class SourceFile:
     """A file to read: its name as messages show it, the folder that its paths are relative to, and what it holds.
 
-    `fingerprint` gives the SHA-256 of what the files that it names held, by their real paths, where that is another
-    than today.
+    `earlier` says what the files that it names held, where that is another time than now.
     """
 
     name: str
     folder: Path
     content: bytes
-    fingerprint: Callable[[str], str] | None = None
+    earlier: Earlier | None = None
 
 
 def standard_input() -> SourceFile:

@@ -166,6 +166,29 @@ def test_what_a_destination_reads_or_runs_is_part_of_the_place(
     assert places(attacked("plan", "--base", "git:HEAD~1", "--format", "json")) == {"error new-place": [address]}
 
 
+def test_a_link_does_not_turn_to_other_recipients_that_were_there_before(attacked: Front) -> None:
+    Path("ours.txt").write_text("age1ours\n")
+    Path("planted.txt").write_text("age1mallory\n")
+    Path("recipients.txt").unlink()
+    Path("recipients.txt").symlink_to("ours.txt")
+    commit()
+    attacked.write(rotating(BASE))
+    assert places(attacked("plan", "--base", "git:HEAD", "--format", "json")) == {}
+    Path("recipients.txt").unlink()
+    Path("recipients.txt").symlink_to("planted.txt")
+    shown = attacked("plan", "--base", "git:HEAD", "--format", "json")
+    assert places(shown) == {"error new-place": ["production/file"]}
+
+
+def test_a_folder_does_not_become_a_link(attacked: Front) -> None:
+    Path("elsewhere").mkdir()
+    Path("secrets").symlink_to("elsewhere")
+    commit()
+    attacked.write(rotating(BASE))
+    shown = attacked("plan", "--base", "git:HEAD~1", "--format", "json")
+    assert places(shown) == {"error new-place": ["production/file"]}
+
+
 def test_recipients_are_compared_with_those_beside_an_old_file_too(attacked: Front) -> None:
     Path("old").mkdir()
     Path("old/keys.yaml").write_text(BASE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -175,3 +176,23 @@ def test_of_a_file_that_was_never_there_and_of_no_commit_no_change_is_known() ->
     assert last_change(FILE, commit()) is not None
     assert last_change(Path("other.yaml"), "HEAD") is None
     assert last_change(FILE, "f" * 40) is None
+
+
+def test_what_files_held_is_known_of_those_that_git_knows(folder: Path) -> None:
+    for name in ("kept.txt", "untracked.txt"):
+        Path(name).write_text("now")
+    Path("changed.txt").write_text("then")
+    Path("keys.yaml").write_text("version: 1\nenvironments: {}\n")
+    Path(".gitignore").write_text("untracked.txt\n")
+    commit()
+    Path("changed.txt").write_text("now")
+    Path("added.txt").write_text("now")
+    commit()
+    (source,) = sources_at("HEAD~1", Path("keys.yaml"))
+    assert source.earlier is not None
+    outside = folder.parent / f"{folder.name}.txt"
+    outside.write_text("now")
+    held = {name: source.earlier.fingerprint(str(folder / name)) for name in ("kept.txt", "changed.txt", "added.txt")}
+    now, then = (hashlib.sha256(word).hexdigest() for word in (b"now", b"then"))
+    assert held == {"kept.txt": now, "changed.txt": then, "added.txt": ""}
+    assert [source.earlier.fingerprint(str(path)) for path in (folder / "untracked.txt", outside)] == [now, now]

@@ -187,3 +187,36 @@ def test_a_variable_that_programs_act_on_is_an_error_at_the_delivery(tmp_path: P
         load_sources([SourceFile("keys.yaml", tmp_path, content)])
     (found,) = caught.value.diagnostics
     assert (found.location.line, "PATH" in found.message) == (8, True)
+
+
+@pytest.mark.parametrize(
+    ("command", "hashed"),
+    [
+        pytest.param("[./x.sh]", [True], id="a program of the repository"),
+        pytest.param("[sh, x.sh]", [False, True], id="what a program of the machine is given"),
+        pytest.param("[x.sh]", [], id="a name that is looked for in PATH"),
+        pytest.param("[./x.sh, -x, /etc/hosts, none, ../outside]", [True, False, False, False, False], id="others"),
+        pytest.param("['./{name}']", [], id="a name that is filled in later"),
+    ],
+)
+def test_what_a_command_runs_of_the_repository_is_part_of_its_place(
+    command: str, hashed: list[bool], tmp_path: Path
+) -> None:
+    folder = tmp_path / "tree"
+    folder.mkdir()
+    (folder / "x.sh").write_text("cat\n")
+    (tmp_path / "outside").write_text("cat\n")
+    one, _ = deliveries(folder, f"exec, command: {command}", "vault, path: x")
+    prints = dict(one.place.settings).get("command sha256", ())
+    assert isinstance(prints, tuple)
+    assert [bool(each) for each in prints] == hashed
+
+
+def test_settings_are_kept_as_they_are_written_too(tmp_path: Path) -> None:
+    one, two = deliveries(
+        tmp_path / "config",
+        "dotenv, path: '../x/{environment}.env', outside: true",
+        "exec, command: ['{live_name}', '{KEY}'], timeout: 30s",
+    )
+    assert dict(one.target.written) == {"outside": True, "path": f"{tmp_path}/x/{{environment}}.env"}
+    assert dict(two.target.written)["command"] == ("{environment}/{key}", "{KEY}")

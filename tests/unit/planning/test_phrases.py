@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from reconciler.model import Usage
+from reconciler.model import Setting, Usage
 from reconciler.planning import phrases
 from support.builders import NOW, live
 
@@ -47,3 +47,10 @@ def test_a_key_that_is_younger_than_what_is_known_of_it_was_never_used(usage: Us
 )
 def test_a_list_names_five_and_counts_the_rest(names: str, text: str) -> None:
     assert phrases.listed([*names]) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [("a b", "a b"), (("sh", "-c", "a b"), "sh -c 'a b'"), (True, "true"), (3, "3")]
+)
+def test_a_setting_is_written_as_people_would_type_it(value: Setting, text: str) -> None:
+    assert phrases.setting_words(value) == text
