@@ -49,7 +49,9 @@ def test_a_list_that_says_that_it_goes_on_ends_every_command_before_a_write(
     assert (front("plan").code == 0) == (says != "data")
 
 
-@pytest.mark.parametrize("faults", ["text-amounts", "noise", "zoneless", "text-amounts noise zoneless"])
+@pytest.mark.parametrize(
+    "faults", ["text-amounts", "noise", "zoneless", "micros", "micros=list", "text-amounts noise zoneless micros"]
+)
 def test_values_that_are_spelt_in_another_way_are_no_change(
     front: Front, monkeypatch: pytest.MonkeyPatch, faults: str
 ) -> None:

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from reconciler.account import wire
 from reconciler.errors import IncompleteList, UnexpectedAnswer
-from reconciler.model import Activity, KeyPatch, LiveKey, NewKey, Usage
-from support.account import ISSUED, created_json, key_json
+from reconciler.model import Activity, KeyPatch, KeyTally, LiveKey, NewKey, Statistics, Tally, Usage
+from reconciler.secret import Secret
+from support.account import CREDENTIAL, ISSUED, created_json, key_json
 
 MADE = datetime(2026, 3, 31, 10, tzinfo=UTC)
 
@@ -326,6 +327,39 @@ def test_activity_that_is_none_is_refused(body: object, complaint: str) -> None:
     with pytest.raises(UnexpectedAnswer) as caught:
         wire.decode_activity(json.dumps(body).encode(), 30)
     assert str(caught.value) == complaint
+
+
+# --- the credential in what is shown ---
+
+
+HOLDER = f"x {CREDENTIAL[::-1]}"
+
+
+def test_the_credential_is_hidden_in_the_names_of_keys() -> None:
+    keys = wire.decode_keys(json.dumps({"keys": [key_json(1), key_json(2, name=HOLDER)]}).encode())
+    shown = wire.redacted(keys, Secret(CREDENTIAL))
+    assert [key.name for key in shown] == ["ci/tests", "x <secret>"]
+    assert wire.redacted(keys[:1], Secret(CREDENTIAL)) == keys[:1]
+    assert wire.redacted(keys[1], Secret(CREDENTIAL)).name == "x <secret>"
+
+
+def test_the_credential_is_hidden_in_a_new_key_and_is_never_its_secret() -> None:
+    created = wire.decode_created(json.dumps(created_json(name=HOLDER)).encode())
+    assert wire.redacted(created, Secret(CREDENTIAL)).key.name == "x <secret>"
+    with pytest.raises(UnexpectedAnswer):
+        wire.redacted(wire.decode_created(json.dumps(created_json(key=HOLDER)).encode()), Secret(CREDENTIAL))
+
+
+def test_the_credential_is_hidden_in_statistics() -> None:
+    tally = Tally(1, Decimal(1), 1, 1)
+    raw = Statistics(30, None, (), ((HOLDER, tally), ("gpt-4o", tally)), (KeyTally(1, HOLDER, tally),))
+    shown = wire.redacted(raw, Secret(CREDENTIAL))
+    assert [name for name, _ in shown.by_model] == ["x <secret>", "gpt-4o"]
+    assert [each.name for each in shown.by_key] == ["x <secret>"]
+
+
+def test_a_sum_of_money_holds_no_credential() -> None:
+    assert wire.redacted(Decimal(1), Secret(CREDENTIAL)) == Decimal(1)
 
 
 # --- what is written --------------------------------------------------------------------------------------------------

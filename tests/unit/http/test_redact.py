@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reconciler.http.redact import LONGEST_QUOTE, quote, redact, redact_names
+from reconciler.http.redact import LONGEST_QUOTE, quote, redact, redact_names, without
 from reconciler.secret import HIDDEN, Secret
 from support.account import CREDENTIAL, ISSUED
 from support.search import examples
@@ -98,6 +98,18 @@ def test_several_secrets_and_several_places_are_hidden() -> None:
 )
 def test_what_is_no_secret_stays(text: str) -> None:
     assert redact(text, [Secret("ng-1"), KEY]) == text
+
+
+def test_what_is_escaped_over_and_over_is_seen_through() -> None:
+    spelt = CREDENTIAL
+    for _ in range(3):
+        spelt = "".join(f"%{byte:02X}" for byte in spelt.encode())
+    assert redact(f"<{spelt}>", [KEY]) == f"<{HIDDEN}>"
+
+
+def test_a_body_is_left_as_it_is_unless_it_holds_the_secret() -> None:
+    assert without(b"\xff {}", KEY) == b"\xff {}"
+    assert without(f'{{"url": "{CREDENTIAL}"}}'.encode(), KEY) == b'{"url": "<secret>"}'
 
 
 def test_half_a_character_of_a_secret_is_hidden_too() -> None:
