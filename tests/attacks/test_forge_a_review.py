@@ -6,7 +6,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from reconciler.engine.accounts import PlanRequest, seal_key
 from reconciler.github.threads import PlanMarker
+from reconciler.model import Environment
+from reconciler.planning.actions import AS_THE_FILE_SAYS, Options
+from support.builders import SOMEWHERE, declaration
 from support.github.discussions import BOT, Pull
 from support.github.job import HEAD, MERGED, NUMBER, SELECTION, job_environment
 from support.github.workplace import Workplace
@@ -86,3 +90,19 @@ def test_who_holds_another_accounts_key_seals_nothing_for_this_one(place: Workpl
     review(place)
     place.monkeypatch.setattr("reconciler.engine.accounts._SIMULATOR_KEY", "another")
     refused(place)
+
+
+def test_a_seal_is_made_of_the_keys_of_all_accounts_that_a_plan_is_about() -> None:
+    file = declaration(
+        environments=[Environment(each, SOMEWHERE, provisioning_key_env=f"NAGA_{each}") for each in "AB"]
+    )
+
+    def key(options: Options = AS_THE_FILE_SAYS, **credentials: str) -> bytes | None:
+        return seal_key(PlanRequest(file, options=options, credentials=credentials))
+
+    both, other = key(NAGA_A="ng-a", NAGA_B="ng-b"), key(NAGA_A="ng-a", NAGA_B="ng-c")
+    assert None not in {both, other}
+    assert both != other
+    assert key(NAGA_A="ng-a") is None
+    one = Options(environments=frozenset({"A"}))
+    assert key(one, NAGA_A="ng-a") == key(one, NAGA_A="ng-a", NAGA_B="ng-b") != both

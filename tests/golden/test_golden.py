@@ -34,10 +34,10 @@ GOLDEN = {
     "empty.json": to_json(plan_document(EMPTY, DIGEST)),
     "empty.md": markdown.render_plan(EMPTY, digest=DIGEST),
     "empty.github": github.annotate_plan(EMPTY),
-    "result.txt": render_result(full_result(), color=False),
+    "result.txt": render_result(full_result(), color=False, lifted=FULL.lifted),
     "result.ansi": render_result(full_result(), color=True),
     "result.json": to_json(result_document(full_result())),
-    "result.md": markdown.render_result(full_result()),
+    "result.md": markdown.render_result(full_result(), lifted=FULL.lifted),
     "result-done.txt": render_result(DONE, color=False),
     "result-done.md": markdown.render_result(DONE),
     "hostile.txt": render_plan(plan_with(HOSTILE), color=False, verbose=True)
