@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -19,6 +18,7 @@ from reconciler.planning.phrases import listed, near
 from reconciler.planning.planner import make_plan
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
     from datetime import timedelta
     from pathlib import Path
@@ -160,6 +160,8 @@ async def read_all(
     several is given up sooner than one that stands alone.
     `credentials` are what the variables hold, in place of the environment. Raises UsageError when two hold the same.
     """
+    import asyncio
+
     slots = asyncio.Semaphore(AT_A_TIME)
     room = asyncio.Semaphore(max(AT_A_TIME, CONNECTIONS // parallelism))
     names = list(variables)
@@ -191,6 +193,8 @@ async def read_all(
 @asynccontextmanager
 async def _turn(slots: asyncio.Semaphore) -> AsyncIterator[None]:
     """Take a slot, and give it back at the end or when it is late, whichever comes first."""
+    import asyncio
+
     slot = Slot(slots)
     await slot.take()
     late = asyncio.get_running_loop().call_later(LATE, slot.give_back)
@@ -228,6 +232,8 @@ async def read_account(
     declaration: Declaration, base: Declaration | None, account: Account
 ) -> tuple[Snapshot, PlanInputs]:
     """Read keys, balance and activity at the same time; without the keys there is no plan, the rest is reported."""
+    import asyncio
+
     days = windows(declaration, base)
     rest = asyncio.gather(
         tried("the balance", account.balance),

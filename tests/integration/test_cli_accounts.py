@@ -386,7 +386,7 @@ def test_a_destination_that_refuses_stops_its_own_account_only(local: Accounts) 
     text = (
         Path("keys.yaml")
         .read_text()
-        .replace("defaults:", "  broken: {type: dotenv, path: /dev/null/secrets.env}\ndefaults:")
+        .replace("defaults:", "  broken: {type: dotenv, path: /dev/null/secrets.env, outside: true}\ndefaults:")
     )
     local.write(text.replace('{to: local, as: "A_{KEY}"}', '{to: broken, as: "A_{KEY}"}'))
     ended = local("apply", "--auto-approve", "--format", "json")

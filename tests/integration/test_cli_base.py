@@ -60,6 +60,7 @@ def was(old: str, how: str) -> str:
         Path("old/any.yaml").write_text(old)
         return "old"
     Path("keys.yaml").write_text(old)
+    Path(".gitignore").write_text("*.env\n")
     commit()
     return "git:HEAD"
 

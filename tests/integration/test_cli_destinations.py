@@ -131,7 +131,7 @@ def test_preflight_wants_a_destination_for_each_new_secret(front: Front) -> None
     front.write("{version: 1, environments: {ci: {keys: {a: {credit_limit: 1}}}}}")
     ended = front("plan", "--preflight", "--format", "json")
     assert ended.code == 3
-    assert ("preflight", "error", "ci/a", 1) in findings(ended)
+    assert ("no-destination", "error", "ci/a", 1) in findings(ended)
 
 
 def test_preflight_asks_about_what_the_plan_delivers_and_about_nothing_else(front: Front) -> None:

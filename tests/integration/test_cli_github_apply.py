@@ -132,6 +132,7 @@ def test_a_plan_that_is_forbidden_says_so_rather_than_that_it_was_not_reviewed(p
 
 
 def test_a_merge_of_something_else_takes_no_review_away(place: Workplace) -> None:
+    (place.folder / ".gitignore").write_text("*.env\n")
     declared = commit("Declare a key")
     place.discussions.pulls = {declared: [Pull(NUMBER, HEAD, declared)]}
     review(place)

@@ -241,7 +241,7 @@ def test_a_change_that_the_file_asks_for_already_is_said_where_the_renames_are_p
 
 def test_what_no_file_can_declare_and_a_plan_would_remove_is_said(front: Front) -> None:
     create(front.state, "ci/tests", "ci/odd", "ci/twice", "ci/twice")
-    front.state.update_key(2, credit_limit=Decimal("0.0000001"))
+    front.state.update_key(2, credit_limit=Decimal(10**12))
     front.write("version: 1\nenvironments: {ci: {keys: {}}}\n")
     done = front("import", "--keep-names", "--dry-run")
     assert "+      tests: {credit_limit: 5, deliver: []}  # id 1, created " in done.out
@@ -268,7 +268,7 @@ def test_a_file_that_cannot_be_applied_is_not_said_to_be(front: Front) -> None:
 
 def test_what_no_file_can_declare_is_left_alone_and_said(front: Front) -> None:
     create(front.state, "ci/tests", "odd")
-    front.state.update_key(2, credit_limit=Decimal("0.0000001"))
+    front.state.update_key(2, credit_limit=Decimal(10**12))
     done = front("import")
     assert (
         "Not declared:\n"
@@ -278,7 +278,7 @@ def test_what_no_file_can_declare_is_left_alone_and_said(front: Front) -> None:
 
 def test_what_no_file_can_declare_and_a_plan_deletes_as_unmanaged_is_said(front: Front) -> None:
     create(front.state, "ci/tests", "odd", "gone/a~next", "ci/b~next", "mine")
-    front.state.update_key(2, credit_limit=Decimal("0.0000001"))
+    front.state.update_key(2, credit_limit=Decimal(10**12))
     front.write("version: 1\nunmanaged: delete\nignore: [mine]\nenvironments: {ci: {keys: {b: {credit_limit: 5}}}}\n")
     done = front("import")
     assert (
