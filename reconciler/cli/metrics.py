@@ -57,7 +57,7 @@ def command(context: click.Context, file: Path, simulator: Path | None, out: Pat
     from reconciler.insight.report import UnreadAccount
     from reconciler.render.metrics import render_metrics
 
-    check_output(out, example="naga.prom")
+    check_output(out, example="naga.prom", declaration=file)
     need_extra("metrics", "prometheus_client")
     declaration = declaration_if_any(context, file)
     accounts = console.run(review_accounts(declaration, simulator))

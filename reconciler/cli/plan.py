@@ -80,7 +80,7 @@ def command(
         if out:
             from reconciler.formatting.files import check_output
 
-            check_output(out, example="plan.json")
+            check_output(out, example="plan.json", declaration=shared_options.file)
         if offline:
             _check_offline(shared_options, out, asks=preflight or check_destinations)
         with annotated(output_format):
@@ -183,11 +183,6 @@ def _json(plan: Plan) -> str:
 
 def save(plan: Plan, file: Path) -> None:
     """Save a plan, readable for this user only: it holds no secret, but names and money."""
-    import os
-    import stat
+    from reconciler.formatting.files import write_whole
 
-    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-        if stat.S_ISREG(os.fstat(descriptor).st_mode):  # not a device, which is everybody's
-            os.fchmod(descriptor, 0o600)  # also one that was there before
-        stream.write(_json(plan))
+    write_whole(file, _json(plan), mode=0o600)

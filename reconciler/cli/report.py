@@ -61,7 +61,7 @@ def command(
     from reconciler.formatting.files import check_output, write_whole
     from reconciler.insight.report import UnreadAccount
 
-    check_output(out, example="report.html")
+    check_output(out, example="report.html", declaration=file)
     need_extra("report", "jinja2", "pygal")
     declaration = declaration_if_any(context, file)
     accounts = console.run(review_accounts(declaration, simulator, environments, days=days, daily=True))

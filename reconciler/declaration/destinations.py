@@ -113,7 +113,7 @@ KINDS: Final = {
         runs="command",
         named=frozenset({"command"}),
         defaults={"folder": "."},
-        manner=frozenset({"parallelism", "timeout"}),
+        manner=frozenset({"environment", "parallelism", "timeout"}),
     ),
     "github-actions": Kind(
         names=re.compile(r"(?!GITHUB_)[A-Z_][A-Z0-9_]{0,254}", re.ASCII),

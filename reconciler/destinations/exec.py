@@ -2,8 +2,8 @@
 
 No shell is involved. The program gets the secret as it is, without a line break, and finds out what it is about from
 its arguments ({name}) and from variables: RECONCILER_NAME, RECONCILER_ADDRESS, RECONCILER_ENVIRONMENT, RECONCILER_KEY
-and RECONCILER_KEY_ID. Besides, it gets the environment of this process without what starts with NAGA_: the provisioning
-key is nobody else's business. It has no terminal, so it cannot wait for somebody to answer.
+and RECONCILER_KEY_ID. Besides, it gets PATH, HOME, LANG and the variables that the file names, and nothing else: what
+other destinations log in with is none of its business. It has no terminal, so it cannot wait for somebody to answer.
 
 Status 0 means that the secret is stored. After any other end nobody can know, so the failure is uncertain. What the
 program prints is shown only then, the last of it, without the secret.
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import shutil
 import signal
 from contextlib import ExitStack, suppress
@@ -196,6 +197,10 @@ async def _wait(process: asyncio.subprocess.Process, seconds: float) -> None:
 
 _NAME: Final = "{name}"
 _CREDENTIALS: Final = "NAGA_"
+_ESCAPE_CODE: Final = re.compile(
+    r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[ -/]*[0-~]|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]"
+)
+_USUAL: Final = ("PATH", "HOME", "LANG")
 
 _slots: PerRun[asyncio.Semaphore] = PerRun()
 """The commands of one destination may differ from key to key and change one file all the same: they share its limit."""
@@ -213,8 +218,9 @@ class Exec:
     """A command; see `Destination`.
 
     Settings: `command`, in whose arguments {name} stands for the name of the secret, the `folder` that it runs in, its
-    `timeout` (`30s`), and the `parallelism`, how many of them may run at a time (1). That the user has allowed commands
-    is for the registry to see to.
+    `timeout` (`30s`), the `parallelism`, how many of them may run at a time (1), and `environment`, the names of the
+    variables of ours that it gets beside PATH, HOME and LANG. That the user has allowed commands is for the registry to
+    see to.
     """
 
     def __init__(self, target: Target) -> None:
@@ -236,6 +242,11 @@ class Exec:
         self._command = command
         self._folder = Path(folder)
         self._parallelism = parallelism
+        variables = settings.get("environment", ())
+        if not isinstance(variables, tuple) or any(map(_is_credential, variables)):
+            msg = f"the exec destination {target.destination!r} needs an environment of names, none of them NAGA_…"
+            raise DestinationError(msg)
+        self._environment = variables
         self._timeout = _read_timeout(target.destination, str(settings.get("timeout", "30s")))
 
     async def preflight(self, names: Sequence[str]) -> None:
@@ -270,7 +281,7 @@ class Exec:
                     program=program,
                     argv=(self._command[0], *(each.replace(_NAME, secret_delivery.name) for each in self._command[1:])),
                     folder=self._folder,
-                    variables=_variables(secret_delivery),
+                    variables=_variables(secret_delivery, self._environment),
                     seconds=self._timeout.total_seconds(),
                 ),
                 bytearray(secret_delivery.secret.reveal(), "utf-8"),
@@ -316,9 +327,16 @@ def _read_timeout(destination: str, text: str) -> timedelta:
         raise DestinationError(msg) from None
 
 
-def _variables(secret_delivery: SecretDelivery) -> dict[str, str]:
-    """Give the environment of the program: ours without credentials of the account, and what it is about."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(_CREDENTIALS)}
+def _is_credential(name: str) -> bool:
+    return name.upper().startswith(_CREDENTIALS)
+
+
+def _variables(secret_delivery: SecretDelivery, names: Sequence[str]) -> dict[str, str]:
+    """Give the environment of the program: what every program needs, what the file names, and what it is about.
+
+    Nothing else: the environment of this process holds what other destinations log in with.
+    """
+    inherited = {name: os.environ[name] for name in (*_USUAL, *names) if name in os.environ}
     return inherited | {
         "RECONCILER_NAME": secret_delivery.name,
         "RECONCILER_ADDRESS": str(secret_delivery.address),
@@ -341,6 +359,8 @@ def _manner(status: int) -> str:
 
 def _last_words(output: bytes, secret: Secret) -> str:
     """Give the end of what a program has said, after a colon."""
-    text = " ".join(redact(output.decode(errors="replace"), [secret]).split())
+    # Without what colours a terminal or moves about on it: a secret that is broken by that is one to whoever looks.
+    said = _ESCAPE_CODE.sub("", output.decode(errors="replace"))
+    text = " ".join(redact(said, [secret]).split())
     shortened = text if len(text) <= LONGEST_QUOTE else f"…{text[1 - LONGEST_QUOTE :]}"
     return f": {quote(shortened)}" if text else ", and said nothing"

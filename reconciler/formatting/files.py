@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reconciler.errors import UsageError
+from reconciler.files import link_out, real_path
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -82,13 +83,24 @@ def _place(temporary: Path, path: Path, *, is_new: bool) -> None:
 # A file that a command writes for others to read: as a whole or not at all.
 
 
-def check_output(file: Path, *, example: str) -> None:
-    """Refuse to write over a declaration or into a folder without a name; raises UsageError."""
-    if file.suffix in {".yaml", ".yml"}:
-        msg = f"--out {file} looks like a declaration, which is not overwritten; give it another name, like {example}"
+def check_output(file: Path, *, example: str, declaration: Path | None = None) -> None:
+    """Refuse to write over a declaration, to what git acts on, or into a folder without a name; raises UsageError."""
+    real = Path(real_path(file))
+    is_declared = declaration is not None and real == Path(real_path(declaration))
+    if is_declared or any(each.suffix.lower() in {".yaml", ".yml"} for each in (file, real)):
+        leads = "looks like" if file.suffix == real.suffix else "leads to"
+        msg = f"--out {file} {leads} a declaration, which is not overwritten; give it another name, like {example}"
         raise UsageError(msg)
+    _refuse_link(file)
     if file.is_dir():
         msg = f"--out {file} is a folder; name a file in it, like {file / example}"
+        raise UsageError(msg)
+
+
+def _refuse_link(file: Path) -> None:
+    """Refuse to write where a link that was checked in may lead; one to a device is another matter."""
+    if (link := link_out(file)) and (not file.exists() or file.is_file()):
+        msg = f"--out {file} is not written: {link} is a symbolic link out of its repository; name the file itself"
         raise UsageError(msg)
 
 
@@ -98,6 +110,7 @@ def write_whole(file: Path, text: str, *, mode: int | None = None) -> None:
     What is there and is no file, as a pipe or a device, is written to; a link stays, and what it leads to is replaced.
     Raises UsageError when it cannot be written.
     """
+    _refuse_link(file)
     try:
         if file.exists() and not stat.S_ISREG(file.stat().st_mode):
             file.write_text(text, "utf-8")

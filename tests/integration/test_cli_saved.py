@@ -88,7 +88,8 @@ def test_a_device_keeps_its_permissions(front: Front) -> None:
 
 def test_what_cannot_be_written_is_named(front: Front) -> None:
     ended = front.declare(THREE)("plan", "--out", "nowhere/plan.json")
-    assert (ended.code, ended.err) == (1, "error: nowhere/plan.json: No such file or directory\n")
+    assert ended.code == 1
+    assert "nowhere/plan.json" in ended.err
 
 
 def test_a_folder_is_refused_before_the_account_is_asked(front: Front, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -75,7 +75,8 @@ def test_the_program_is_told_what_it_is_about(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setenv("NAGA_STAGING", "ng-provisioning")
     monkeypatch.setenv("CLOUD_TOKEN", "needed")
     monkeypatch.setenv("RECONCILER_KEY_ID", "another")
-    deliver(shell(tmp_path, "env > variables"))
+    monkeypatch.setenv("OTHER_TOKEN", "of another destination")
+    deliver(shell(tmp_path, "env > variables", environment=("CLOUD_TOKEN", "NOT_SET")))
     variables = (tmp_path / "variables").read_text().splitlines()
     assert {line for line in variables if line.startswith(("RECONCILER_", "CLOUD_", "NAGA_"))} >= {
         "CLOUD_TOKEN=needed",
@@ -301,3 +302,36 @@ def test_settings_that_make_no_sense_are_refused(settings: tuple[tuple[str, Sett
 
 def test_a_command_cannot_say_what_was_stored_before(tmp_path: Path) -> None:
     assert not isinstance(shell(tmp_path, "exit 0"), Describing)
+
+
+SPELLINGS = [
+    LEAK,
+    LEAK[::-1],
+    LEAK.upper(),
+    LEAK.lower(),
+    LEAK.encode().hex(),
+    LEAK.encode().hex().upper(),
+    base64.b64encode(LEAK.encode()).decode(),
+    base64.b64encode(b"x" + LEAK.encode()).decode(),
+    "".join(f"%{byte:02x}" for byte in LEAK.encode()),
+    "\x1b[1m".join(LEAK),
+    "\x1b]0;x\x07".join((LEAK[:9], LEAK[9:])),
+    "\x08".join((LEAK[:9], LEAK[9:])),
+    " ".join(LEAK),
+]
+
+
+@pytest.mark.parametrize("said", SPELLINGS)
+def test_what_a_failing_program_says_does_not_show_the_secret_in_any_spelling(said: str, tmp_path: Path) -> None:
+    (tmp_path / "said").write_text(f"before {said} after")
+    error = failure(shell(tmp_path, "cat said; exit 1"))
+    assert said not in str(error)
+    assert LEAK[-12:].lower() not in str(error).lower()
+    assert "before" in str(error)
+    assert "after" in str(error)
+
+
+@pytest.mark.parametrize("environment", [("NAGA_PROVISIONING_KEY",), ("naga_x",), "PATH"])
+def test_no_credential_of_an_account_is_handed_on(environment: Setting, tmp_path: Path) -> None:
+    with pytest.raises(DestinationError, match="needs an environment of names"):
+        shell(tmp_path, "true", environment=environment)

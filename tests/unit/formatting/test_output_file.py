@@ -18,6 +18,28 @@ def test_a_declaration_is_never_written_over(name: str) -> None:
         check_output(Path(name), example="report.html")
 
 
+def test_a_link_to_a_declaration_is_not_written_through(tmp_path: Path) -> None:
+    (tmp_path / "k.json").symlink_to("keys.yaml")
+    (tmp_path / "d.json").symlink_to("declared")
+    for name in ("k.json", "d.json", "declared"):
+        with pytest.raises(UsageError, match="a declaration, which is not overwritten"):
+            check_output(tmp_path / name, example="x.json", declaration=tmp_path / "declared")
+    check_output(tmp_path / "x.json", example="x.json", declaration=tmp_path / "declared")
+
+
+@pytest.mark.parametrize("target", ["../outside", ".git/config"])
+def test_a_link_out_of_the_repository_is_not_written_through(tmp_path: Path, target: str) -> None:
+    tree = tmp_path / "tree"
+    (tree / ".git").mkdir(parents=True)
+    (tree / target).write_text("theirs")
+    (tree / "x.json").symlink_to(target)
+    with pytest.raises(UsageError, match="link out of its repository"):
+        check_output(tree / "x.json", example="x.json")
+    with pytest.raises(UsageError, match="link out of its repository"):
+        write_whole(tree / "x.json", "ours")
+    assert (tree / target).read_text() == "theirs"
+
+
 @pytest.mark.parametrize("name", ["report.html", "-", "keys"])
 def test_any_other_name_will_do(name: str) -> None:
     check_output(Path(name), example="report.html")
