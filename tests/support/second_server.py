@@ -52,6 +52,7 @@ class Silence:
     amounts: Literal["number", "text", "sixteen", "noise"] = "number"
     more_fields: bool = False
     created: int = 201
+    stillborn: bool = False  # what is created over the API does not open
     patched: Literal["key", "nothing", "message", "before"] = "key"
     null_limit: Literal["removes", "leaves"] = "removes"
     deleted: Literal["nothing", "message", "error", "error, kept"] = "nothing"
@@ -131,6 +132,7 @@ class SecondServer:
         self.keys: dict[int, Key] = {}
         self.secrets: dict[int, str] = {}  # of all keys that ever were
         self.requests: list[tuple[Request, int]] = []  # with the status of the answer, 0 for none
+        self.dead: set[int] = set()
         self.spend: dict[int, Decimal] = {}
         self._history: list[tuple[datetime, dict[int, Key]]] = []
         self._postponed: list[tuple[datetime, Request]] = []
@@ -148,7 +150,7 @@ class SecondServer:
     def works(self, secret: str) -> bool:
         """True when somebody who has this secret can use the service with it."""
         keys = [key for key in self.keys.values() if self.secrets[key.id] == secret]
-        return any(key.is_enabled and not self._expired(key) for key in keys)
+        return any(key.is_enabled and not self._expired(key) and key.id not in self.dead for key in keys)
 
     def headers(self, answer: Answer) -> dict[str, str]:
         """Return the headers of an answer that goes out now."""
@@ -230,10 +232,14 @@ class SecondServer:
             case _:
                 raise Refusal(405, "invalid_request_error", "Method Not Allowed")
 
+    def listed(self, lag: float = 0) -> list[Key]:
+        """Return the keys of a whole list, as they were so many seconds ago."""
+        keys = self._seen(lag).values()
+        return [key for key in keys if self.silence.expired != "delisted" or not self._expired(key)]
+
     def _list(self) -> Json:
         silence, known = self.silence, self._seen(self.silence.lag_of_new)
-        keys = [key for key in self._seen(silence.lag).values() if key.id in known]
-        keys = [key for key in keys if silence.expired != "delisted" or not self._expired(key)]
+        keys = [key for key in self.listed(silence.lag) if key.id in known]
         keys.sort(key=lambda key: key.id, reverse=silence.newest_first)
         page = keys[: silence.page_size]
         more = len(page) < len(keys)
@@ -247,6 +253,8 @@ class SecondServer:
         if self.silence.most_keys is not None and len(self.keys) >= self.silence.most_keys:
             raise Refusal(400, "invalid_request_error", "The number of keys is limited")
         key = self.add(**changes)
+        if self.silence.stillborn:
+            self.dead.add(key.id)
         told = {"key": self.secrets[key.id], "message": "API key created successfully"}
         return Answer(self.silence.created, self._shown(key, one=True) | told)
 

@@ -74,6 +74,7 @@ class SecondWorld:
         self.server.watch = lambda _: self.check()
         self.declared: set[str] = set()
         self.broken: list[str] = []
+        self._read: tuple[tuple[int, int], dict[str, str | None]] = ((0, 0), {})
 
     def run(self, *words: str) -> Ended | Done:
         """Run the command to its end."""
@@ -97,16 +98,20 @@ class SecondWorld:
     def held(self, name: str) -> str | None:
         """Return the secret that the destination has for a declared name."""
         file = self.folder / "secrets.env"
-        variable = "KEY_" + re.sub(r"[^A-Z0-9]", "_", name.partition("/")[2].upper())
-        return dotenv_values(file).get(variable) if file.exists() else None
+        if not file.exists():
+            return None
+        stamp = (file.stat().st_ino, file.stat().st_mtime_ns)
+        if self._read[0] != stamp:
+            self._read = (stamp, dotenv_values(file))
+        return self._read[1].get("KEY_" + re.sub(r"[^A-Z0-9]", "_", name.partition("/")[2].upper()))
 
     def settled(self) -> dict[str, Key]:
         """Return the keys that stand under a declared name."""
         return {key.name: key for key in self.server.keys.values() if key.name in self.declared}
 
     def names(self) -> list[str]:
-        """Return all live names, the engine's own without what is counted or random in them."""
-        return sorted(key.name.partition(".")[0] for key in self.server.keys.values())
+        """Return all names that a list can show, the engine's own without what is counted or random in them."""
+        return sorted(key.name.partition(".")[0] for key in self.server.listed())
 
     def check(self) -> None:
         """Look at the account and the destination once: this moment could be the last one."""
@@ -120,13 +125,18 @@ class SecondWorld:
             if named and (held is None or owner.get(held) != name):
                 self.broken.append(f"{name} stands there, and its destination holds {held and 'something else'}")
 
-    def check_quiet(self, *names: str) -> None:
-        """After an apply that ended well: the declared keys are there and open, and there is nothing more to do."""
+    def check_in_place(self, *names: str) -> None:
+        """Exactly these of the declared keys are there, open, and are what their destination holds."""
         settled = self.settled()
         assert set(settled) == set(names), self.names()
         for name, key in settled.items():
             assert self.held(name) == self.server.secrets[key.id], name
             assert self.server.works(self.server.secrets[key.id]), name
+        assert self.broken == []
+
+    def check_quiet(self, *names: str) -> None:
+        """After an apply that ended well: all is in place, and another one writes nothing."""
+        self.check_in_place(*names)
         before = len(self.server.writes())
         again = self.apply()
         assert again.code == 0, again
