@@ -25,7 +25,7 @@ COMMANDS: Final = [
     ["apply", "--auto-approve", "--no-lock"],
     ["apply", "--auto-approve", "--rotate", "ci/a"],
     ["list"],
-    ["import", "--out", "imported.yaml"],
+    ["import", "--file", "-", "--keep-names"],
     ["check"],
 ]
 
@@ -46,6 +46,8 @@ def test_list_that_says_that_it_goes_on_stops_every_command_before_a_write(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world = settled_world(tmp_path, monkeypatch)
+    for words in COMMANDS[-4:]:
+        assert world.run(*words).code == 0, words
     before, count, held = world.server.keys, len(world.server.writes()), (tmp_path / "secrets.env").read_bytes()
     for silence in HINTED:
         for newest_first in (False, True):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from support.second_server import Silence
-from support.second_world import Here
+from support.second_world import LENIENT, STRICT, Here
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -61,6 +61,8 @@ SILENCES: Final = {
     "new keys lag": Silence(lag_of_new=2),
     "one lags": Silence(lag_of_one=2),
     "all lag": Silence(lag=2, lag_of_one=2),
+    "slow and lenient": LENIENT,
+    "quick and strict": STRICT,
 }
 
 

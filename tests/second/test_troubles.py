@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from support.second_server import Silence
-from support.second_world import Here
+from support.second_world import LENIENT, STRICT, Here
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,12 +43,16 @@ def once_for_each_key(method: str, trouble: Trouble) -> Callable[[Request], Trou
     return meet
 
 
-@pytest.mark.parametrize("parallelism", ["1", "16"])
+@pytest.mark.parametrize(
+    ("silence", "parallelism"),
+    [(Silence(), "1"), (LENIENT, "16"), (STRICT, "16")],
+    ids=["as documented", "slow and lenient", "quick and strict"],
+)
 @pytest.mark.parametrize(("method", "trouble"), TROUBLES)
 def test_one_answer_in_trouble_for_each_key(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str, trouble: Trouble, parallelism: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str, trouble: Trouble, silence: Silence, parallelism: str
 ) -> None:
-    world = Here(tmp_path, monkeypatch, Silence())
+    world = Here(tmp_path, monkeypatch, silence)
 
     def apply(*names: str, arguments: tuple[str, ...] = ()) -> None:
         world.server.trouble = once_for_each_key(method, trouble)

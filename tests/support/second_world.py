@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 ON_ITS_WAY: Final = 0.04
 """Seconds, each way."""
-ENDLESS: Final = 1500
+ENDLESS: Final = 400
 """No command of these tests has so many requests to make, unless it does not end."""
 HEAD: Final = """\
 version: 1
@@ -50,6 +50,33 @@ environments:
     deliver: [{to: local, as: "KEY_{KEY}"}]
     keys:
 """
+LENIENT: Final = Silence(
+    newest_first=True,
+    lag=1,
+    zone=False,
+    amounts="text",
+    omits_no_expiry=True,
+    more_fields=True,
+    created=200,
+    patched="nothing",
+    deleted="message",
+    models="anyone",
+    errors="detail",
+)
+STRICT: Final = Silence(
+    hint="total",
+    unique_names=True,
+    strict_fields=True,
+    expired="disabled",
+    fine_one=True,
+    amounts="noise",
+    patched="message",
+    deleted="error",
+    models=404,
+    chat=422,
+    date=False,
+)
+"""Two services that differ from each other in nearly everything, and both from what one would expect."""
 
 
 class _Virtual(Clock):
@@ -147,7 +174,7 @@ class Here(SecondWorld):
     """Runs the command in this process, without a socket and in virtual time."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, silence: Silence) -> None:
-        self._clock = VirtualClock()
+        self._clock, self._asked = VirtualClock(), 0
         super().__init__(folder, SecondServer(silence, clock=_Virtual(self._clock)))
         timing = Timing(asyncio.sleep, random.Random(0).random, self._clock.monotonic, self._clock.now)  # noqa: S311 # repeatable on purpose
         monkeypatch.setitem(connect.__kwdefaults__ or {}, "timing", timing)
@@ -160,7 +187,12 @@ class Here(SecondWorld):
         monkeypatch.setenv("NAGA_BASE_URL", "http://127.0.0.1:9/v1")
 
     def run(self, *words: str) -> Ended:
+        self._asked = 0
         return call(*words)
+
+    def at(self, seconds: float) -> None:
+        """Set the time, in seconds since the world began."""
+        self._clock.seconds = seconds
 
     def _run(self, work: Coroutine[Any, Any, Any]) -> Any:
         def mishap(message: str, error: BaseException | None) -> None:
@@ -170,7 +202,8 @@ class Here(SecondWorld):
 
     def _transport(self) -> Callable[[object, httpx.Request], Coroutine[Any, Any, httpx.Response]]:
         async def handle(_: object, request: httpx.Request) -> httpx.Response:
-            if len(self.server.requests) > ENDLESS:
+            self._asked += 1
+            if self._asked > ENDLESS:
                 msg = "this does not end"
                 raise RuntimeError(msg)
             body = json.loads(text, parse_float=Decimal) if (text := await request.aread()) else {}
