@@ -101,9 +101,9 @@ class Sender:
         """Close all connections."""
         await self._pool.aclose()
 
-    async def perform(self, request: Request) -> Conclusion:
-        """Send until the outcome is final; a POST again only when it was certainly not carried out."""
-        attempts = Attempts(self._policy, self.timing, repeatable=request.method != "POST")
+    async def perform(self, request: Request, *, creates: bool = False) -> Conclusion:
+        """Send until the outcome is final; what `creates` something again only if it was certainly not carried out."""
+        attempts = Attempts(self._policy, self.timing, repeatable=not creates)
         number = 1
         while True:
             outcome, delay = await self._attempt(request, attempts, number)
@@ -422,7 +422,7 @@ class Account:
         """
         request = self._request("POST", "/account/keys", wire.encode_new(new))
         self._record.lost.add(new.name)  # until its answer is here
-        conclusion = await self._sender.perform(request)
+        conclusion = await self._sender.perform(request, creates=True)
         outcome = conclusion.outcome
         if isinstance(outcome, Answer) and outcome.ok:
             try:

@@ -14,7 +14,7 @@ from support.second_world import Here
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from support.second_server import Request
+    from support.second_server import Request, Trouble
 
 A, B, C = "credit_limit: 5, rotation_overlap: 1d", "credit_limit: 80.25", "credit_limit: null"
 MOST_LOCKS: Final = 5
@@ -127,6 +127,14 @@ def test_key_that_the_service_refuses_replaces_nothing(
     world = settled_world(tmp_path, monkeypatch)
     before, held = world.server.keys, world.held("ci/a")
     world.server.silence = Silence(models=models, chat=chat, stillborn=True)  # type: ignore[arg-type] # one of both kinds
+    asked: set[str] = set()
+
+    def first_answer_of_each_is_lost(request: Request) -> Trouble:
+        trials = {request.path} & {"/v1/models", "/v1/chat/completions"} - asked
+        asked.update(trials)
+        return "lost" if trials else ""
+
+    world.server.trouble = first_answer_of_each_is_lost
     done = world.apply("--rotate", "ci/a")
     assert done.code != 0, done
     assert world.server.keys == before
