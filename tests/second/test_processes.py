@@ -60,7 +60,7 @@ def prepared(world: Elsewhere, what: str) -> tuple[list[str], list[str]]:
     return [], ["ci/a"]
 
 
-@pytest.mark.parametrize("parallelism", ["1", "16"])
+@pytest.mark.parametrize("parallelism", [pytest.param("1", marks=pytest.mark.proof), "16"])
 @pytest.mark.parametrize("moment", ["before", "after"])
 @pytest.mark.parametrize("what", ["create", "rotate", "retire"])
 def test_runs_killed_one_after_the_other_each_a_write_later_end_well(
@@ -88,7 +88,7 @@ def test_runs_killed_one_after_the_other_each_a_write_later_end_well(
         assert world.broken == []
 
 
-@pytest.mark.parametrize("parallelism", ["1", "16"])
+@pytest.mark.parametrize("parallelism", [pytest.param("1", marks=pytest.mark.proof), "16"])
 @pytest.mark.parametrize("what", ["create", "rotate", "retire"])
 def test_two_at_once_do_everything_once(tmp_path: Path, forks: Forks, what: str, parallelism: str) -> None:
     with SecondServer(

@@ -60,7 +60,7 @@ def test_list_that_says_that_it_goes_on_stops_every_command_before_a_write(
     assert (tmp_path / "secrets.env").read_bytes() == held
 
 
-@pytest.mark.parametrize("parallelism", ["1", "16"])
+@pytest.mark.parametrize("parallelism", [pytest.param("1", marks=pytest.mark.proof), "16"])
 @pytest.mark.parametrize("newest_first", [False, True])
 @pytest.mark.parametrize("lock", [[], ["--no-lock"]], ids=["locked", "not locked"])
 def test_list_that_goes_on_without_saying_so_makes_no_key_twice(
@@ -93,7 +93,7 @@ ALTERED: Final = {
 }
 
 
-@pytest.mark.parametrize("parallelism", ["1", "16"])
+@pytest.mark.parametrize("parallelism", [pytest.param("1", marks=pytest.mark.proof), "16"])
 @pytest.mark.parametrize("silence", ALTERED.values(), ids=ALTERED)
 def test_strict_service_is_told_of_and_nothing_is_lost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, silence: Silence, parallelism: str

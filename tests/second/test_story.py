@@ -66,7 +66,7 @@ SILENCES: Final = {
 }
 
 
-@pytest.mark.parametrize("parallelism", ["1", "16"])
+@pytest.mark.parametrize("parallelism", [pytest.param("1", marks=pytest.mark.proof), "16"])
 @pytest.mark.parametrize("silence", SILENCES.values(), ids=SILENCES)
 def test_story(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, silence: Silence, parallelism: str) -> None:
     world = Here(tmp_path, monkeypatch, silence)

@@ -45,7 +45,7 @@ def once_for_each_key(method: str, trouble: Trouble) -> Callable[[Request], Trou
 
 @pytest.mark.parametrize(
     ("silence", "parallelism"),
-    [(Silence(), "1"), (LENIENT, "16"), (STRICT, "16")],
+    [(Silence(), "1"), (LENIENT, "16"), pytest.param(STRICT, "16", marks=pytest.mark.proof)],
     ids=["as documented", "slow and lenient", "quick and strict"],
 )
 @pytest.mark.parametrize(("method", "trouble"), TROUBLES)
