@@ -382,12 +382,9 @@ def test_who_waits_for_a_lock_says_for_which_account(accounts: Accounts, monkeyp
 
 
 def test_a_destination_that_refuses_stops_its_own_account_only(local: Accounts) -> None:
+    Path("broken.env").mkdir()
     local.declare_both("{x: {}}", "{x: {}}")
-    text = (
-        Path("keys.yaml")
-        .read_text()
-        .replace("defaults:", "  broken: {type: dotenv, path: /dev/null/secrets.env, outside: true}\ndefaults:")
-    )
+    text = Path("keys.yaml").read_text().replace("defaults:", "  broken: {type: dotenv, path: broken.env}\ndefaults:")
     local.write(text.replace('{to: local, as: "A_{KEY}"}', '{to: broken, as: "A_{KEY}"}'))
     ended = local("apply", "--auto-approve", "--format", "json")
     assert (ended.code, statuses(ended.document)) == (5, ["NAGA_A a/x not_attempted", "NAGA_B b/x done"])
