@@ -100,7 +100,7 @@ def _flag_table(command: click.Command) -> str:
         if isinstance(parameter, click.Option) and not parameter.hidden and (command is cli or not _is_help(parameter)):
             names = ", ".join(f"`{name}`" for name in parameter.opts)
             value = "" if parameter.is_flag or parameter.count else f" `{_value(parameter, context)}`"
-            shown = "" if parameter.is_flag or not parameter.show_default else f"`{parameter.default}`"
+            shown = "" if parameter.is_flag or not parameter.show_default else f"`{_shown_default(parameter)}`"
             lines.append(f"| {names}{_cell(value)} | {shown} | {_cell(parameter.help or '')} |")
     return "\n".join(["| Flag | Default | Meaning |", "|---|---|---|", *lines]) if lines else ""
 
@@ -123,6 +123,11 @@ def _resolved(raw: Schema) -> Schema:
 def _takes(field: Schema) -> str:
     words = str((field if "errorMessage" in field else field["allOf"][0])["errorMessage"])
     return words.removeprefix("must be ")
+
+
+def _shown_default(option: click.Option) -> object:
+    """Give the default as the help shows it: some depend on what is there."""
+    return option.show_default if isinstance(option.show_default, str) else option.default
 
 
 def _default(group: str, name: str, schema: Schema) -> str:

@@ -34,8 +34,9 @@ if TYPE_CHECKING:
 def command(files: tuple[Path, ...], more: tuple[Path, ...], *, check: bool) -> int:
     """Write files in their canonical form, comments kept.
 
-    Without a FILE it is keys.yaml; a folder stands for its *.yaml files. What a file means never changes. If one of
-    them cannot be read, or holds unknown fields or values of a wrong kind, the errors are shown and none is changed.
+    Without a FILE it is keys.yaml, else keys/; a folder stands for its *.yaml files. What a file means never changes.
+    If one of them cannot be read, or holds unknown fields or values of a wrong kind, the errors are shown and none is
+    changed.
 
     \b
     Examples:
@@ -47,12 +48,13 @@ def command(files: tuple[Path, ...], more: tuple[Path, ...], *, check: bool) -> 
     from dataclasses import replace
 
     from reconciler.cli.console import note, show
+    from reconciler.cli.options import default_file
     from reconciler.declaration import read_sources
     from reconciler.declaration.loader import STDIN
     from reconciler.formatting.canonical import check_shape, formatted
     from reconciler.formatting.files import write_files
 
-    paths = dict.fromkeys([*files, *more]) or {Path("keys.yaml"): None}
+    paths = dict.fromkeys([*files, *more]) or {default_file(): None}
     found = [source for path in paths for source in read_sources(path)]
     sources = list({os.path.realpath(source.name): source for source in found}.values())
     check_shape(sources)

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 _EMPTY: Final = b"version: 1\nenvironments: {}\n"
 _LINK: Final = "120000"
+_NAMED: Final = re.compile(r"(?P<revision>(?:[^:{]|\{[^}]*\})+):(?P<path>.+)", re.DOTALL)
+"""REV:PATH, where the revision may hold a time in braces, `HEAD@{10:00}`."""
 # What is checked out may be anybody's pull request. A folder of it that looks like a repository is none, or its own
 # configuration would count; and an object that is missing is not fetched, which would start programs.
 _CAREFUL: Final = ("-c", "safe.bareRepository=explicit")
@@ -32,20 +34,44 @@ _ENVIRONMENT: Final = {"GIT_NO_LAZY_FETCH": "1", "GIT_NO_REPLACE_OBJECTS": "1", 
 def sources_at(revision: str, file: Path) -> list[SourceFile]:
     """Read a file, or the `*.yaml` of a folder, as they were at a revision; where nothing was, nothing was declared.
 
-    Raises UsageError when there is no git, no repository, no such revision, or something else than a file in its place.
+    A folder that has replaced a file, or a file a folder, is found as what it was: `keys/` as `keys.yaml`. `REV:PATH`
+    names any, PATH from the top of the repository, or with a dot from the current folder. Raises UsageError when there
+    is no git, no repository, no such revision or PATH, or something else than a file in its place.
     """
-    folder, wanted = (file, "") if file.is_dir() else (file.parent, file.name)
-    asked = _git(folder, revision, "rev-parse", "--quiet", "--verify", "--end-of-options", f"{revision}^{{commit}}")
+    here = file if file.is_dir() else file.parent
+    named = _NAMED.fullmatch(revision)
+    if named:
+        revision = named["revision"]
+    asked = _git(here, revision, "rev-parse", "--quiet", "--verify", "--end-of-options", f"{revision}^{{commit}}")
     commit = asked.decode("ascii").strip()
-    earlier = Earlier(_fingerprints_at(revision, folder, commit), _changed_links(revision, folder, commit))
-    sources = [
-        SourceFile(f"git:{revision}:{name}", folder, _git(folder, revision, "cat-file", "blob", identity), earlier)
-        for identity, name in _files(folder, revision, commit, wanted)
-    ]
-    if sources:
-        return sources
+    earlier = Earlier(_fingerprints_at(revision, here, commit), _changed_links(revision, here, commit))
+    for folder, wanted in _named_places(named["path"], here) if named else _usual_places(file):
+        sources = [
+            SourceFile(f"git:{revision}:{name}", folder, _git(here, revision, "cat-file", "blob", identity), earlier)
+            for identity, name in _files(folder, revision, commit, wanted)
+        ]
+        if sources:
+            return sources
+    if named:
+        msg = f"--base git:{revision}:{named['path']}: there is no such file, and no folder with a *.yaml file"
+        raise UsageError(msg)
     note(f"There is no {file} at git:{revision}, so nothing was declared there.")
-    return [SourceFile(f"git:{revision}:{wanted or folder}", folder, _EMPTY)]
+    return [SourceFile(f"git:{revision}:{file.name or file}", here, _EMPTY)]
+
+
+def _named_places(path: str, here: Path) -> list[tuple[Path, str]]:
+    """Give the folder, and the file in it if it is one, that a path of a revision may mean."""
+    top = Path() if path.startswith(("./", "../")) else Path(repository_of(here) or "")
+    place = top / path
+    return [(place, ""), (place.parent, place.name)]
+
+
+def _usual_places(file: Path) -> list[tuple[Path, str]]:
+    """Give where a declaration may have been: where it is, else the file that a folder replaced, or the other way."""
+    if not file.is_dir():
+        return [(file.parent, file.name), (file.with_suffix(""), "")]
+    beside = dict.fromkeys((f"{file.name}.yaml", "keys.yaml")) if file.name else ()
+    return [(file, ""), *((file.parent, name) for name in beside if not (file.parent / name).exists())]
 
 
 def _fingerprints_at(revision: str, folder: Path, commit: str) -> Callable[[str], str]:
@@ -101,11 +127,14 @@ def names_of_revisions(file: Path) -> list[str]:
 
 
 def _files(folder: Path, revision: str, commit: str, wanted: str) -> Iterator[tuple[str, str]]:
-    """Give the ids and names of the files that count."""
-    listed = _git(folder, revision, "ls-tree", "-z", commit, "./").decode(errors="replace")
+    """Give the ids and names of the files that count in a folder, which may be gone by now."""
+    there = next(each for each in (folder, *folder.parents) if each.is_dir())
+    inside = f"./{folder.relative_to(there)}/".replace("././", "./")
+    listed = _git(there, revision, "ls-tree", "-z", commit, inside).decode(errors="replace")
     for entry in listed.split("\0")[:-1]:
         # "100644 blob <id>\t<name>"
-        about, _, name = entry.partition("\t")
+        about, _, path = entry.partition("\t")
+        name = path.rpartition("/")[2]
         mode, kind, identity = about.split(" ")
         if not _counts(name, wanted) or (kind == "tree" and not wanted):
             continue

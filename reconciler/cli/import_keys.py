@@ -40,8 +40,8 @@ _GUARDRAILS: Final = (
     "-f",
     "--file",
     type=click.Path(path_type=Path),
-    default=Path("keys.yaml"),
-    show_default=True,
+    default=options.default_file,
+    show_default=options.DEFAULT_SHOWN,
     help="The file or folder to write, or to add to; - writes a new file to standard output.",
 )
 @click.option(

@@ -39,14 +39,23 @@ def read_duration(context: click.Context, parameter: click.Parameter, value: str
         raise click.BadParameter(msg, context, parameter) from None
 
 
+DEFAULT_SHOWN: Final = "keys.yaml, else keys/"
+
+
+def default_file() -> Path:
+    """Name the declaration where nobody does: keys.yaml, else the folder keys/ if it holds a file of a declaration."""
+    folder = Path("keys")
+    return folder if not _DEFAULT.exists() and any(folder.glob("*.yaml")) else _DEFAULT
+
+
 def file_option(command: F) -> F:
     """Add `-f/--file`."""
     return click.option(
         "-f",
         "--file",
         type=click.Path(path_type=Path),
-        default=Path("keys.yaml"),
-        show_default=True,
+        default=default_file,
+        show_default=DEFAULT_SHOWN,
         help="The declaration: a file, a folder of *.yaml files, or - for standard input.",
     )(command)
 
@@ -158,7 +167,7 @@ def _fitting(known: Iterable[str], context: click.Context, parameter: click.Para
 
 def _file(context: click.Context) -> Path:
     file = context.params.get("file")
-    return file.expanduser() if isinstance(file, Path) else _DEFAULT
+    return file.expanduser() if isinstance(file, Path) else default_file()
 
 
 def _declaration(context: click.Context) -> Declaration | None:
@@ -231,7 +240,7 @@ _OPTIONS: Final = (
         "--base",
         metavar="OLD",
         shell_complete=bases,
-        help="The declaration before the change, a path or git:REV: what it protects stays protected.",
+        help="The declaration before the change, a path, git:REV or git:REV:PATH: what it protects stays protected.",
     ),
 )
 
@@ -322,8 +331,9 @@ def _load_base(old: str, file: Path) -> Declaration:
     if Path(old) != STANDARD_INPUT and not Path(old).exists():
         msg = f"--base {old} is no file or folder; give a path, or a revision as in git:origin/main"
         raise UsageError(msg)
-    # Its paths mean what they mean in the file that takes its place, wherever the old one has been put.
-    folder = file if file.is_dir() else file.parent
+    # Its paths mean what they mean in the file that takes its place, wherever the old one has been put. A folder that
+    # takes the place of a file stands beside it.
+    folder = file if file.is_dir() and not Path(old).is_file() else file.parent
     return load_sources([_in_place_of(folder, source) for source in read_sources(Path(old))], is_base=True)
 
 

@@ -161,6 +161,29 @@ def test_mistakes_in_the_base_are_those_of_its_revision(front: Front) -> None:
     assert [command.name for command in commands(ended.out)] == ["error"]
 
 
+@pytest.mark.parametrize("base", ["git:HEAD", "git:HEAD:keys.yaml", "old.yaml"])
+def test_a_folder_in_place_of_a_file_moves_the_places_of_its_secrets(front: Front, base: str) -> None:
+    front.write(text())
+    commit()
+    Path("keys").mkdir()
+    Path("old.yaml").write_bytes(Path("keys.yaml").read_bytes())
+    Path("keys.yaml").rename("keys/settings.yaml")
+    ended = front("plan", "--base", base, "--format", "json")  # without -f, the folder is found
+    assert ended.code == 0
+    assert "new-place" in {finding["rule"] for finding in ended.document["findings"]}
+
+
+@pytest.mark.parametrize("command", ["plan", "validate", "fmt"])
+def test_a_folder_keys_is_the_declaration_where_there_is_no_file_and_it_holds_one(front: Front, command: str) -> None:
+    call_it = front if command == "plan" else Front(front.state)
+    Path("keys").mkdir()
+    assert "there is no file keys.yaml" in call_it(command).err
+    Path("keys/ci.yaml").write_text(text(), "utf-8")
+    assert call_it(command).code == 0
+    Path("keys.yaml").write_text("version: 3\n", "utf-8")
+    assert call_it(command).code == 1
+
+
 @pytest.mark.parametrize("command", ["validate", "plan"])
 def test_mistakes_are_annotations_at_their_place(front: Front, command: str) -> None:
     front.declare("{a: {}, b: {credit_limit: x}}")

@@ -58,6 +58,48 @@ def test_a_folder_is_read_as_it_was_without_what_no_declaration_is_made_of() -> 
     assert contents("HEAD", teams) == {"git:HEAD:a.yaml": b"a.yaml", "git:HEAD:b.yaml": b"b.yaml"}
 
 
+def test_what_a_folder_replaced_is_found_and_its_paths_start_beside_it(folder: Path) -> None:
+    commit()
+    Path("keys").mkdir()
+    FILE.rename("keys/settings.yaml")
+    (source,) = sources_at("HEAD", folder / "keys")
+    assert (source.name, source.folder, source.content) == ("git:HEAD:keys.yaml", folder, ADDED)
+
+
+def test_what_a_file_replaced_is_found_too(folder: Path) -> None:
+    Path("keys").mkdir()
+    FILE.rename("keys/settings.yaml")
+    commit()
+    Path("keys/settings.yaml").rename(FILE)
+    Path("keys").rmdir()
+    (source,) = sources_at("HEAD", folder / FILE)
+    assert (source.name, source.folder, source.content) == ("git:HEAD:settings.yaml", folder / "keys", ADDED)
+
+
+@pytest.mark.parametrize("path", ["keys.yaml", "./keys.yaml", "teams", "./teams"])
+def test_any_file_of_a_revision_can_be_named(folder: Path, path: str) -> None:
+    Path("teams").mkdir()
+    Path("teams/a.yaml").write_bytes(ADDED)
+    commit()
+    Path("teams/a.yaml").unlink()
+    Path("teams").rmdir()
+    FILE.rename("other.yaml")
+    (source,) = sources_at(f"HEAD:{path}", Path("other.yaml"))
+    assert (source.folder.resolve(), source.content) == (folder / "teams" if "teams" in path else folder, ADDED)
+
+
+def test_a_path_that_a_revision_lacks_is_no_empty_declaration() -> None:
+    commit()
+    assert "there is no such file" in refusal("HEAD:other.yaml")
+
+
+def test_the_folder_in_place_has_no_name_to_have_replaced_a_file_by() -> None:
+    FILE.unlink()
+    commit()
+    (source,) = sources_at("HEAD", Path())
+    assert (source.folder, source.content) == (Path(), NOTHING)
+
+
 @pytest.mark.parametrize("file", ["other.yaml", "teams"])
 def test_where_nothing_was_nothing_was_declared_and_that_is_said(file: str, capsys: pytest.CaptureFixture[str]) -> None:
     commit()
@@ -107,7 +149,7 @@ def test_a_link_in_a_folder_of_files_is_not_passed_over() -> None:
 
 
 @pytest.mark.parametrize(
-    "revision", ["nowhere", "", "-x", "--output=evil", "--help", "HEAD:keys.yaml", "HEAD^{tree}", "HEAD HEAD", "HEAD~9"]
+    "revision", ["nowhere", "", "-x", "--output=evil", "--help", "HEAD^{tree}", "HEAD HEAD", "HEAD~9"]
 )
 def test_what_is_no_revision_is_refused_and_runs_nothing(revision: str) -> None:
     commit()
