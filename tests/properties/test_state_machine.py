@@ -387,5 +387,5 @@ class Histories(RuleBasedStateMachine):
 
 TestHistories = Histories.TestCase
 TestHistories.settings = settings(
-    max_examples=HUNT or examples(100), stateful_step_count=25, suppress_health_check=list(HealthCheck)
+    max_examples=HUNT or examples(100, gate=4), stateful_step_count=25, suppress_health_check=list(HealthCheck)
 )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from hypothesis import settings
 
 
-def examples(number: int) -> int:
-    """Return how many examples are drawn: the number in the proof, a quarter in the gate, where they are fixed."""
-    return number if settings.get_current_profile_name() == "proof" else -(-number // 4)
+def examples(number: int, *, gate: int | None = None) -> int:
+    """Return how many are drawn: the number in the proof; a quarter, or `gate`, in the gate, where they are fixed."""
+    if settings.get_current_profile_name() == "proof":
+        return number
+    return -(-number // 4) if gate is None else gate
