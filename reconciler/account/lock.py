@@ -110,7 +110,8 @@ class Lock:
         """Hold the lock; gives the account as it was read under the lock, to plan from.
 
         `lost` is called when the lock could not be renewed in time: nothing more may be written then, and every write
-        raises LockLost. Raises LockTimeout when another run holds the lock for longer than `patience`.
+        raises LockLost. Raises LockTimeout when another run holds the lock for longer than `timeout`, and AccountError
+        when the service does not take the lock.
         """
         lease = _Lease(self.timing)
         lock, snapshot = await self._acquire(lease)
@@ -141,8 +142,8 @@ class Lock:
                     return lock, snapshot
                 if len(posted) == MOST_LOCKS or self.timing.monotonic() >= give_up:
                     msg = (
-                        f"the account could not be locked, since others lock it too: tried {len(posted)} times, and "
-                        "nothing was changed; apply again later"
+                        f"the account could not be locked, since others lock it too or delete the lock: tried "
+                        f"{len(posted)} times, and nothing was changed; apply again later"
                     )
                     raise LockTimeout(msg)
             await self._pause(len(posted))
@@ -158,9 +159,6 @@ class Lock:
             await _delete(self.account, lock)
             raise
         await _delete(self.account, lock)
-        if not rivals:
-            msg = f"the lock of this run, {lock}, was gone as soon as it was there, so nothing was changed; apply again"
-            raise AccountError(msg)
         return None
 
     async def _post(self, name: str, *, last: bool) -> LiveKey | None:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 DAY: Final = timedelta(days=1)
 MANY: Final = "{" + ", ".join(f"k{number}: {{credit_limit: 5}}" for number in range(8)) + "}"
+FEWER: Final = "{k0: {credit_limit: 6}, k1: {credit_limit: 5}, k2: {credit_limit: 5}, k3: {credit_limit: 5}}"
 ONE: Final = "{a: {credit_limit: 5}}"
 APPLY: Final = ("apply", "--auto-approve")
 ROTATE: Final = (*APPLY, "--rotate", "ci/a")
@@ -138,10 +139,9 @@ def test_a_list_that_says_nothing_is_found_out_before_the_first_write(
 def test_the_keys_of_a_whole_list_that_are_gone_are_asked_for_and_missed_by_nobody(account: Account) -> None:
     account.declare(MANY).apply()
     fields.generate(account.state)
-    account.declare("{k0: {credit_limit: 5}, fresh: {credit_limit: 5}}").apply()
-    assert account.names() == ["ci/fresh", "ci/k0"]
-    account.declare("{k0: {credit_limit: 5}, fresh: {credit_limit: 5}, more: {credit_limit: 5}}").apply()
-    assert account.names() == ["ci/fresh", "ci/k0", "ci/more"]
+    account.declare(FEWER).apply()
+    account.declare(f"{{fresh: {{credit_limit: 5}}, {FEWER[1:]}").apply()
+    assert account.names() == ["ci/fresh", "ci/k0", "ci/k1", "ci/k2", "ci/k3"]
 
 
 # --- lists that lag ---------------------------------------------------------------------------------------------------
@@ -155,9 +155,8 @@ def test_a_list_that_lags_is_waited_for(account: Account, words: tuple[str, ...]
     for _ in range(2):
         account.apply("--parallelism", parallelism, *words)
     assert account.names() == [f"ci/k{number}" for number in range(8)]
-    changed = "{k0: {credit_limit: 6}, k1: {credit_limit: 5}}"
-    account.declare(changed).apply("--parallelism", parallelism, *words)
-    assert account.names() == ["ci/k0", "ci/k1"]
+    account.declare(FEWER).apply("--parallelism", parallelism, *words)
+    assert account.names() == ["ci/k0", "ci/k1", "ci/k2", "ci/k3"]
     assert account.posted() <= 8 + (0 if words else 3)
 
 
@@ -344,7 +343,7 @@ def test_everything_at_once_is_survived(account: Account, parallelism: str) -> N
     )
     account.declare(MANY).apply("--parallelism", parallelism)
     account.apply("--parallelism", parallelism, "--rotate", "ci/k0")
-    account.declare("{k0: {credit_limit: 7}}").apply("--parallelism", parallelism)
-    assert [kind for kind in kinds(account) if kind != "ci/k0~old"] == ["ci/k0"]
+    account.declare(FEWER).apply("--parallelism", parallelism)
+    assert [kind for kind in kinds(account) if kind != "ci/k0~old"] == ["ci/k0", "ci/k1", "ci/k2", "ci/k3"]
     account.apply()
     assert account("plan", "--detailed-exitcode").code == 0
