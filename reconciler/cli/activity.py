@@ -129,7 +129,7 @@ async def _read(
     for variable, reading in readings.items():
         if not isinstance(reading, AccountReading):
             failures.append(named(variable, str(reading), accounts))
-        elif not needed <= {*reading.statistics} or (question.by in OWNED and reading.snapshot is None):
+        elif reading.partial or not needed <= {*reading.statistics} or (question.by in OWNED and not reading.snapshot):
             failures += [named(variable, text, accounts) for text in reading.unread]
         else:
             usable.append(reading)

@@ -56,7 +56,8 @@ def command(
 
     The pace is that of the last 7 and the last 30 days, without today, which is not over. With --min, this is the gate
     before a large job: it exits with 3 when an account has less, and shows the balance all the same. Needs no file;
-    where one names several accounts, each is shown and has to reach --min.
+    where one names several accounts, each is shown and has to reach --min. Exits with 1 when a balance could not be
+    read, or the list of keys is not the whole account.
 
     \b
     Examples:
@@ -74,7 +75,8 @@ def command(
     show(_formatted(report, output_format))
     if report.suffices is False:
         return GuardrailRefused.exit_code
-    return ReconcilerError.exit_code if report.whole is None else 0
+    unknown = report.whole is None or any(balance.partial for balance in report.accounts)
+    return ReconcilerError.exit_code if unknown else 0
 
 
 async def _read(
@@ -108,7 +110,8 @@ def _complain(
         note(f"error: {named(variable, str(reading), readings)}")
         return
     for text in reading.unread:
-        note(f"{'error' if reading.balance is None else 'warning'}: {named(variable, text, readings)}")
+        is_error = reading.balance is None or text == reading.partial
+        note(f"{'error' if is_error else 'warning'}: {named(variable, text, readings)}")
 
 
 def _balance(variable: str, reading: AccountReading | ReconcilerError, declaration: Declaration | None) -> Balance:
@@ -125,7 +128,8 @@ def _balance(variable: str, reading: AccountReading | ReconcilerError, declarati
     if reading.balance is not None and statistics is not None:
         lasting = runways(reading.balance, statistics, keys.keys if keys else (), reading.now)
     promised = None if keys is None else limits(keys, statistics)
-    return Balance(variable, environments, reading.balance, lasting, promised, reading.unread)
+    partial = reading.partial is not None
+    return Balance(variable, environments, reading.balance, lasting, promised, reading.unread, partial)
 
 
 def _formatted(report: BalanceReport, output_format: str) -> str:

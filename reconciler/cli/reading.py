@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from reconciler.cli.console import note
 from reconciler.engine.planning import read_all, tried
 from reconciler.engine.planning import read_plan as read_quietly
-from reconciler.errors import AccountError, ReconcilerError, UsageError
+from reconciler.errors import AccountError, IncompleteList, ReconcilerError, UsageError
 from reconciler.insight.alerts import Evidence, Standing, Unread
 from reconciler.insight.balance import runways
 from reconciler.insight.inventory import WINDOWS, identified, key_activity, take_inventory
@@ -101,7 +101,8 @@ class AccountReading:
     """What was read of one account, the one of a variable, at the service's `now`.
 
     `balance` in USD, `statistics` by their number of days; what was not read is None or left out, and `unread` says in
-    a line each what could not be read and why.
+    a line each what could not be read and why. `partial` is the one of those lines that says that the list of keys is
+    not the whole account, None where there is none: no command ends well then.
     """
 
     variable: str
@@ -110,6 +111,7 @@ class AccountReading:
     balance: Decimal | None
     statistics: Mapping[int, Statistics]
     unread: tuple[str, ...] = ()
+    partial: str | None = None
 
 
 async def read_insight(
@@ -120,8 +122,18 @@ async def read_insight(
     Where the longest window cannot be read, the others are not asked for: each may take as long to fail.
     """
     *windows, longest = sorted(days)
+    is_partial = False
+
+    async def keys() -> Snapshot:
+        nonlocal is_partial
+        try:
+            return await account.list_keys()
+        except IncompleteList:
+            is_partial = True
+            raise
+
     snapshot, amount, most = await asyncio.gather(
-        tried("the keys", account.list_keys),
+        tried("the keys", keys),
         tried("the balance", account.balance) if balance else _nothing(),
         _statistics(account, longest),
     )
@@ -137,6 +149,7 @@ async def read_insight(
         balance=None if isinstance(amount, str) else amount,
         statistics={each.days: each if isinstance(snapshot, str) else identified(each, snapshot) for each in told},
         unread=tuple(unread),
+        partial=unread[0] if is_partial else None,
     )
 
 

@@ -129,6 +129,7 @@ class Balance:
     """What is known of the balance of an account, the one of a variable, and of its `environments` in the file.
 
     `amount` (USD) None means that it could not be read. `unread` says in a line each what could not be read and why.
+    With `partial`, that is because the list of keys is not the whole account.
     """
 
     variable: str
@@ -137,6 +138,7 @@ class Balance:
     runways: tuple[Runway, ...] = ()
     limits: Limits | None = None
     unread: tuple[str, ...] = ()
+    partial: bool = False
 
     def suffices(self, minimum: Decimal | None) -> bool | None:
         """Tell whether the balance reaches a minimum in USD; None where either is not known."""

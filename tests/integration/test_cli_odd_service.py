@@ -21,6 +21,8 @@ READING = [
     ["check"],
     ["report", "--out", "report.html"],
     ["metrics"],
+    ["balance", "--min", "1"],
+    ["activity", "--by", "model"],
 ]
 WRITING = [["apply", "--auto-approve"], ["apply", "--auto-approve", "--no-lock"]]
 
@@ -44,6 +46,7 @@ def test_a_list_that_says_that_it_goes_on_ends_every_command_before_a_write(
     ended = front(*words)
     assert ended.code == 1
     assert "GET /v1/account/keys" in ended.out + ended.err
+    assert ended.out.startswith("Balance: $100") is (words[0] == "balance")  # which a job may want to know
     assert front.state.keys() == before
     monkeypatch.setenv("RECONCILER_SIMULATOR_FAULTS", f"pages=9,{says}")
     assert (front("plan").code == 0) == (says != "data")
