@@ -57,6 +57,7 @@ def account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[S
     (tmp_path / "repository").mkdir()
     monkeypatch.chdir(tmp_path / "repository")
     Path("keys.yaml").write_text(PROTECTED, "utf-8")
+    Path(".gitignore").write_text("/.secrets/\n", "utf-8")
     with (
         State(tmp_path / "account.db") as state,
         State(tmp_path / "account.db") as at_the_service,

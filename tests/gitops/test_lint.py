@@ -93,7 +93,8 @@ def everything() -> dict[str, Any]:
 
 
 def test_this_repository_has_the_workflows_that_it_recommends() -> None:
-    assert {*everything()} == {EXAMPLE.name, "ci.yml", *(f"{name}.yml" for name in WORKFLOWS)}
+    own = {"ci.yml", "dependencies.yml", "release.yml"}
+    assert {*everything()} == {EXAMPLE.name, *own, *(f"{name}.yml" for name in WORKFLOWS)}
     assert list(load(ROOT / "keys.yaml.example").environments) == sorted(ENVIRONMENTS)
 
 
@@ -137,6 +138,10 @@ def test_every_action_in_use_is_pinned_to_a_revision_with_its_version() -> None:
     used = {line.strip() for file in files for line in file.read_text("utf-8").splitlines() if " uses:" in f" {line}"}
     uses = {line.removeprefix("- ") for line in used}
     assert uses <= {
+        "uses: actions/attest-build-provenance@977bb373ede98d70efbf0b7b13af9c3d6651dc60 # v4.1.0",
         "uses: actions/checkout@08c6903cd8c0fde910a37f88322edcfb5dd907a8 # v5.0.0",
+        "uses: actions/download-artifact@018cc2cf5baa6db3ef3c5f8a56943fffe632ef53 # v6.0.0",
         "uses: actions/setup-python@e797f83bcb11b83ae66e0230d6156d7c80228e7c # v6.0.0",
+        "uses: actions/upload-artifact@b7c566a772e6b6bfb58ed0dc250532a479d7789f # v6.0.0",
+        "uses: pypa/gh-action-pypi-publish@ed0c53931b1dc9bd32cbe73a98c7f6766f8a527e # v1.13.0",
     }

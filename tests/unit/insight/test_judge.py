@@ -167,7 +167,7 @@ def test_a_key_that_is_older_than_its_rotation_allows(age: int, *, fires: bool) 
         (
             (
                 live(1, "production/api", "100", created_at=NOW - DAY),
-                live(2, "production/api~new.abc", "100", expires_at=NOW + DAY),
+                live(2, "production/api~sent.abc", "100", expires_at=NOW + DAY),
             ),
             "needs a new key: an earlier rotation was interrupted while the secret was delivered",
         ),
