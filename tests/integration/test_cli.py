@@ -361,25 +361,49 @@ def test_a_stream_that_takes_nothing_is_no_reason_for_a_traceback(script: str, c
 # --- demo -------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.proof
 def test_the_demo_tells_its_story_to_the_end_and_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    ended = call("demo")
+    ended = call("demo", "--fast")
     assert ended.code == 0
-    told = [line for line in ended.out.splitlines() if line.startswith("# ")]
-    assert told[0] == "# A team declares its keys in a file"
-    assert told[-1] == "# With a real account"
-    assert "(the service accepts it)" in ended.out
+    told = ended.out.splitlines()
+    assert [line[:3] for line in told if line[1:3] == "/5"] == ["1/5", "2/5", "3/5", "4/5", "5/5"]
+    assert [line for line in told if line.startswith("(the service")] == [
+        "(the service accepts it)",  # the worker's, that came back
+        "(the service accepts it)",  # before the rotation
+        "(the service accepts it)",  # the new one
+        "(the service accepts it)",  # the old one, in its overlap
+        "(the service refuses it)",  # the old one, after it
+    ]
+    assert "Killed" in told
+    assert "over-balance" not in ended.out
     assert list(tmp_path.iterdir()) == []
+
+
+def _short_story() -> list[tuple[str, list[demo.Step]]]:
+    return [("One", [("does this", lambda: 0)]), ("Two", [("and that", lambda: 0)])]
 
 
 def test_the_demo_keeps_its_folder_for_those_who_want_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr(demo, "_chapters", _short_story)
     ended = call("demo", "--keep")
     (folder,) = tmp_path.iterdir()
-    assert f"go on with  cd {folder}\n" in ended.out
-    assert sorted(path.name for path in folder.iterdir()) == [".secrets", "account.db", "keys.yaml"]
+    assert ended.out.endswith(f"go on with  cd {folder}\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "terminal", "pauses"), [((), True, 1), (("--fast",), True, 0), ((), False, 0)], ids=["", "fast", "a log"]
+)
+def test_the_demo_waits_between_chapters_on_a_terminal_only(
+    monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], *, terminal: bool, pauses: int
+) -> None:
+    monkeypatch.setattr(demo, "_chapters", _short_story)
+    ended = call("demo", *words, terminal=terminal, answer="\n")
+    assert ended.code == 0
+    assert ended.out.count("(Enter") == pauses
 
 
 @pytest.mark.parametrize(("code", "ends_with"), [(130, 130), (0, 1)])
@@ -393,11 +417,11 @@ def test_the_demo_stops_where_a_command_does_not_end_as_the_story_says(
         return code
 
     monkeypatch.setattr(main, "run", run)
-    monkeypatch.setattr(demo, "_show_secrets", lambda: 0)
-    monkeypatch.setattr(demo, "_meddle", lambda: 0)
+    for step in ("_show_secrets", "_kill", "_meddle"):
+        monkeypatch.setattr(demo, step, lambda: 0)
     ended_with = demo.command.callback
     assert ended_with is not None
-    assert ended_with(keep=False) == ends_with
+    assert ended_with(fast=True, keep=False) == ends_with
     assert asked[-1] == "plan"
 
 
@@ -405,4 +429,11 @@ def test_the_demo_would_notice_a_secret_that_works_no_more(tmp_path: Path, monke
     with on_a_file(tmp_path, monkeypatch):
         (tmp_path / ".secrets").mkdir()
         (tmp_path / ".secrets" / "production.env").write_text("NAGA_API_KEY_WORKER='ng-never'\n")
-        assert demo._try_worker() == 1
+        assert demo._try("WORKER") == 1
+
+
+def test_the_demo_would_notice_a_run_that_ends_before_it_is_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # there is no keys.yaml
+    assert demo._kill() == 1
