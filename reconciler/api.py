@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Mapping  # noqa: TC003  # frameworks ask for the types of our functions
-from contextlib import nullcontext
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, nullcontext
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -23,7 +23,12 @@ from reconciler.planning.actions import AS_THE_FILE_SAYS, ApplyResult, Options, 
 from reconciler.planning.planfile import digest
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from decimal import Decimal
+    from types import TracebackType
+
     from reconciler.engine.applying import ApplyRequest
+    from reconciler.model import Lease
     from reconciler.secret import Secret
 
 __all__ = [
@@ -35,6 +40,7 @@ __all__ = [
     "Plan",
     "apply",
     "digest",
+    "lease",
     "load",
     "plan",
     "to_dict",
@@ -162,6 +168,99 @@ def apply(  # noqa: PLR0913  # by keyword, each with a default
         request, parallelism, lock_timeout, auto_approve=True, allow_exec=allow_exec, expected=expected
     )
     return _run(_apply(apply_request, on_outcome, reviewed))
+
+
+def lease(
+    address: str | Address,
+    declaration: Declaration | str | Path = "keys.yaml",
+    *,
+    limit: Decimal | None = None,
+    simulator: str | Path | None = None,
+    credentials: Mapping[str, str] | None = None,
+) -> LeasedKey:
+    """Hold a key for as long as a `with` or an `async with` block runs.
+
+        with reconciler.lease("ci/agent") as secret:
+            client = OpenAI(api_key=secret.reveal(), base_url="https://api.naga.ac/v1")
+
+    The key is made when the block is entered, renewed at half of its ttl while it runs, and deleted at its end. Of a
+    process that was killed, the key ends by itself within its ttl. In a running event loop, use `async with`.
+
+    Args:
+        address: A lease of the declaration, like `ci/agent`.
+        declaration: What declares it: a declaration, or the path of a file or folder.
+        limit: What the key may spend, in USD, where that is less than the file says.
+        simulator: Keeps simulated accounts at this path in place of the service's.
+        credentials: The provisioning keys by variable, in place of the environment.
+
+    Returns:
+        A context manager that gives the secret; it is wiped at the end of the block.
+
+    Raises:
+        UsageError: there is no such lease, or the limit is higher than the file's. On entering the block, also: a
+            provisioning key is missing.
+        GuardrailRefused: on entering the block: as many as `max_open` are open.
+        AccountError: on entering the block: no key could be had.
+    """
+    from reconciler.engine.leasing import find_lease
+
+    if not isinstance(declaration, Declaration):
+        declaration = load(declaration)
+    if isinstance(address, str):
+        environment, _, name = address.partition("/")
+        address = Address(environment, name)
+    wanted = find_lease(declaration, address, limit)
+    return LeasedKey(wanted, PlanRequest(declaration, simulator=_path(simulator), credentials=credentials))
+
+
+class LeasedKey:
+    """A key that lives as long as a block; see `lease`. Each block that is entered gets a key of its own."""
+
+    def __init__(self, lease: Lease, request: PlanRequest) -> None:
+        """Take a lease, and how to open its account."""
+        self._lease = lease
+        self._request = request
+        self._leaving: list[ExitStack] = []
+        self._leaving_async: list[AbstractAsyncContextManager[Secret]] = []
+
+    @asynccontextmanager
+    async def _held(self) -> AsyncIterator[Secret]:
+        from reconciler.engine.leasing import LeaseContext, hold
+
+        environment = self._request.declaration.environments[self._lease.address.environment]
+        async with self._request.open(environment.provisioning_key_env, parallelism=1) as account:
+            context = LeaseContext(account, lambda message: _log.warning("%s", message))
+            async with hold(self._lease, self._request.declaration, context) as created:
+                yield created.secret
+
+    async def __aenter__(self) -> Secret:
+        """Make a key and give its secret."""
+        held = self._held()
+        secret = await held.__aenter__()
+        self._leaving_async.append(held)
+        return secret
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Delete the key."""
+        await self._leaving_async.pop().__aexit__(kind, error, traceback)
+
+    def __enter__(self) -> Secret:
+        """Make a key and give its secret; a thread of its own renews it."""
+        from anyio.from_thread import start_blocking_portal
+
+        with ExitStack() as stack:
+            portal = stack.enter_context(start_blocking_portal())
+            secret = stack.enter_context(portal.wrap_async_context_manager(self._held()))
+            self._leaving.append(stack.pop_all())
+        return secret
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Delete the key."""
+        self._leaving.pop().__exit__(kind, error, traceback)
 
 
 def to_dict(value: Plan | ApplyResult) -> dict[str, Any]:

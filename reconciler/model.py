@@ -341,6 +341,24 @@ class DeclaredKey:
 
 
 @dataclass(frozen=True, slots=True)
+class Lease:
+    """A lease of the file: what a key is given that lives as long as a command.
+
+    `name` is what its address formats to, and begins the live name of each such key. `credit_limit` is in USD and None
+    for no limit; `ttl` is how long a key works on after its command was killed; at most `max_open` are open at a time.
+    """
+
+    address: Address
+    name: str
+    credit_limit: Decimal | None
+    ttl: timedelta
+    max_open: int
+    source: Location
+    description: str | None = None
+    team: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Rule(Generic[_Value]):
     """What a guardrail allows, and where the file says so.
 
@@ -416,7 +434,7 @@ class Unmanaged(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Declaration:
-    """A whole declaration, merged from its files, valid, keys in order of their address."""
+    """A whole declaration, merged from its files, valid, keys and leases in order of their address."""
 
     naming: str
     environments: Mapping[str, Environment]
@@ -426,3 +444,4 @@ class Declaration:
     ignore: tuple[str, ...] = field(default=())
     guardrails: Guardrails = Guardrails()
     alerts: Alerts = Alerts()
+    leases: tuple[Lease, ...] = ()

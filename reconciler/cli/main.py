@@ -32,6 +32,7 @@ COMMANDS: Final = {
     "fmt": "Write files in their canonical form, comments kept.",
     "plan": "Show what has to change until the account matches the file.",
     "apply": "Change the account until it matches the file.",
+    "run": "Run a command with a key that lives as long as it does.",
     "list": "List the keys of the account with their state, limit, spend, age, expiry, rotation and last use.",
     "show": "Show one key with all that is known of it, and what a plan would do with it.",
     "balance": "Show what is left on the account, how long it lasts, and what it is promised to.",

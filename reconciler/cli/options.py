@@ -127,6 +127,13 @@ def addresses(context: click.Context, parameter: click.Parameter, begun: str) ->
     return _fitting(known, context, parameter, begun)
 
 
+def leases(context: click.Context, parameter: click.Parameter, begun: str) -> list[str]:
+    """Give the addresses of declared leases in the same way."""
+    declaration = _declaration(context)
+    known = (str(lease.address) for lease in declaration.leases) if declaration else ()
+    return _fitting(known, context, parameter, begun)
+
+
 def teams(context: click.Context, parameter: click.Parameter, begun: str) -> list[str]:
     """Give the teams that declared keys belong to, in the same way."""
     declaration = _declaration(context)

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
 
 _SHORTEST_PERIOD: Final = timedelta(days=1)
+LEASE_TTL: Final = timedelta(minutes=15)
+LEASES_OPEN: Final = 10
+"""What a lease has that says nothing of it."""
+
 _SMALLEST: Final = Decimal(1).scaleb(-MONEY_DECIMALS)
 
 
@@ -61,6 +65,29 @@ def read_fields(node: Fields, destinations: Mapping[str, Destination | None], re
     return cast("KeyFields", values)  # the schema has seen to the types of what no reader converts
 
 
+class LeaseFields(TypedDict):
+    """What a lease says."""
+
+    credit_limit: Decimal | None
+    ttl: timedelta
+    max_open: int
+    description: str | None
+    team: str | None
+
+
+def read_lease(node: Fields, report: Report) -> LeaseFields:
+    """Read a lease that is sound in shape; reports what makes no sense and gives the default in its place."""
+    sound: dict[str, object] = {"credit_limit": None, "ttl": LEASE_TTL}
+    for name, value in node.items():
+        if name in sound and value is not None:
+            try:
+                sound[name] = _LEASE_READERS[name](value)
+            except ValueError as error:
+                report.error(node.value_marks[name], f"{name} {error}")
+    plain = {name: node.get(name) for name in ("description", "team")}
+    return cast("LeaseFields", {**sound, **plain, "max_open": node.get("max_open", LEASES_OPEN)})
+
+
 def read_duration(text: str) -> timedelta:
     """Read a duration of the file; raises ValueError, in words that follow the field's name."""
     try:
@@ -68,6 +95,14 @@ def read_duration(text: str) -> timedelta:
     except ValueError as error:
         msg = f"must be a duration like 7d, not {described(text)}: {error}"
         raise ValueError(msg) from error
+
+
+def _read_ttl(text: str) -> timedelta:
+    ttl = read_duration(text)
+    if not ttl:
+        msg = "must be longer than nothing"
+        raise ValueError(msg)
+    return ttl
 
 
 def _read_period(text: str) -> timedelta:
@@ -107,6 +142,9 @@ _READERS: Final[dict[str, Callable[[Any], object]]] = {
     "rotation_overlap": read_duration,
     "renamed_from": tuple,
 }
+
+
+_LEASE_READERS: Final[dict[str, Callable[[Any], object]]] = {"credit_limit": read_money, "ttl": _read_ttl}
 
 
 # The guardrails of the account and of environments, and its alerts, each with the place that says so.

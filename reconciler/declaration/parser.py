@@ -309,6 +309,8 @@ def label(path: Sequence[str | int]) -> str:
             return f"environment '{shown(name)}'"
         case ("environments", str(environment), "keys", str(name)):
             return f"key '{shown(environment)}/{shown(name)}'"
+        case ("environments", str(environment), "leases", str(name)):
+            return f"lease '{shown(environment)}/{shown(name)}'"
         case ("destinations", str(name)):
             return f"destination '{shown(name)}'"
         case _:

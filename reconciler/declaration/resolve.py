@@ -17,7 +17,7 @@ from reconciler.declaration.destinations import (
 from reconciler.declaration.fields import KeyFields, read_duration, read_fields
 from reconciler.declaration.parser import Fields, Items, label, location, shown
 from reconciler.diagnostic import Diagnostic
-from reconciler.model import KEY_VARIABLE, Address, Declaration, DeclaredKey, Environment, Unmanaged
+from reconciler.model import KEY_VARIABLE, Address, Declaration, DeclaredKey, Environment, Lease, Unmanaged
 from reconciler.planning.names import LONGEST_LIVE_NAME, LONGEST_SUFFIX, Naming
 from reconciler.units import format_duration
 
@@ -46,7 +46,7 @@ _SHAPE: Final = _Shape(
     guardrails=_GROUP,
     alerts=_GROUP,
     defaults=_GROUP,
-    environments=_Shape({_ANY: _Shape(keys=_GROUP, defaults=_GROUP, guardrails=_GROUP)}),
+    environments=_Shape({_ANY: _Shape(keys=_GROUP, leases=_GROUP, defaults=_GROUP, guardrails=_GROUP)}),
 )
 
 
@@ -78,7 +78,7 @@ def _merged(nodes: Sequence[Fields], shape: Mapping[str, _Shape], path: tuple[st
 def _named(path: tuple[str, ...]) -> str:
     """Name what stands at a path, and whose it is where many have such a thing."""
     match path:
-        case ("environments", _, group, *_) if group != "keys":
+        case ("environments", _, group, *_) if group not in {"keys", "leases"}:
             return f"{label(path)} of {label(path[:2])}"
         case _:
             return label(path)
@@ -119,16 +119,18 @@ def check_environments(naming: str, environments: Fields, report: Report) -> Non
         report.error(environments.key_marks[longer], f"{words}; {hint}")
 
 
-def check_live_names(keys: Sequence[Resolved], report: Report) -> None:
+def check_live_names(keys: Sequence[Resolved], leases: Sequence[Lease], report: Report) -> None:
     """Report live names that are too long, and earlier names that are still somebody's."""
     longest = LONGEST_LIVE_NAME - LONGEST_SUFFIX
-    owners = {key.name: key for key, _ in keys}
+    owners: dict[str, DeclaredKey | Lease] = {key.name: key for key, _ in keys}
+    owners |= {lease.name: lease for lease in leases}
+    everything: list[DeclaredKey | Lease] = [*(key for key, _ in keys), *leases]
+    for owner in everything:
+        if len(owner.name) > longest:
+            count = len(owner.name)
+            words = f"the live name of {owner.address} has {count} characters by naming, and {longest} are the most"
+            report.error_at(owner.source, words)
     for key, node in keys:
-        if len(key.name) > longest:
-            words = (
-                f"the live name of {key.address} has {len(key.name)} characters by naming, and {longest} are the most"
-            )
-            report.error_at(key.source, words)
         for index, name in enumerate(key.renamed_from):
             if name in owners:
                 owner = owners[name]
@@ -189,12 +191,14 @@ def resolve(root: Fields, grounds: Mapping[str, Ground], report: Report, *, is_b
     inherited = context.fields(_group(root, "defaults"))
     declared: dict[str, Environment] = {}
     keys: list[Resolved] = []
+    leases: list[Lease] = []
     for name in sorted(environments):
         declared[name] = _read_environment(name, environments, context)
         keys += _read_keys(name, cast("Fields", environments[name]), inherited, context)
+        leases += _read_leases(name, cast("Fields", environments[name]), context)
     if naming is not None:
         check_environments(naming, environments, report)
-        check_live_names(keys, report)
+        check_live_names(keys, leases, report)
     check_keys(keys, declared, report)
     if not is_base:
         places.check_collisions((key for key, _ in keys), report)
@@ -209,6 +213,7 @@ def resolve(root: Fields, grounds: Mapping[str, Ground], report: Report, *, is_b
         ignore=tuple(cast("Sequence[str]", root.get("ignore", ()))),
         guardrails=fields.read_account(root, report),
         alerts=fields.read_alerts(root, report),
+        leases=tuple(leases),
     )
 
 
@@ -277,6 +282,21 @@ def _read_keys(name: str, environment: Fields, outer: KeyFields, context: _Conte
         if "rotation_overlap" in fields:
             _check_overlap(fields, (node, *origins), context.report)
         yield _declared(address, source, fields, context), node
+
+
+def _read_leases(name: str, environment: Fields, context: _Context) -> Iterator[Lease]:
+    """Read the leases of an environment; they inherit nothing, since what is true of keys that stay is not of these."""
+    leases, keys = _group(environment, "leases"), _group(environment, "keys")
+    nodes = cast("Mapping[str, Fields]", leases)
+    for key in sorted(leases):
+        node, address, source = nodes[key], Address(name, key), location(leases.key_marks[key])
+        if key in keys:
+            first = location(keys.key_marks[key])
+            context.report.error_at(
+                source, f"lease '{address}' has the address of a key, declared at {first}; rename one"
+            )
+        values = fields.read_lease(node, context.report)
+        yield Lease(address, context.naming.format(address), source=source, **values)
 
 
 def _check_overlap(fields: KeyFields, origins: Sequence[Fields], report: Report) -> None:

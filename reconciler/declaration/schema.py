@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 SCHEMA: Final = "keys.schema.json"
 
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}", re.ASCII)
-_GROUPS: Final = {"environments": "environment", "keys": "key", "destinations": "destination"}
+_GROUPS: Final = {"environments": "environment", "keys": "key", "leases": "lease", "destinations": "destination"}
 _BOUNDS: Final = {
     "minimum": "must be at least {}",
     "maximum": "must be at most {}",
@@ -84,13 +84,13 @@ def _refused(document: Fields, is_valid: Callable[[object], bool]) -> Iterator[d
     parts = [top]
     parts += [{**_EMPTY, "destinations": {name: each}} for name, each in _entries(document, "destinations")]
     for name, environment in _entries(document, "environments"):
-        around, keys = environment, []
-        if isinstance(environment, Fields) and isinstance(environment.get("keys"), Fields):
-            around = {**environment, "keys": {}}
-            keys = [
-                {**_EMPTY, "environments": {name: {"keys": {key: each}}}} for key, each in _entries(environment, "keys")
-            ]
-        parts += [{**_EMPTY, "environments": {name: around}}, *keys]
+        around, inside = environment, []
+        for group in ("keys", "leases"):
+            if isinstance(environment, Fields) and isinstance(environment.get(group), Fields):
+                around = {**around, group: {}}
+                entries = _entries(environment, group)
+                inside += [{**_EMPTY, "environments": {name: {group: {key: each}}}} for key, each in entries]
+        parts += [{**_EMPTY, "environments": {name: around}}, *inside]
     return (part for part in parts if not is_valid(part))
 
 

@@ -11,7 +11,7 @@ import asyncio
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from reconciler.account.client import Trial
 from reconciler.account.record import altered_fields
@@ -32,9 +32,11 @@ from reconciler.planning.matching import LEASE
 from reconciler.planning.names import is_retired, next_name, old_name, pending_name, sent_name, under
 from reconciler.planning.planner import patch
 from reconciler.secret import Secret
+from reconciler.units import format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from decimal import Decimal
 
     from reconciler.account.client import Account
     from reconciler.destinations.registry import Registry
@@ -87,19 +89,41 @@ async def create_and_deliver(
 
 
 async def _post(declared: DeclaredKey, context: ApplyContext) -> CreatedKey:
-    """Post the pending key; an answer that got lost is looked for by its nonce, never posted again blindly."""
-    reason = ""
+    """Post the pending key."""
+    return await post_with_expiry(
+        lambda nonce: pending_name(declared.name, nonce), declared.credit_limit, LEASE, context
+    )
+
+
+async def post_with_expiry(
+    named: Callable[[str], str], credit_limit: Decimal | None, lifetime: timedelta, context: Posting
+) -> CreatedKey:
+    """Post a key that expires by itself; where the answer is lost, it is looked for, never posted again blindly.
+
+    Args:
+        named: Gives the live name for a nonce.
+        credit_limit: What the key may spend, in USD; None for no limit.
+        lifetime: How far ahead of the service's clock the key expires.
+        context: The account, and where nonces come from.
+
+    Returns:
+        The key, as it was asked for, and its secret.
+
+    Raises:
+        AccountError: there is no key, or what is left of one expires by itself; the message says which.
+    """
+    reason, ends = "", f"expires within {format_duration(lifetime)}"
     for pause in (*PAUSES, None):
         # Whole seconds: the service need not keep fractions, and the answer is compared with what was asked.
-        lease = (context.account.now() + LEASE).replace(microsecond=0)
-        new = NewKey(pending_name(declared.name, context.nonce()), declared.credit_limit, lease)
+        expiry = (context.account.now() + lifetime).replace(microsecond=0)
+        new = NewKey(named(context.nonce()), credit_limit, expiry)
         try:
             created = await context.account.create_key(new)
         except AmbiguousCreate as error:
             reason = str(error)
             if pause is not None:
                 await context.sleep(pause)
-            await _remove_orphans(new.name, reason, context)
+            await _remove_orphans(new.name, reason, ends, context)
             continue
         asked = KeyPatch(name=new.name, is_enabled=True, credit_limit=new.credit_limit, expires_at=new.expires_at)
         if altered := altered_fields(asked, created.key):
@@ -108,16 +132,16 @@ async def _post(declared: DeclaredKey, context: ApplyContext) -> CreatedKey:
             msg = f"the service created the key with {altered}; {fate}"
             raise AccountError(msg)
         return created
-    msg = f"{reason}; tried {ATTEMPTS} times, and what may be left behind expires within {_HOURS} h"
+    msg = f"{reason}; tried {ATTEMPTS} times, and what may be left behind {ends}"
     raise AccountError(msg)
 
 
-async def _remove_orphans(name: str, reason: str, context: ApplyContext) -> None:
+async def _remove_orphans(name: str, reason: str, ends: str, context: Posting) -> None:
     """Delete the key of a lost answer: nobody holds its secret. Not found or not deleted, its lease ends it."""
     try:
         snapshot = await context.account.list_keys()
     except AccountError as error:
-        msg = f"{reason}, and could not be looked for ({error}); if it exists, it expires within {_HOURS} h"
+        msg = f"{reason}, and could not be looked for ({error}); if it exists, it {ends}"
         raise AccountError(msg) from None
     for key in snapshot.keys:
         if key.name == name:
@@ -202,7 +226,7 @@ async def _settle(declared: DeclaredKey, name: str, pending: LiveKey, context: A
         raise AccountError(msg) from None
 
 
-async def _discard(key: LiveKey, context: ApplyContext) -> str:
+async def _discard(key: LiveKey, context: Posting) -> str:
     """Delete a pending key that nobody may use; says what became of it."""
     try:
         await context.account.delete_key(key.id)
@@ -271,6 +295,17 @@ async def _retire(declared: DeclaredKey, old: LiveKey, overlap: timedelta | None
 
 
 # What every change needs while a plan is carried out.
+
+
+class Posting(Protocol):
+    """What it takes to post a key: the account, a fresh nonce at each call, and a way to wait."""
+
+    @property
+    def account(self) -> Account: ...  # noqa: D102  # see ApplyContext
+    @property
+    def nonce(self) -> Callable[[], str]: ...  # noqa: D102  # see ApplyContext
+    @property
+    def sleep(self) -> Callable[[float], Awaitable[None]]: ...  # noqa: D102  # see ApplyContext
 
 
 @dataclass(frozen=True, slots=True)

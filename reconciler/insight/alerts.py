@@ -236,7 +236,7 @@ def _runway(alerts: Alerts, evidence: Evidence) -> Iterator[Alert | Unjudged]:
 
 # --- keys -------------------------------------------------------------------------------------------------------------
 
-_WORKING: Final = frozenset({KeyStatus.SETTLED, KeyStatus.UNCLEAR, KeyStatus.NEXT, KeyStatus.OLD})
+_WORKING: Final = frozenset({KeyStatus.SETTLED, KeyStatus.UNCLEAR, KeyStatus.NEXT, KeyStatus.OLD, KeyStatus.RUN})
 _EXPIRING: Final = frozenset({KeyStatus.SETTLED, KeyStatus.UNCLEAR, KeyStatus.EXPIRED})
 
 

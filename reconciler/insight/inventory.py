@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from reconciler.model import Address, Declaration, DeclaredKey, KeyTally, LiveKey, Snapshot, Statistics
+    from reconciler.model import Address, Declaration, DeclaredKey, KeyTally, Lease, LiveKey, Snapshot, Statistics
     from reconciler.planning.actions import Action, Plan
 
 
@@ -74,8 +74,8 @@ def _part(plan: Plan, family: Sequence[InventoryKey]) -> Plan:
 # Whose a key is, and whose the use is that the service tells of.
 #
 # A key is found by its id among those that are live; use of one that is gone, by the name that the service still has
-# for it. What the engine named (`~new`, `~sent`, `~next`, `~old`, `~gone`) belongs to its address like the settled
-# key, a renamed key to the address that its `id` or `renamed_from` leads to.
+# for it. What the engine named (`~new`, `~sent`, `~next`, `~old`, `~gone`, `~run`) belongs to its address like the
+# settled key, a renamed key to the address that its `id` or `renamed_from` leads to.
 
 DEFAULT_NAMING: Final = "{environment}/{key}"
 """How names are read where no file says it."""
@@ -102,7 +102,8 @@ class Owner:
     """Whose a key is.
 
     `name` is its live name, else the one that the service remembers; `live` None where it is not among the live keys,
-    whatever its standing. `role` says where it is in the life of its address; `declared` is what the file says of that.
+    whatever its standing. `role` says where it is in the life of its address; `declared`, or `lease`, is what the file
+    says of that.
     """
 
     standing: Standing
@@ -112,11 +113,13 @@ class Owner:
     role: Role | None = None
     declared: DeclaredKey | None = None
     live: LiveKey | None = None
+    lease: Lease | None = None
 
     @property
     def team(self) -> str | None:
         """The team that the file names for the key, if any."""
-        return None if self.declared is None else self.declared.team
+        source = self.declared or self.lease
+        return None if source is None else source.team
 
 
 class Attribution:
@@ -128,6 +131,8 @@ class Attribution:
         self._naming = Naming(DEFAULT_NAMING if declaration is None else declaration.naming, environments)
         keys = () if declaration is None else declaration.keys
         self._declared: Mapping[Address, DeclaredKey] = {key.address: key for key in keys}
+        leases = () if declaration is None else declaration.leases
+        self._leases: Mapping[Address, Lease] = {lease.address: lease for lease in leases}
         self._heirs = {name: key.address for key in keys for name in key.renamed_from}
         self._guesses = declaration is None
         places = {} if declaration is None else _places(declaration, snapshot)
@@ -152,9 +157,9 @@ class Attribution:
         return self._at(parsed, key.name, key.id, key)
 
     def _at(self, parsed: ParsedName, name: str, key_id: int | None, live: LiveKey | None = None) -> Owner:
-        declared = self._declared.get(parsed.address)
-        standing = Standing.UNDECLARED if declared is None else Standing.DECLARED
-        return Owner(standing, name, key_id, parsed.address, parsed.role, declared, live)
+        declared, lease = self._declared.get(parsed.address), self._leases.get(parsed.address)
+        standing = Standing.UNDECLARED if declared is None and lease is None else Standing.DECLARED
+        return Owner(standing, name, key_id, parsed.address, parsed.role, declared, live, lease)
 
     def _parse(self, name: str) -> ParsedName | None:
         found = self._naming.parse(name)
@@ -213,9 +218,9 @@ class KeyStatus(StrEnum):
     """Where a key stands; the first that fits.
 
     `missing` is declared and not live. `unclear` are several live keys where one is declared. `new`, `sent`, `next`,
-    `old` and `gone` are the stages of a rotation or a removal; `lock` is that of a running apply. `undeclared` has an
-    address of a declared environment that the file does not name; `unmanaged` has none. Of the others, `expired` and
-    `disabled` do not work, and `settled` ones do.
+    `old` and `gone` are the stages of a rotation or a removal; `run` lives as long as a command; `lock` is that of a
+    running apply. `undeclared` has an address of a declared environment that the file does not name; `unmanaged` has
+    none. Of the others, `expired` and `disabled` do not work, and `settled` ones do.
     """
 
     MISSING = "missing"
@@ -228,6 +233,7 @@ class KeyStatus(StrEnum):
     NEW = "new"
     OLD = "old"
     GONE = "gone"
+    RUN = "run"
     UNDECLARED = "undeclared"
     UNMANAGED = "unmanaged"
     LOCK = "lock"
@@ -281,6 +287,7 @@ class InventoryKey:
     last_use: LastUse = LastUse.UNKNOWN
     age: timedelta | None = None
     rotation_due: datetime | None = None
+    lease: Lease | None = None
 
     @property
     def name(self) -> str:
@@ -292,7 +299,8 @@ class InventoryKey:
     @property
     def team(self) -> str | None:
         """The team that the file names for it."""
-        return None if self.declared is None else self.declared.team
+        source = self.declared or self.lease
+        return None if source is None else source.team
 
 
 def key_activity(statistics: Statistics) -> Activity | None:
@@ -366,6 +374,7 @@ class _Clerk:
             last_use=self._last_use(live),
             age=max(self.now - live.created_at, timedelta(0)),
             rotation_due=rotation_due(owner.declared, live, self.now) if owner.role is Role.SETTLED else None,
+            lease=owner.lease,
         )
 
     def _status(self, owner: Owner, live: LiveKey) -> KeyStatus:
@@ -408,7 +417,7 @@ def rotation_due(declared: DeclaredKey | None, live: LiveKey, now: datetime) -> 
 def _until(owner: Owner, live: LiveKey) -> datetime | None:
     if owner.standing is Standing.LOCK:
         return live.expires_at
-    if owner.role in {Role.PENDING, Role.DELIVERING}:
+    if owner.role in {Role.PENDING, Role.DELIVERING, Role.LEASED}:
         return lease_end(live)
     if owner.address is None:
         return None

@@ -178,7 +178,7 @@ def upcoming(keys: Iterable[InventoryKey], now: datetime) -> tuple[Event, ...]:
 
 _STAGES: Final = {KeyStatus.OLD: EventKind.OVERLAP_ENDS, KeyStatus.GONE: EventKind.GRACE_ENDS}
 _ENGINES: Final = frozenset(
-    {KeyStatus.NEW, KeyStatus.SENT, KeyStatus.NEXT, KeyStatus.OLD, KeyStatus.GONE, KeyStatus.LOCK}
+    {KeyStatus.NEW, KeyStatus.SENT, KeyStatus.NEXT, KeyStatus.OLD, KeyStatus.GONE, KeyStatus.RUN, KeyStatus.LOCK}
 )
 
 

@@ -102,7 +102,8 @@ def _variables(environments: Iterator[Environment] | Collection[Environment]) ->
 
 def _only(declaration: Declaration, environments: dict[str, Environment]) -> Declaration:
     keys = tuple(key for key in declaration.keys if key.address.environment in environments)
-    return replace(declaration, environments=environments, keys=keys)
+    leases = tuple(lease for lease in declaration.leases if lease.address.environment in environments)
+    return replace(declaration, environments=environments, keys=keys, leases=leases)
 
 
 def _reaches(glob: str, environment: str) -> bool:
@@ -141,6 +142,7 @@ def merge(parts: Mapping[str, Plan], findings: Iterable[Finding] = ()) -> Plan:
         credit=_sum([plan.credit for plan in plans]),
         unchanged=sum(plan.unchanged for plan in plans),
         unmanaged=tuple(key for plan in plans for key in plan.unmanaged),
+        leased=tuple(key for plan in plans for key in plan.leased),
         usage={key: usage for plan in plans for key, usage in plan.usage.items()},
         options=plans[0].options if plans else AS_THE_FILE_SAYS,
         parts={variable: parts[variable] for variable in sorted(parts)},

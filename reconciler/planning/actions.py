@@ -397,8 +397,10 @@ class Credit:
 class Plan:
     """What has to be done, in order of environment, key and live key.
 
-    `usage` tells how much a live key that is changed was used lately; where it was not read, it is empty. `options` are
-    the wishes that it was made with. `parts` are the plans of the accounts by their variables, where there are several.
+    `unmanaged` are the live keys that no declared environment owns, `leased` those that live as long as a command and
+    whose lease still runs. `usage` tells how much a live key that is changed was used lately; where it was not read, it
+    is empty. `options` are the wishes that it was made with. `parts` are the plans of the accounts by their variables,
+    where there are several.
     """
 
     created_at: datetime
@@ -407,6 +409,7 @@ class Plan:
     credit: Credit
     unchanged: int
     unmanaged: tuple[LiveKey, ...]
+    leased: tuple[LiveKey, ...] = ()
     usage: Mapping[UsageKey, Usage] = field(default_factory=dict)
     options: Options = AS_THE_FILE_SAYS
     parts: Mapping[str, Plan] = field(default_factory=dict)

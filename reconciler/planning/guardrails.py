@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from reconciler.diagnostic import Location
-    from reconciler.model import Address, DeclaredKey, Guardrails, KeyState, LiveKey, Rule
+    from reconciler.model import Address, DeclaredKey, Guardrails, KeyState, Lease, LiveKey, Rule
     from reconciler.planning.actions import Action, Change
     from reconciler.planning.guard_context import Draft, Subject
 
@@ -170,21 +170,27 @@ _BOUNDLESS: Final = Decimal("Infinity")
 
 def judge_declaration(bench: Bench) -> Iterator[Finding]:
     """Judge what the declaration says of each key that the run is about, changed or not, and what it adds up to."""
-    members: dict[str, list[DeclaredKey]] = {}
-    for key in bench.draft.declaration.keys:
-        members.setdefault(key.address.environment, []).append(key)
+    declaration, covers = bench.draft.declaration, bench.draft.options.selector()
+    members: dict[str, tuple[list[DeclaredKey], list[Lease]]] = {}
+    for key in declaration.keys:
+        members.setdefault(key.address.environment, ([], []))[0].append(key)
+    for lease in declaration.leases:
+        members.setdefault(lease.address.environment, ([], []))[1].append(lease)
     if budget := bench.guards.account().credit_budget:
-        yield from _judge_budget(bench, budget, bench.draft.declaration.keys, None)
-    covers = bench.draft.options.selector()
-    for name, keys in members.items():
+        yield from _judge_budget(bench, budget, declaration.keys, declaration.leases, None)
+    for name, (keys, leases) in members.items():
+        rails = bench.guards.of_keys(frozenset({name}))
         chosen = [key for key in keys if covers(key.address)] if bench.draft.options.selective else keys
-        yield from _judge_keys(bench, chosen, bench.guards.of_keys(frozenset({name})))
-        if chosen and (budget := bench.guards.environment(name).credit_budget):
-            yield from _judge_budget(bench, budget, keys, name)
+        chosen_leases = [lease for lease in leases if covers(lease.address)]
+        yield from _judge_limits(bench, [*chosen, *chosen_leases], rails)
+        yield from _judge_keys(bench, chosen, rails)
+        yield from _judge_leases(bench, chosen_leases, rails)
+        if (chosen or chosen_leases) and (budget := bench.guards.environment(name).credit_budget):
+            yield from _judge_budget(bench, budget, keys, leases, name)
 
 
-def _judge_keys(bench: Bench, keys: Sequence[DeclaredKey], rails: Guardrails) -> Iterator[Finding]:
-    """Judge keys that the same guardrails hold for."""
+def _judge_limits(bench: Bench, keys: Sequence[DeclaredKey | Lease], rails: Guardrails) -> Iterator[Finding]:
+    """Judge the limit that each key may have."""
     if most := rails.max_credit_limit:
         for key in [key for key in keys if key.credit_limit is None or key.credit_limit > most.value]:
             limit = key.credit_limit
@@ -195,6 +201,10 @@ def _judge_keys(bench: Bench, keys: Sequence[DeclaredKey], rails: Guardrails) ->
         for key in [key for key in keys if key.credit_limit is None]:
             message = "it has no limit, and require_limit wants one for every key"
             yield bench.violation("require-limit", rule, message, subject_of(key.address))
+
+
+def _judge_keys(bench: Bench, keys: Sequence[DeclaredKey], rails: Guardrails) -> Iterator[Finding]:
+    """Judge how long keys live that the same guardrails hold for."""
     if longest := rails.max_lifetime:
         last = bench.draft.now + longest.value
         for key in [key for key in keys if key.expires_at is None or key.expires_at > last]:
@@ -207,11 +217,26 @@ def _judge_keys(bench: Bench, keys: Sequence[DeclaredKey], rails: Guardrails) ->
             yield bench.violation("require-rotation", rule, message, subject_of(key.address))
 
 
+def _judge_leases(bench: Bench, leases: Sequence[Lease], rails: Guardrails) -> Iterator[Finding]:
+    """Judge how long a lease may outlive its command."""
+    if longest := rails.max_lifetime:
+        for lease in [lease for lease in leases if lease.ttl > longest.value]:
+            message = f"its ttl is {format_duration(lease.ttl)}: max_lifetime allows {format_duration(longest.value)}"
+            yield bench.violation("max-lifetime", longest, message, subject_of(lease.address))
+
+
 def _judge_budget(
-    bench: Bench, rule: Rule[Decimal], keys: Sequence[DeclaredKey], environment: str | None
+    bench: Bench,
+    rule: Rule[Decimal],
+    keys: Sequence[DeclaredKey],
+    leases: Sequence[Lease],
+    environment: str | None,
 ) -> Iterator[Finding]:
-    unlimited = [str(key.address) for key in keys if key.credit_limit is None]
-    total = sum((key.credit_limit for key in keys if key.credit_limit is not None), Decimal(0))
+    """Judge what limits add up to; a lease counts as often as it may be open."""
+    limits = [(key.address, key.credit_limit, 1) for key in keys]
+    limits += [(lease.address, lease.credit_limit, lease.max_open) for lease in leases]
+    unlimited = [str(address) for address, limit, _ in limits if limit is None]
+    total = sum((limit * count for _, limit, count in limits if limit is not None), Decimal(0))
     if not unlimited and total <= rule.value:
         return
     budget = "the budget" if environment is None else f"the budget of environment {environment}"

@@ -163,7 +163,7 @@ def _wrong_id(
     if live is None:
         return None
     parsed = engine.get(live.id)
-    if parsed and parsed.address == wanted.address and parsed.role not in {Role.PENDING, Role.DELIVERING}:
+    if parsed and parsed.address == wanted.address and parsed.role not in {Role.PENDING, Role.DELIVERING, Role.LEASED}:
         return None
     if match_by_name:
         other = "another" if match_by_name.id < 0 else f"key {match_by_name.id}"
@@ -236,6 +236,7 @@ _OVER: Final = {
     Role.DELIVERING: DeleteReason.LEASE_EXPIRED,
     Role.OLD: DeleteReason.OVERLAP_OVER,
     Role.GONE: DeleteReason.GRACE_OVER,
+    Role.LEASED: DeleteReason.LEASE_EXPIRED,
 }
 
 
@@ -297,6 +298,12 @@ def trace(engine: Iterable[tuple[ParsedName, LiveKey]], now: datetime) -> dict[A
 def lease_end(key: LiveKey) -> datetime:
     """Say when a key with a lease may be removed: at its expiry, or a lease after its creation where it has none."""
     return key.expires_at or key.created_at + LEASE
+
+
+def open_leases(engine: Iterable[tuple[ParsedName, LiveKey]], now: datetime) -> tuple[LiveKey, ...]:
+    """Return the keys that live as long as a command and whose lease still runs, in the order of their ids."""
+    leased = (key for parsed, key in engine if parsed.role is Role.LEASED and lease_end(key) > now)
+    return tuple(sorted(leased, key=lambda key: key.id))
 
 
 def _settled_name(key: LiveKey) -> str:

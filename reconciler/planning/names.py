@@ -9,6 +9,7 @@ of its address; `~` starts what the engine adds:
     production/api~next                     delivered, waiting to take over
     production/api~old.<yyyymmddThhmmssZ>   rotated out, works until then
     production/api~gone.<yyyymmddThhmmssZ>  removed from the file, restorable until then
+    ci/agent~run.<nonce>                    leased: lives as long as a command
     reconciler~lock.<nonce>                 an apply is running
 """
 
@@ -31,7 +32,8 @@ LONGEST_SUFFIX: Final = len("~gone.20270101T000000Z")
 
 _STAMP: Final = "%Y%m%dT%H%M%SZ"
 _SUFFIX: Final = re.compile(
-    r"~(?:(?P<leased>new|sent)\.[a-z0-9]{1,16}|(?P<next>next)|(?P<kind>old|gone)\.(?P<stamp>\d{8}T\d{6}Z))", re.ASCII
+    r"~(?:(?P<leased>new|sent|run)\.[a-z0-9]{1,16}|(?P<next>next)|(?P<kind>old|gone)\.(?P<stamp>\d{8}T\d{6}Z))",
+    re.ASCII,
 )
 _LOCK: Final = re.compile(r"reconciler~lock\.[a-z0-9]{1,16}", re.ASCII)
 
@@ -45,6 +47,7 @@ class Role(StrEnum):
     NEXT = "next"
     OLD = "old"
     GONE = "gone"
+    LEASED = "run"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +101,11 @@ def pending_name(settled: str, nonce: str) -> str:
 def sent_name(settled: str, nonce: str) -> str:
     """Name a rotation's new key from before its first delivery on: a destination may hold its secret."""
     return f"{settled}~sent.{nonce}"
+
+
+def run_name(settled: str, nonce: str) -> str:
+    """Name a key that lives as long as a command."""
+    return f"{settled}~run.{nonce}"
 
 
 def next_name(settled: str) -> str:

@@ -13,6 +13,8 @@ owned, not declared                 retire within a deletion_grace, else delete
 `~sent` beside an older key         rotate that: a destination may hold the secret of a rotation that was interrupted
 `~sent`, its lease has run out      delete, unless it tells that the rotation of a key that stays was interrupted
 `~old` or `~gone`, its time is up   delete
+`~run`, its lease runs              nothing: a command uses it
+`~run`, its lease has run out       delete
 owned by no declared environment    unmanaged: report | ignore | error | delete
 ==================================  ===============================================================
 """
@@ -53,7 +55,7 @@ from reconciler.planning.actions import (
 from reconciler.planning.base_review import explained, in_terms_of
 from reconciler.planning.guard_context import Draft
 from reconciler.planning.guardrails import review
-from reconciler.planning.matching import Lineage, duplicates, match, trace
+from reconciler.planning.matching import Lineage, duplicates, match, open_leases, trace
 from reconciler.planning.names import Naming, gone_name, old_name
 from reconciler.planning.places import with_new_marked
 from reconciler.units import same_value
@@ -232,6 +234,7 @@ def make_plan(
         credit=draft.credit,
         unchanged=len(converging) - len(changes),
         unmanaged=tuple(_unmanaged(declaration, matching)),
+        leased=open_leases(matching.engine, now),
         usage=_usage(draft),
         options=options,
     )

@@ -95,7 +95,7 @@ def _field(value: object) -> str:
 def _plan_summary(plan: Plan) -> dict[str, int]:
     counts = Counter(action.kind for action in plan.actions)
     summary = {kind.value: counts[kind] for kind in ActionKind}
-    return {**summary, "unchanged": plan.unchanged, "unmanaged": len(plan.unmanaged)}
+    return {**summary, "unchanged": plan.unchanged, "unmanaged": len(plan.unmanaged), "leased": len(plan.leased)}
 
 
 def _power(power: Power) -> dict[str, object]:

@@ -52,6 +52,7 @@ _INKS: Final = {
     KeyStatus.NEXT: Ansi.CYAN,
     KeyStatus.SENT: Ansi.CYAN,
     KeyStatus.NEW: Ansi.CYAN,
+    KeyStatus.RUN: Ansi.CYAN,
     KeyStatus.OLD: Ansi.DIM,
     KeyStatus.GONE: Ansi.DIM,
     KeyStatus.LOCK: Ansi.DIM,

@@ -171,8 +171,9 @@ def headline(plan: Plan) -> str:
 
 def matching(plan: Plan) -> str:
     """Say that there is nothing to do, and for how many keys."""
-    unmanaged = f", {len(plan.unmanaged):,} unmanaged" if plan.unmanaged else ""
-    return f"{_match(plan)} the declaration: {plural(plan.unchanged, 'key')}{unmanaged}."
+    others = ((len(plan.unmanaged), "unmanaged"), (len(plan.leased), "leased"))
+    beside = "".join(f", {count:,} {word}" for count, word in others if count)
+    return f"{_match(plan)} the declaration: {plural(plan.unchanged, 'key')}{beside}."
 
 
 def deletion(count: int) -> str:
@@ -201,7 +202,7 @@ def listed(actions: Iterable[Action]) -> str:
 
 def standing(plan: Plan) -> str:
     """Say how many keys a plan leaves alone: `4 unchanged, 2 unmanaged`; empty when there are none."""
-    counts = ((plan.unchanged, "unchanged"), (len(plan.unmanaged), "unmanaged"))
+    counts = ((plan.unchanged, "unchanged"), (len(plan.unmanaged), "unmanaged"), (len(plan.leased), "leased"))
     return ", ".join(f"{count:,} {word}" for count, word in counts if count)
 
 
