@@ -50,6 +50,12 @@ _SPECIAL: Final[Mapping[str, Mapping[int, str]]] = {
     "fmt": {1: "error, or with --check: a file would change"},
     "balance": {3: "an account has less than --min"},
     "check": {3: "an alert fires"},
+    "run": {
+        1: "no key could be had",
+        3: "max_open or --min-balance refuses",
+        126: "COMMAND cannot be started",
+        127: "COMMAND was not found",
+    },
 }
 _ACCOUNT: Final = ("NAGA_PROVISIONING_KEY", "NAGA_BASE_URL", "HTTPS_PROXY, NO_PROXY", "SSL_CERT_FILE")
 _READ_FOR: Final[Mapping[str, tuple[str, ...]]] = {

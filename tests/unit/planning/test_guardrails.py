@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from reconciler.diagnostic import Severity
-from reconciler.model import Environment, Unmanaged
+from reconciler.model import Environment, Lease, Unmanaged
 from reconciler.planning.actions import Options, PlanInputs
 from reconciler.planning.planner import make_plan
 from support.builders import (
@@ -762,6 +762,58 @@ def test_the_account_has_a_budget_for_all_environments_together() -> None:
     )
     plan = make_plan(wanted, snapshot(live(1, "ci/a")))
     assert told(plan) == [("production/a", "$13 of limits is over the budget, $12, by $1")]
+
+
+def lease(text: str, limit: str | None = "2", **fields: Any) -> Lease:
+    values: dict[str, Any] = {"ttl": timedelta(minutes=15), "max_open": 3, **fields}
+    credit_limit = None if limit is None else Decimal(limit)
+    return Lease(address(text), text, credit_limit=credit_limit, source=SOMEWHERE, **values)
+
+
+@pytest.mark.parametrize(
+    ("leases", "rule", "expected"),
+    [
+        pytest.param([lease("ci/agent", "3")], {"credit_budget": Decimal(9)}, [], id="three of three"),
+        pytest.param(
+            [lease("ci/agent", "3")], {"credit_budget": Decimal(8)}, ["credit-budget -"], id="over the budget"
+        ),
+        pytest.param(
+            [lease("ci/agent", None)],
+            {"credit_budget": Decimal(8)},
+            ["credit-budget -"],
+            id="no limit, over the budget",
+        ),
+        pytest.param([lease("ci/agent", "3")], {"max_credit_limit": Decimal(3)}, [], id="the highest limit"),
+        pytest.param(
+            [lease("ci/agent"), lease("ci/b", "3")],
+            {"max_credit_limit": Decimal(2)},
+            ["max-credit-limit ci/b"],
+            id="above",
+        ),
+        pytest.param(
+            [lease("ci/agent", None)],
+            {"require_limit": True},
+            ["require-limit ci/agent"],
+            id="no limit",
+        ),
+        pytest.param([lease("ci/agent")], {"max_lifetime": timedelta(minutes=15)}, [], id="as long as may be"),
+        pytest.param(
+            [lease("ci/agent")], {"max_lifetime": timedelta(minutes=14)}, ["max-lifetime ci/agent"], id="outlives it"
+        ),
+        pytest.param([lease("ci/agent")], {"require_rotation": True}, [], id="is never rotated"),
+    ],
+)
+@pytest.mark.parametrize("where", ["account", "environment"])
+def test_guardrails_hold_for_leases(leases: list[Lease], rule: dict[str, Any], expected: list[str], where: str) -> None:
+    environments = [environment("ci", **(rule if where == "environment" else {}))]
+    own = {"guardrails": rails(**rule)} if where == "account" else {}
+    plan = make_plan(declaration([], environments, leases=tuple(leases), **own), snapshot())
+    assert [f"{each.rule} {each.address or '-'}" for each in plan.errors] == expected
+
+
+def test_a_lease_that_the_run_is_not_about_is_not_judged() -> None:
+    wanted = declaration([], [environment("ci", max_credit_limit=Decimal(1))], leases=(lease("ci/agent"),))
+    assert not make_plan(wanted, snapshot(), Options(only=("ci/other",))).errors
 
 
 # --- what lifts a guardrail -------------------------------------------------------------------------------------------

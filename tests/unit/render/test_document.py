@@ -145,6 +145,7 @@ def test_every_kind_is_counted_even_when_there_is_none() -> None:
         "delete": 1,
         "unchanged": 4,
         "unmanaged": 1,
+        "leased": 0,
     }
 
 
