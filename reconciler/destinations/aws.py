@@ -59,6 +59,21 @@ _log = logging.getLogger("reconciler.destinations")
 
 
 @dataclass(frozen=True, slots=True)
+class _Connection:
+    """A client, and the session that has its credentials, which an error may repeat."""
+
+    client: SecretsManagerClient
+    session: boto3.session.Session
+
+    def credentials(self) -> Iterator[Secret]:
+        """Give what of the credentials is secret; nothing where they cannot be had any more."""
+        with suppress(Exception):  # whatever the configuration makes it raise: the call itself has told of it
+            found: Any = self.session.get_credentials()
+            _, key, token, *_ = found.get_frozen_credentials()
+            yield from (Secret(part) for part in (key, token) if part)
+
+
+@dataclass(frozen=True, slots=True)
 class Reply:
     """A reply; its code is empty for a success, AWS's own for a refusal and NO_REPLY when there was no reply.
 
@@ -83,27 +98,27 @@ class SecretsManager:
         """Take the region, None for the one of the environment; nothing is sent yet."""
         self._region = region
         self._threads = Threads(CONNECTIONS, "aws")
-        self._clients: Memo[SecretsManagerClient | Reply] = Memo()
+        self._clients: Memo[_Connection | Reply] = Memo()
 
     async def call(self, operation: str, **parameters: object) -> Reply:
         """Call an operation by its name in boto3 (`put_secret_value`); secrets stand in the parameters as such."""
-        client = await self._clients.get("client", self._connect)
-        if isinstance(client, Reply):
-            return client
-        return await self._in_thread(lambda: _call(client, operation, parameters))
+        connection = await self._clients.get("client", self._connect)
+        if isinstance(connection, Reply):
+            return connection
+        return await self._in_thread(lambda: _call(connection, operation, parameters))
 
     async def region(self) -> str:
         """Give the region that calls go to; empty when there is no client."""
-        client = await self._clients.get("client", self._connect)
-        return "" if isinstance(client, Reply) else client.meta.region_name
+        connection = await self._clients.get("client", self._connect)
+        return "" if isinstance(connection, Reply) else connection.client.meta.region_name
 
     def close(self) -> None:
         """Close all connections."""
-        client = self._clients.known("client")
-        if client is not None and not isinstance(client, Reply):
-            client.close()
+        connection = self._clients.known("client")
+        if isinstance(connection, _Connection):
+            connection.client.close()
 
-    async def _connect(self) -> SecretsManagerClient | Reply:
+    async def _connect(self) -> _Connection | Reply:
         return await self._in_thread(lambda: _client(self._region))
 
     async def _in_thread(self, work: Callable[[], _Result]) -> _Result | Reply:
@@ -115,7 +130,7 @@ class SecretsManager:
 SERVICES: Final[PerRun[SecretsManager]] = PerRun()
 
 
-def _client(region: str | None) -> SecretsManagerClient | Reply:
+def _client(region: str | None) -> _Connection | Reply:
     # At DEBUG, botocore logs whole requests, with the secrets in them.
     logging.getLogger("botocore").setLevel(logging.INFO)
     config = Config(
@@ -132,19 +147,19 @@ def _client(region: str | None) -> SecretsManagerClient | Reply:
     if unencrypted(client.meta.endpoint_url):
         client.close()
         return Reply(NO_REPLY, said="AWS_ENDPOINT_URL must be https (or http to this machine)")
-    return client
+    return _Connection(client, session)
 
 
-def _call(client: SecretsManagerClient, operation: str, parameters: Mapping[str, object]) -> Reply:
+def _call(connection: _Connection, operation: str, parameters: Mapping[str, object]) -> Reply:
     started = time.monotonic()
     held = {name: value for name, value in parameters.items() if isinstance(value, Secret)}
     try:
         revealed = {name: value.reveal() for name, value in held.items()}
-        body = getattr(client, operation)(**{**parameters, **revealed})
+        body = getattr(connection.client, operation)(**{**parameters, **revealed})
         # botocore takes any 200 for a success, even that of a page which a proxy shows.
         reply = Reply(body=body) if "ARN" in body or operation in _SILENT else _NO_ANSWER
     except exceptions.ClientError as error:
-        reply = _refusal(error, list(held.values()))
+        reply = _refusal(error, [*held.values(), *connection.credentials()])
     except Exception as error:  # noqa: BLE001  # whatever it is, it may hold the secret
         reply = _no_reply(error)
     took = round((time.monotonic() - started) * 1000)

@@ -18,11 +18,12 @@ import requests
 from hvac.adapters import RawAdapter
 from requests.adapters import HTTPAdapter
 from requests.exceptions import ConnectTimeout, ProxyError, ReadTimeout, RequestException, SSLError
-from urllib3.exceptions import NewConnectionError
+from urllib3.exceptions import HTTPError, NewConnectionError, ReadTimeoutError
 
 from reconciler.destinations.shared import Memo, PerRun, Threads
 from reconciler.errors import DestinationError
 from reconciler.http.address import unencrypted
+from reconciler.http.exchange import CODING, Body, too_many_parts
 from reconciler.http.redact import quote
 from reconciler.http.retry import Passing, with_retries
 from reconciler.secret import Secret
@@ -41,6 +42,10 @@ if TYPE_CHECKING:
 CONNECT_SECONDS: Final = 5.0
 READ_SECONDS: Final = 30.0
 
+LARGEST_ANSWER: Final = 8 * 1024 * 1024
+"""Bytes of an answer, decoded, that are read: Vault itself keeps a secret of 1 MiB at most."""
+
+_PIECE: Final = 64 * 1024
 _PASSING: Final = frozenset({412, 429, 500, 502, 503, 504})  # 412: a replica that has not caught up yet
 _SECONDS: Final = re.compile(r"\d{1,9}", re.ASCII)
 _log = logging.getLogger("reconciler.destinations")
@@ -102,7 +107,10 @@ def exchange(label: str, send: Callable[[bytes | None], requests.Response], cont
     started = time.monotonic()
     try:
         response = send(content.write())
-        answer = _read(response, response.text, content.revealed)
+        try:
+            answer = _read(response, content.revealed)
+        finally:
+            response.close()
     except Exception as error:  # noqa: BLE001  # whatever it is, it may hold the request
         answer = _no_answer(error)
     took = round((time.monotonic() - started) * 1000)
@@ -110,8 +118,18 @@ def exchange(label: str, send: Callable[[bytes | None], requests.Response], cont
     return answer
 
 
-def _read(response: requests.Response, text: str, secrets: list[Secret]) -> Answer:
+def _read(response: requests.Response, secrets: list[Secret]) -> Answer:
     status = response.status_code
+    # As it comes, and decoded here: the library would unpack an answer of a few kilobytes to gigabytes.
+    came = Body(status, response.headers.get("Content-Encoding"), LARGEST_ANSWER)
+    for piece in response.raw.stream(_PIECE, decode_content=False):
+        if not came.take(piece):
+            break
+    content = came.content()
+    if came.spoilt or too_many_parts(content):
+        why = came.spoilt or "the answer has more values than any that Vault gives"
+        return Answer(0, said=f"{status}, but {why}", maybe_done=True)
+    text = content.decode(errors="replace")
     try:
         parsed = json.loads(text) if text else {}
     except (ValueError, RecursionError):
@@ -167,13 +185,22 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 _NO_ANSWERS: Final[dict[type[Exception], Answer]] = {  # the first that fits counts
     ConnectTimeout: Answer(0, said=f"no connection within {CONNECT_SECONDS:g} s", passing=True),
     ReadTimeout: Answer(0, said=f"no answer within {READ_SECONDS:g} s", passing=True, maybe_done=True),
+    ReadTimeoutError: Answer(0, said=f"no answer within {READ_SECONDS:g} s", passing=True, maybe_done=True),
     SSLError: Answer(0, said="no trust in its certificate, or no TLS at all (VAULT_CACERT can name its authority)"),
     ProxyError: Answer(0, said="the proxy does not connect to it", passing=True),
     requests.ConnectionError: Answer(0, said="the connection broke", passing=True, maybe_done=True),
     RequestException: Answer(0, said="the answer cannot be read", passing=True, maybe_done=True),
+    HTTPError: Answer(0, said="the answer cannot be read", passing=True, maybe_done=True),
     OSError: Answer(0, said="a file of VAULT_CACERT, VAULT_CAPATH, VAULT_CLIENT_CERT or VAULT_CLIENT_KEY is missing"),
 }
 """Why there is no answer, in words of our own: those of the libraries hold addresses and headers."""
+
+
+class _Session(requests.Session):
+    """Leaves redirects alone: only to see where one leads, the library would read all of its body."""
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """Know of none."""
 
 
 # How reconciler proves to a Vault or OpenBao server who it is: by what the environment holds, never by keys.yaml.
@@ -255,13 +282,16 @@ def fetch_jwt(login: GitHubJwt) -> Answer:
     content = Content(None, login.bearer)
 
     def send(_: bytes | None) -> requests.Response:
-        return requests.get(
-            login.url,
-            params={} if login.audience is None else {"audience": login.audience},
-            headers={"Authorization": f"Bearer {login.bearer.reveal()}", "Accept": "application/json"},
-            timeout=(CONNECT_SECONDS, READ_SECONDS),
-            allow_redirects=False,
-        )
+        bearer = {"Authorization": f"Bearer {login.bearer.reveal()}"}
+        with _Session() as session:
+            return session.get(
+                login.url,
+                params={} if login.audience is None else {"audience": login.audience},
+                headers={**bearer, "Accept": "application/json", "Accept-Encoding": CODING},
+                timeout=(CONNECT_SECONDS, READ_SECONDS),
+                allow_redirects=False,
+                stream=True,
+            )
 
     return exchange("GET of an OIDC token", send, content)
 
@@ -378,7 +408,7 @@ class Server:
 
         def send(written: bytes | None) -> requests.Response:
             response: requests.Response = self._adapter.request(
-                method, f"/v1/{path}", headers, raise_exception=False, data=written, timeout=_TIMEOUTS
+                method, f"/v1/{path}", headers, raise_exception=False, data=written, timeout=_TIMEOUTS, stream=True
             )
             return response
 
@@ -471,7 +501,8 @@ class Server:
         if not answer.ok:
             return f"the mount {mount}/ cannot be looked at: {answer.said}"
         if str(answer.data.get("path")).strip("/") != mount:
-            return f"{mount}/ is no mount, but lies in {answer.data.get('path')}; `mount` is the one, `path` the rest"
+            found = quote(str(answer.data.get("path")), [await self._token()])
+            return f"{mount}/ is no mount, but lies in {found}; `mount` is the one, `path` the rest"
         options = answer.data.get("options")
         version = str(options.get("version", "1")) if isinstance(options, dict) else "1"
         if answer.data.get("type") != "kv" or version != "2":
@@ -483,7 +514,8 @@ SERVERS: Final[PerRun[Server]] = PerRun()
 
 
 def _adapter(address: str, environment: Mapping[str, str]) -> RawAdapter:
-    session = requests.Session()
+    session = _Session()
+    session.headers["Accept-Encoding"] = CODING
     # The secret must not pass through a proxy in the clear.
     session.trust_env = address.startswith("https:")
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))

@@ -552,6 +552,19 @@ def test_no_failure_shows_a_secret_anywhere(front: Meddler, caplog: pytest.LogCa
     assert any(record.name == "reconciler.destinations" for record in caplog.records)
 
 
+@pytest.mark.parametrize("name", ["AWS_SESSION_TOKEN", "AWS_SECRET_ACCESS_KEY"])
+def test_an_error_that_repeats_the_credentials_shows_none(
+    front: Meddler, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    held = "FwoGZXIvYXdzEBYaDKEPTTOITSELF0123456789abcdef"
+    monkeypatch.setenv(name, held)
+    front.rule = always(refusal("InvalidSignatureException", f"not signed: {held} or {held[::-1]}"))
+    error = failure(aws().deliver(secret_delivery()))
+    assert "not signed" in str(error)
+    assert held not in str(error)
+    assert held[::-1] not in str(error)
+
+
 def test_a_success_logs_no_secret_either(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     run(aws().deliver(secret_delivery()))

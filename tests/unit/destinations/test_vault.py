@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import logging
 import ssl
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from support.meddler import Seen, Verdict
 
 LEAK = "ng-THISMUSTNEVERBESHOWN0000000000000"
+GZIP = {"Content-Encoding": "gzip"}
 ENOUGH = (
     "secret/data/+/* => create, patch, update",
     "secret/metadata/+/* => read, patch",
@@ -876,6 +878,39 @@ def test_what_was_never_thought_of_shows_no_secret_either(path: str, monkeypatch
     assert LEAK not in everything_shown(error)
 
 
+@pytest.mark.parametrize(
+    ("verdict", "says"),
+    [
+        (Say(200, gzip.compress(bytes(vault_server.LARGEST_ANSWER + 1)), GZIP), "200, but the answer is larger than"),
+        (Say(200, b'{"a": [' + b"1," * 1_000_001 + b"1]}"), "200, but the answer has more values than"),
+        (Say(200, b"{}", {"Content-Encoding": "br"}), "200, but the answer comes in another coding than gzip"),
+        (Say(307, gzip.compress(bytes(vault_server.LARGEST_ANSWER + 1)), {**GZIP, "Location": "/v1/x"}), "307, but"),
+        (Say(403, gzip.compress(b"a" * vault_server.LARGEST_ANSWER), GZIP), "403 aaa"),
+    ],
+    ids=["bomb", "values", "coding", "redirect", "refusal"],
+)
+def test_no_answer_takes_more_than_it_may(front: Meddler, path: str, verdict: Verdict, says: str) -> None:
+    front.rule = always(verdict)
+    error = failure(vault(path).deliver(secret_delivery()))
+    assert says in str(error)
+    assert len(str(error)) < 1_000
+
+
+def test_answers_are_asked_for_in_the_one_coding_that_is_read(front: Meddler, path: str) -> None:
+    front.rule = once(Say(403, gzip.compress(b'{"errors": ["no, said in gzip"]}'), GZIP))
+    assert "403 no, said in gzip" in str(failure(vault(path).deliver(secret_delivery())))
+    assert {seen.headers["accept-encoding"] for seen in front.seen} == {"gzip"}
+
+
+def test_a_token_in_a_good_answer_is_not_repeated(front: Meddler, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+    monkeypatch.setenv("VAULT_TOKEN", LEAK)
+    mount = Say(200, json.dumps({"data": {"path": f"{LEAK}/"}}).encode())
+    front.rule = lambda seen: mount if "/mounts/" in seen.path else Say(200)
+    error = failure(vault(path).preflight(["NAGA_API"]))
+    assert "is no mount, but lies in" in str(error)
+    assert LEAK not in everything_shown(error)
+
+
 _REQUEST = requests.Request("POST", "https://vault.example.com", data=LEAK)
 
 
@@ -889,6 +924,8 @@ _REQUEST = requests.Request("POST", "https://vault.example.com", data=LEAK)
         (requests.exceptions.ConnectionError(urllib3.exceptions.ProtocolError(LEAK)), "the connection broke"),
         (requests.exceptions.ChunkedEncodingError(LEAK), "the answer cannot be read"),
         (requests.exceptions.InvalidHeader(LEAK), "the answer cannot be read"),
+        (urllib3.exceptions.ProtocolError(LEAK), "the answer cannot be read"),
+        (urllib3.exceptions.ReadTimeoutError(urllib3.HTTPConnectionPool("x"), LEAK, LEAK), "no answer within 30 s"),
     ],
 )
 def test_the_words_of_the_libraries_are_not_repeated(error: Exception, says: str) -> None:
