@@ -14,8 +14,9 @@ from collections.abc import Callable, Coroutine, Mapping  # noqa: TC003  # frame
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, nullcontext
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
+from reconciler.destinations.base import Receiver, SecretDelivery  # frameworks ask for the types
 from reconciler.engine.accounts import PlanRequest
 from reconciler.errors import UsageError
 from reconciler.model import Address, Declaration
@@ -38,6 +39,7 @@ __all__ = [
     "Options",
     "Outcome",
     "Plan",
+    "SecretDelivery",
     "apply",
     "digest",
     "lease",
@@ -54,22 +56,30 @@ _log = logging.getLogger("reconciler.api")
 logging.getLogger("reconciler").addHandler(logging.NullHandler())
 
 
-def load(path: str | Path = "keys.yaml") -> Declaration:
+def load(path: str | Path | None = None, *, text: str | None = None) -> Declaration:
     """Read a declaration, offline.
 
     Args:
-        path: A file, a folder of `*.yaml`, or `-` for standard input.
+        path: A file, a folder of `*.yaml`, or `-` for standard input; `keys.yaml` where nothing is said.
+        text: The declaration itself, in place of a file. Its paths are relative to the current folder, and errors call
+            it `<text>`.
 
     Returns:
         What is declared, whole and valid.
 
     Raises:
         DeclarationError: something is wrong; its `diagnostics` are everything that is, each with its place.
-        UsageError: there is nothing to read at this path.
+        UsageError: there is nothing to read at this path, or both a path and a text were given.
     """
+    from reconciler.declaration import SourceFile, load_sources
     from reconciler.declaration import load as load_path
 
-    return load_path(Path(path))
+    if text is None:
+        return load_path(Path("keys.yaml" if path is None else path))
+    if path is not None:
+        msg = "load takes a path or a text, not both"
+        raise UsageError(msg)
+    return load_sources([SourceFile("<text>", Path(), text.encode(errors="surrogatepass"))])
 
 
 def plan(
@@ -116,6 +126,7 @@ def apply(  # noqa: PLR0913  # by keyword, each with a default
     parallelism: int = 16,
     lock_timeout: timedelta | None = LOCK_TIMEOUT,
     allow_exec: bool = False,
+    receivers: Mapping[str, Receiver] | None = None,
     on_outcome: Callable[[Outcome], None] | None = None,
 ) -> ApplyResult:
     """Change the accounts until they match the declaration; secrets go to the destinations and nowhere else.
@@ -133,6 +144,10 @@ def apply(  # noqa: PLR0913  # by keyword, each with a default
         parallelism: How many changes are made in each account at the same time, 1 or more.
         lock_timeout: How long to wait for another apply on an account; None does not lock.
         allow_exec: Lets destinations of type exec run the commands of the file.
+        receivers: Take the secrets of destinations of type python: functions by the destinations' names. Each is called
+            with a SecretDelivery (`address`, `key_id`, `name`, `secret.reveal()`), in a thread of its own and one at a
+            time; a coroutine is awaited there. The key gets its name only after it has returned. What it raises
+            fails the delivery; a DestinationError says that it kept nothing of the secret.
         on_outcome: Hears of each outcome as it comes, in the thread of the caller. What it raises ends the apply.
 
     Returns:
@@ -154,6 +169,10 @@ def apply(  # noqa: PLR0913  # by keyword, each with a default
     if parallelism < 1:
         msg = f"parallelism is 1 or more, not {parallelism}"
         raise UsageError(msg)
+    given = cast("Mapping[str, object]", receivers or {})
+    if odd := sorted(name for name, receiver in given.items() if not callable(receiver)):
+        msg = f"receivers are functions, and that of {odd[0]!r} cannot be called"
+        raise UsageError(msg)
     _check(options, declaration, base)
     request = PlanRequest(
         declaration,
@@ -165,7 +184,13 @@ def apply(  # noqa: PLR0913  # by keyword, each with a default
     )
     expected = None if reviewed is None else digest(reviewed)
     apply_request = ApplyRequest(
-        request, parallelism, lock_timeout, auto_approve=True, allow_exec=allow_exec, expected=expected
+        request,
+        parallelism,
+        lock_timeout,
+        auto_approve=True,
+        allow_exec=allow_exec,
+        expected=expected,
+        receivers=receivers,
     )
     return _run(_apply(apply_request, on_outcome, reviewed))
 

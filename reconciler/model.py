@@ -209,6 +209,9 @@ Setting = str | bool | int | tuple[str, ...]
 SHA256: Final = " sha256"
 """What stands behind the name of a setting where a Target has the fingerprint of what it leads to."""
 
+PYTHON: Final = "python"
+"""The type of destinations that hand secrets to a function of the program."""
+
 EXEC: Final = "exec"
 """The type of destination that runs a command of the file."""
 

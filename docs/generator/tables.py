@@ -44,7 +44,9 @@ def destinations() -> str:
     parts: list[str] = []
     for kind in destination_types():
         if kind in _SCHEMA["$defs"]:
-            parts += [f"### `type: {kind}`", "", _SCHEMA["$defs"][kind]["description"], "", fields(kind), ""]
+            parts += [f"### `type: {kind}`", "", _SCHEMA["$defs"][kind]["description"], ""]
+            if len(_SCHEMA["$defs"][kind]["properties"]) > 1:  # beside the type
+                parts += [fields(kind), ""]
     return "\n".join(parts[:-1])
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from reconciler.declaration.parser import Fields, Items, location, shown, suggestion
 from reconciler.files import is_within, real_path, repository_of, why_unfit
-from reconciler.model import SHA256, Delivery, Target, is_acted_on
+from reconciler.model import PYTHON, SHA256, Delivery, Target, is_acted_on
 from reconciler.planning.names import NAME
 
 if TYPE_CHECKING:
@@ -42,7 +42,8 @@ class Kind:
     the destination itself fills {name} in, `defaults` the settings to be filled in where the file says nothing,
     `ambient` those that the environment says then, `manner` those that say how secrets get there and are kept, and not
     where. The settings `joined` name a place together, one behind the other. With `caseless`, small and capital letters
-    name the same place.
+    name the same place. `own_name` is a setting that nobody writes: the destination's own name, where that tells places
+    apart.
     """
 
     names: re.Pattern[str] = _ANYTHING
@@ -58,6 +59,7 @@ class Kind:
     manner: frozenset[str] = _NOTHING
     joined: tuple[str, ...] = ()
     caseless: bool = False
+    own_name: str | None = None
 
 
 def _region() -> str:
@@ -120,6 +122,9 @@ KINDS: Final = {
         words="the name of a secret (capitals, digits and _, no digit first, not GITHUB_…)",
         manner=frozenset({"selected_repositories", "visibility"}),
         caseless=True,
+    ),
+    PYTHON: Kind(
+        names=re.compile(r"\S(?:.*\S)?", re.DOTALL), words="a name without spaces at its ends", own_name="receiver"
     ),
     "vault": Kind(
         names=re.compile(r"[A-Za-z0-9_.-]{1,100}", re.ASCII),
@@ -545,7 +550,8 @@ def _read_destination(name: str, node: Fields, ground: Ground, naming: str, repo
     settings: list[tuple[str, _Pattern]] = []
     fields: set[str] = set()
     kind = kind_of(str(node.get("type")))
-    values: dict[str, Value] = {**kind.defaults, **node}
+    own = {} if kind.own_name is None else {kind.own_name: name}
+    values: dict[str, Value] = {**kind.defaults, **own, **node}
     for setting in sorted((values.keys() - {"type"}) - node.broken):
         try:
             pattern = _pattern(values[setting], (_NAME,) if setting in kind.named else ())

@@ -12,6 +12,7 @@ something open is Closing too. Both are found by their method, there is nothing 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
@@ -42,6 +43,11 @@ class Held:
 
     key_id: int | None
     since: datetime | None
+
+
+Receiver = Callable[[SecretDelivery], object]
+"""A function of the program that takes secrets for a destination of type python. What it gives back is awaited where
+that can be, and otherwise ignored; it keeps no Secret, only what `secret.reveal()` gives."""
 
 
 class Destination(Protocol):

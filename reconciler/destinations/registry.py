@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from reconciler.destinations.base import FOREIGN, Closing
 from reconciler.errors import DestinationError
-from reconciler.model import EXEC
+from reconciler.model import EXEC, PYTHON
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
-    from reconciler.destinations.base import Destination
+    from reconciler.destinations.base import Destination, Receiver
     from reconciler.model import Target
 
 GROUP: Final = "reconciler.destinations"
@@ -26,12 +27,14 @@ EXTRAS: Final = {"age": "age", "github-actions": "github", "aws-secrets-manager"
 class Registry:
     """The destinations of one run: equal targets share one instance."""
 
-    def __init__(self, *, allow_exec: bool = False) -> None:
+    def __init__(self, *, allow_exec: bool = False, receivers: Mapping[str, Receiver] | None = None) -> None:
         """Begin with none open; a type is looked up when the first target asks for it.
 
+        `receivers` are the functions of the program that destinations of type python hand secrets to, by destination.
         `allow_exec` is the user's word that commands of the file may run; nothing in the file itself can give it.
         """
         self._allow_exec = allow_exec
+        self._receivers = receivers or {}
         self._opened: dict[Target, Destination] = {}
 
     def open(self, target: Target) -> Destination:
@@ -46,7 +49,7 @@ class Registry:
             raise DestinationError(msg)
         destination = self._opened.get(target)
         if destination is None:
-            destination = self._opened[target] = _create(target)
+            destination = self._opened[target] = self._create(target)
         return destination
 
     async def aclose(self) -> None:
@@ -58,21 +61,22 @@ class Registry:
         self._opened.clear()
         await asyncio.gather(*(each.aclose() for each in closing), return_exceptions=True)
 
+    def _create(self, target: Target) -> Destination:
+        factory = _find(target.type)
+        if target.type == PYTHON:
+            factory = partial(factory, receivers=self._receivers)
+        try:
+            destination = factory(target)
+        except DestinationError:
+            raise
+        except FOREIGN as error:
+            raise DestinationError(_broken(target.type, _words(error))) from error
+        if missing := [method for method in _METHODS if not callable(getattr(destination, method, None))]:
+            raise DestinationError(_broken(target.type, f"it has no {' and no '.join(missing)}"))
+        return destination
 
-def _create(target: Target) -> Destination:
-    factory = _find(target.type)
-    try:
-        destination = factory(target)
-    except DestinationError:
-        raise
-    except FOREIGN as error:
-        raise DestinationError(_broken(target.type, _words(error))) from error
-    if missing := [method for method in _METHODS if not callable(getattr(destination, method, None))]:
-        raise DestinationError(_broken(target.type, f"it has no {' and no '.join(missing)}"))
-    return destination
 
-
-def _find(kind: str) -> Callable[[Target], Destination]:
+def _find(kind: str) -> Callable[..., Destination]:
     from importlib.metadata import entry_points
 
     offers = tuple(entry_points(group=GROUP, name=kind))
@@ -83,7 +87,7 @@ def _find(kind: str) -> Callable[[Target], Destination]:
         msg = f"the destination type {kind!r} is offered by more than one package, uninstall all but one: {owners}"
         raise DestinationError(msg)
     try:
-        factory: Callable[[Target], Destination] = offers[0].load()
+        factory: Callable[..., Destination] = offers[0].load()
     except FOREIGN as error:
         raise DestinationError(_broken(kind, _words(error))) from error
     return factory

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from reconciler.account.client import Account
+    from reconciler.destinations.base import Receiver
     from reconciler.engine.accounts import PlanRequest
     from reconciler.engine.planning import Reading, Readings
     from reconciler.model import LiveKey, Snapshot
@@ -44,7 +45,8 @@ class ApplyRequest:
     Of each account, `parallelism` changes are made at a time. Without `lock_patience` the accounts are not locked.
     Without `auto_approve` only what was shown is done. `expected` is the digest of the plan that was reviewed, if one
     was: nothing else is carried out then, in whatever account. `reviewed` are the changes of that plan, if it was
-    saved. `guard` is asked right before the first write in each account, and raises what forbids it.
+    saved. `guard` is asked right before the first write in each account, and raises what forbids it. `receivers` take
+    the secrets of destinations of type python, by the destinations' names.
     """
 
     request: PlanRequest
@@ -55,6 +57,7 @@ class ApplyRequest:
     expected: str | None = None
     reviewed: tuple[Mapping[str, Any], ...] = ()
     guard: Callable[[], Awaitable[None]] | None = None
+    receivers: Mapping[str, Receiver] | None = None
 
 
 class Listener(Protocol):
@@ -185,7 +188,7 @@ async def execute_plans(
     of the process call what it is given. Of a single account, raises StalePlan when it is not what was shown and
     somebody had to approve that, LockTimeout when another apply goes on for too long, and what `apply_plan` raises.
     """
-    async with aclosing(Registry(allow_exec=apply_request.allow_exec)) as registry:
+    async with aclosing(Registry(allow_exec=apply_request.allow_exec, receivers=apply_request.receivers)) as registry:
         crew = _Crew(readings, apply_request, listener, registry)
         async with asyncio.TaskGroup() as group:
             for leg in crew.legs:

@@ -20,6 +20,7 @@ from support.places.aws import AwsPlace
 from support.places.dotenv import DotenvPlace
 from support.places.exec import ExecPlace
 from support.places.github import GitHubPlace
+from support.places.python import PythonPlace
 from support.places.vault import VaultPlace
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ PLACES: dict[str, Callable[[Path, pytest.MonkeyPatch], Place]] = {
     "dotenv": DotenvPlace,
     "exec": ExecPlace,
     "github-actions": GitHubPlace,
+    "python": PythonPlace,
     "vault": VaultPlace,
 }
 
@@ -49,7 +51,11 @@ def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
 
 @pytest.fixture
 def destination(place: Place) -> Destination:
-    return Registry(allow_exec=True).open(place.target)
+    return registry_of(place).open(place.target)
+
+
+def registry_of(place: Place) -> Registry:
+    return Registry(allow_exec=True, receivers=place.receivers if isinstance(place, PythonPlace) else None)
 
 
 def secret_delivery(name: str, secret: str = LEAK) -> SecretDelivery:
@@ -70,7 +76,7 @@ def test_every_destination_we_ship_is_held_to_this() -> None:
 
 
 def test_equal_targets_share_one_instance_and_others_do_not(place: Place) -> None:
-    registry = Registry(allow_exec=True)
+    registry = registry_of(place)
     same = Target(place.target.destination, place.target.type, tuple(place.target.settings))
     other = Target("other", place.target.type, place.target.settings)
     assert registry.open(place.target) is registry.open(same)
@@ -79,7 +85,7 @@ def test_equal_targets_share_one_instance_and_others_do_not(place: Place) -> Non
 
 def test_opening_a_destination_touches_nothing(place: Place) -> None:
     before = place.traces()
-    Registry(allow_exec=True).open(place.target)
+    registry_of(place).open(place.target)
     assert place.traces() == before
 
 
@@ -99,7 +105,7 @@ def test_a_second_delivery_replaces_the_secret_of_its_name_and_no_other(place: P
 
 def test_what_an_earlier_run_delivered_stays(place: Place) -> None:
     for name in ("NAGA_ONE", "NAGA_TWO"):
-        asyncio.run(Registry(allow_exec=True).open(place.target).deliver(secret_delivery(name, f"ng-{name}")))
+        asyncio.run(registry_of(place).open(place.target).deliver(secret_delivery(name, f"ng-{name}")))
     assert place.held() == {"NAGA_ONE": "ng-NAGA_ONE", "NAGA_TWO": "ng-NAGA_TWO"}
 
 

@@ -374,3 +374,66 @@ def test_the_example_of_the_documentation_runs(
     assert "this would delete ci/a, ci/b, somebody's own\n" in capsys.readouterr().err
     Path("keys.yaml").unlink()
     assert run() == 1
+
+
+# --- receivers, and a declaration that is no file ---------------------------------------------------------------------
+
+HANDED_ON = """
+version: 1
+destinations: {app: {type: python}, audit: {type: python}}
+environments:
+  customers:
+    deliver: [{to: app, as: "{key}"}, {to: audit, as: "{key}"}]
+    keys:
+      acme: {credit_limit: 5}
+"""
+
+
+def test_a_program_takes_the_secret_of_a_key_that_no_file_declares(front: Front) -> None:
+    app: dict[str, str] = {}
+    audit: list[str] = []
+    declaration = load(text=HANDED_ON)
+    receivers = {
+        "app": lambda delivery: app.update({delivery.name: delivery.secret.reveal()}),
+        "audit": lambda delivery: audit.append(f"{delivery.address} {delivery.secret}"),
+    }
+    result = apply(declaration, receivers=receivers, simulator=SIMULATOR)
+    assert result.in_sync
+    assert [*app] == ["acme"]
+    assert app["acme"].startswith("ng-")
+    assert audit == ["customers/acme <secret>"]
+    assert not list(Path().glob("*.yaml"))
+    again = apply(declaration, receivers=receivers, simulator=SIMULATOR)
+    assert (again.in_sync, again.outcomes, len(audit)) == (True, (), 1)
+    del front
+
+
+def test_without_a_receiver_nothing_is_changed(front: Front) -> None:
+    with pytest.raises(DestinationError, match="audit"):
+        apply(load(text=HANDED_ON), receivers={"app": print}, simulator=SIMULATOR)
+    assert len(plan(load(text=HANDED_ON), simulator=SIMULATOR).actions) == 1
+    del front
+
+
+def test_the_command_line_refuses_receivers_before_the_first_write(front: Front) -> None:
+    Path("keys.yaml").write_text(HANDED_ON, "utf-8")
+    program = [sys.executable, "-m", "reconciler", "apply", "--auto-approve", "--simulator", SIMULATOR]
+    done = subprocess.run(program, check=False, capture_output=True, text=True, env=environment())
+    assert done.returncode == 1
+    assert "receivers" in done.stderr
+    assert len(plan(load(), simulator=SIMULATOR).actions) == 1
+    del front
+
+
+def test_what_is_wrong_in_a_text_has_its_place() -> None:
+    with pytest.raises(DeclarationError) as caught:
+        load(text="version: 1\nenvironments:\n  ci: {keys: {a: {}}}\n")
+    assert [str(each.location) for each in caught.value.diagnostics] == ["<text>:3:15"]
+
+
+def test_a_path_and_a_text_or_a_receiver_that_cannot_be_called_is_a_mistake_of_the_program() -> None:
+    with pytest.raises(UsageError, match="not both"):
+        load("keys.yaml", text=HANDED_ON)
+    receivers: Any = {"app": "print"}
+    with pytest.raises(UsageError, match="app"):
+        apply(load(text=HANDED_ON), receivers=receivers, simulator=SIMULATOR)
