@@ -1,7 +1,8 @@
 """Files as they really are: behind links, in a repository or not, and whether git would take them.
 
 What a pull request holds may be made to mislead: a link in place of a file, a name that is `.git` for some file system.
-Whatever is written, by a destination or by a command, is looked at here first.
+Whatever is written, by a destination or by a command, is looked at here first, and goes to the disk by `put` or by
+`beside`: no other place of the program replaces a file.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -78,6 +80,73 @@ def link_out(path: str | Path) -> str | None:
             step = real
         place = step
     return None
+
+
+# How a file is replaced: as a whole or not at all.
+
+PREFIX: Final = ".reconciler-"
+SUFFIX: Final = ".tmp"
+"""Names of temporary files, which a killed process may leave behind."""
+
+
+@contextmanager
+def opened(folder: str | Path) -> Iterator[int]:
+    """Give the descriptor of a folder; what goes by it stays in that folder, should somebody move it meanwhile."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def beside(folder: int, content: bytes, mode: int | None) -> str:
+    """Write a temporary file, which is on the disk then, and give its name; `mode` None leaves it to the umask.
+
+    Raises OSError, and leaves nothing behind, when that fails.
+    """
+    temporary = f"{PREFIX}{os.urandom(8).hex()}{SUFFIX}"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+    descriptor = os.open(temporary, flags, 0o666 if mode is None else mode, dir_fd=folder)
+    try:
+        try:
+            if mode is not None:
+                os.fchmod(descriptor, mode)  # whatever the umask took away
+            _write(descriptor, content)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except BaseException:
+        discard(folder, temporary)
+        raise
+    return temporary
+
+
+def put(folder: int, name: str, content: bytes, mode: int | None) -> None:
+    """Make this the content of a file, whole on the disk; that it has this name lasts once the folder is synced too.
+
+    Raises OSError: the file is as it was, and nothing else is left behind.
+    """
+    temporary = beside(folder, content, mode)
+    try:
+        os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+    except BaseException:
+        discard(folder, temporary)
+        raise
+
+
+def discard(folder: int, temporary: str) -> None:
+    """Remove a temporary file, if it is still there."""
+    with suppress(OSError):
+        os.unlink(temporary, dir_fd=folder)
+
+
+def _write(descriptor: int, content: bytes) -> None:
+    left = memoryview(content)
+    while left:
+        left = left[os.write(descriptor, left) :]
+
+
+# Where nothing may be written, and what git would take.
 
 
 def why_unfit(path: str, root: str, *, outside: bool) -> str | None:

@@ -77,6 +77,7 @@ def command(
     from reconciler.cli.review import judge_accounts, wanted_alerts
     from reconciler.declaration import load
     from reconciler.errors import GuardrailRefused, ReconcilerError
+    from reconciler.formatting.files import check_output
     from reconciler.planning.accounts import account_variables
 
     if state is not None and not notify:
@@ -84,6 +85,7 @@ def command(
         raise UsageError(msg)
     channels = open_channels() if notify else ()
     if state is not None:
+        check_output(state, example="alerts.json", declaration=file, option="--state")
         check_state(state)
     with annotated(output_format):
         declaration = load(file)

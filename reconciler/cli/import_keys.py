@@ -256,9 +256,10 @@ def _load(place: _Place, changed: Sequence[SourceFile]) -> Declaration:
 
 
 def _write(place: _Place, changed: Sequence[SourceFile]) -> None:
-    from reconciler.formatting.files import write_files
+    from reconciler.formatting.files import refuse_link, write_files
 
     if place.is_folder:
+        refuse_link(place.path)
         place.path.mkdir(parents=True, exist_ok=True)
     before = {Path(source.name): source.content for source in place.sources}
     write_files({Path(file.name): file.content for file in changed}, before)

@@ -151,7 +151,10 @@ def _requirement(types: Iterable[str]) -> str:
 def _write(root: Path, setup: _Setup) -> Iterator[str]:
     """Write what is not there yet, and say of each file what became of it."""
     from reconciler.errors import UsageError
+    from reconciler.formatting.files import refuse_link
 
+    for name in setup.files:
+        refuse_link(root / name)
     if not setup.is_new:
         yield f"used   {setup.project.file}"
     for name, text in setup.files.items():

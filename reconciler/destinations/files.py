@@ -14,7 +14,6 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import secrets
 import stat
 import time
 from contextlib import contextmanager, suppress
@@ -22,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from reconciler.files import real_path
+from reconciler.files import PREFIX, SUFFIX, opened, put, real_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,8 +33,7 @@ LARGEST: Final = 16 * 1024 * 1024
 """The bytes that a file which is read or replaced here may have."""
 
 _POLL: Final = 0.02
-_PREFIX: Final = ".reconciler-"
-_SUFFIX: Final = ".tmp"
+_OWNERS: Final = 0o600
 
 _KINDS: Final = {
     stat.S_IFDIR: "a folder",
@@ -62,13 +60,10 @@ def locked(folder: Path) -> Iterator[int]:
         OSError: the folder cannot be made, opened or locked, or another process holds the lock for LOCK_TIMEOUT.
     """
     _make(folder)
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
+    with opened(folder) as descriptor:  # whose end also unlocks
         _lock(descriptor)
         _sweep(descriptor)
         yield descriptor
-    finally:
-        os.close(descriptor)  # which also unlocks
 
 
 def read(folder: int, name: str, *, own: bool = False) -> bytes | None:
@@ -117,7 +112,7 @@ def replace(folder: int, name: str, content: bytes, before: bytes | None) -> Non
         OSError: the file is as it was, and nothing else is left behind.
         Unsettled: should even that fail.
     """
-    _put(folder, name, content)
+    put(folder, name, content, _OWNERS)
     try:
         os.fsync(folder)
     except OSError as error:
@@ -147,7 +142,7 @@ def obstacles(path: Path) -> list[str]:
         found.append(f"no space is left in {folder}")
     if not _lockable(folder):
         found.append(f"the folder {folder} cannot be locked")
-    if path.name.startswith(_PREFIX) and path.name.endswith(_SUFFIX):
+    if path.name.startswith(PREFIX) and path.name.endswith(SUFFIX):
         found.append(f"{path.name} is a name of temporary files, which are removed")
     return found
 
@@ -174,11 +169,8 @@ def _make(folder: Path) -> None:
     _make(folder.parent)
     with suppress(FileExistsError):  # made by another process just now; a file in its place fails when it is opened
         folder.mkdir(0o700)
-    descriptor = os.open(folder.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
+    with opened(folder.parent) as descriptor:
         os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _lock(folder: int) -> None:
@@ -211,34 +203,10 @@ def _lockable(folder: Path) -> bool:
 
 def _sweep(folder: int) -> None:
     with os.scandir(folder) as entries:
-        left = [entry.name for entry in entries if entry.name.startswith(_PREFIX) and entry.name.endswith(_SUFFIX)]
+        left = [entry.name for entry in entries if entry.name.startswith(PREFIX) and entry.name.endswith(SUFFIX)]
     for name in left:
         with suppress(OSError):  # in nobody's way; the next write tries again
             os.unlink(name, dir_fd=folder)
-
-
-def _put(folder: int, name: str, content: bytes) -> None:
-    temporary = f"{_PREFIX}{secrets.token_hex(8)}{_SUFFIX}"
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-    descriptor = os.open(temporary, flags, 0o600, dir_fd=folder)
-    try:
-        try:
-            os.fchmod(descriptor, 0o600)  # whatever the umask took away
-            _write(descriptor, content)
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(temporary, dir_fd=folder)
-        raise
-
-
-def _write(descriptor: int, content: bytes) -> None:
-    left = memoryview(content)
-    while left:
-        left = left[os.write(descriptor, left) :]
 
 
 def _put_back(folder: int, name: str, before: bytes | None) -> bool:
@@ -246,7 +214,7 @@ def _put_back(folder: int, name: str, before: bytes | None) -> bool:
         if before is None:
             os.unlink(name, dir_fd=folder)
         else:
-            _put(folder, name, before)
+            put(folder, name, before, _OWNERS)
     except OSError:
         return False
     return True

@@ -22,7 +22,7 @@ def test_a_state_whose_name_no_file_can_have_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_folder_is_no_place_for_a_state(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="cannot be kept: it is no regular file"):
+    with pytest.raises(UsageError, match="cannot be kept: it is a folder"):
         check_state(tmp_path)
 
 
