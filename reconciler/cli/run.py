@@ -213,13 +213,10 @@ async def _end(process: Process, ended: asyncio.Task[int]) -> None:
     """Ask a command to end, and kill it if it does not."""
     import asyncio
 
-    with suppress(ProcessLookupError):
-        process.terminate()
-    await asyncio.wait({ended}, timeout=GRACE_SECONDS)
-    if not ended.done():
+    for end in (process.terminate, process.kill):
         with suppress(ProcessLookupError):
-            process.kill()
-        await ended
+            end()
+        await asyncio.wait({ended}, timeout=GRACE_SECONDS)
 
 
 @contextmanager

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 RETRY_SECONDS: Final = 5.0
 """How long to wait before a renewal that failed is tried again."""
 
+_FOR_GOOD: Final = frozenset({401, 403, 404})
+
 LOOK_SECONDS: Final = 60.0
 """How often the balance is looked at."""
 
@@ -136,12 +138,10 @@ async def _renew(key: LiveKey, lease: Lease, context: LeaseContext) -> None:
         until = _ahead(context.account, lease.ttl)
         try:
             renewed = await context.account.update_key(key.id, KeyPatch(expires_at=until))
-        except RefusedByService as error:
-            context.say(f"warning: {lease.address}: the key could not be renewed: {error}")
-            if error.status in {401, 403, 404}:
-                return
         except AccountError as error:
             context.say(f"warning: {lease.address}: the key could not be renewed: {error}")
+            if isinstance(error, RefusedByService) and error.status in _FOR_GOOD:
+                return
         else:
             if renewed.name != key.name or not renewed.is_enabled:
                 context.say(f"warning: {lease.address}: somebody has disabled or renamed the key; it is not renewed")

@@ -9,11 +9,12 @@ import subprocess
 import sys
 import time
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 import reconciler
+from reconciler.cli.run import _Forwarding
 from reconciler.errors import GuardrailRefused, UsageError
 from support.command import COMMAND, Ended, Front, Terminal, call, environment, on_a_file, started
 
@@ -149,7 +150,13 @@ def test_plan_leaves_open_leases_alone_counts_them_and_deletes_those_that_ran_ou
     assert deleted == "ci/agent~run.over"
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGINT])
+@pytest.mark.parametrize(
+    "number",
+    [
+        signal.SIGTERM,
+        *(pytest.param(each, marks=pytest.mark.proof) for each in (signal.SIGHUP, signal.SIGUSR1, signal.SIGINT)),
+    ],
+)
 def test_signals_reach_the_command_and_the_key_ends_with_it(front: Front, number: signal.Signals) -> None:
     code = (
         "import signal, sys, time\n"
@@ -164,6 +171,7 @@ def test_signals_reach_the_command_and_the_key_ends_with_it(front: Front, number
     assert front.names() == []
 
 
+@pytest.mark.proof
 def test_what_the_caller_ignores_the_command_ignores_too(front: Front) -> None:
     code = "import signal; raise SystemExit(signal.getsignal(signal.SIGHUP) is signal.SIG_IGN)"
     words = [*COMMAND, "run", "ci/agent", *front.options, *python(code)]
@@ -174,6 +182,7 @@ def test_what_the_caller_ignores_the_command_ignores_too(front: Front) -> None:
         signal.signal(signal.SIGHUP, before)
 
 
+@pytest.mark.proof
 def test_after_a_kill_the_key_ends_by_itself_within_its_ttl(front: Front) -> None:
     from datetime import timedelta
 
@@ -252,3 +261,48 @@ def test_a_program_with_an_event_loop_holds_one_too(front: Front) -> None:
 
     asyncio.run(work())
     assert front.names() == []
+
+
+class Process:
+    """What of a process signals are sent to; one that is gone does not take them."""
+
+    def __init__(self, *, gone: bool = False) -> None:
+        self.gone = gone
+        self.heard: list[int] = []
+
+    def send_signal(self, number: int) -> None:
+        if self.gone:
+            raise ProcessLookupError
+        self.heard.append(number)
+
+
+def test_signals_before_the_start_reach_the_command_and_those_after_the_end_nobody() -> None:
+    forwarding, process = _Forwarding(), Process()
+    forwarding.handle(signal.SIGTERM, None)
+    forwarding(cast("Any", process))
+    assert process.heard == [signal.SIGTERM]
+    process.gone = True
+    forwarding.handle(signal.SIGTERM, None)
+    assert process.heard == [signal.SIGTERM]
+
+
+@pytest.mark.parametrize(
+    ("group", "heard"),
+    [("own", []), ("another", [signal.SIGINT]), ("none", [signal.SIGINT]), ("no terminal", [signal.SIGINT])],
+)
+def test_what_the_keyboard_sends_to_all_in_the_foreground_is_not_sent_again(
+    group: str, heard: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def group_of(_: int) -> int:
+        if group == "none":
+            raise OSError
+        return os.getpgrp() + (group == "another")
+
+    terminal = "/nowhere" if group == "no terminal" else os.devnull
+    opened = os.open
+    monkeypatch.setattr(os, "open", lambda path, *how: opened(terminal if path == "/dev/tty" else path, *how))
+    monkeypatch.setattr(os, "tcgetpgrp", group_of)
+    forwarding, process = _Forwarding(), Process()
+    forwarding(cast("Any", process))
+    forwarding.handle(signal.SIGINT, None)
+    assert process.heard == heard
