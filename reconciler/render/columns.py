@@ -156,11 +156,14 @@ _EIGHTHS: Final = " ▏▎▍▌▋▊▉█"
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column by its title; numbers stand at its right. Optional ones are left out where a terminal is narrow."""
+    """A column by its title; numbers stand at its right.
+
+    Optional ones are left out where a terminal is narrow: those of the highest number first, and 0 never.
+    """
 
     title: str
     right: bool = False
-    optional: bool = False
+    optional: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,22 +186,23 @@ class Row:
 def text_table(heads: Sequence[Column], rows: Sequence[Row], pen: Pen, width: int | None) -> list[str]:
     """Lay out a table in lines for a terminal of that width; None is a pipe or a file, which gets no bars.
 
-    Where even the columns that are not optional do not fit, each name stands above its numbers.
+    A name that is much longer than the others stands above its numbers, and where even the columns that are not
+    optional do not fit, each name does.
     """
-    widths = [_width(head, [row.cells[at] for row in rows]) for at, head in enumerate(heads)]
-    widths[0] = min(widths[0], max(_WIDEST_FIRST_COLUMN, columns(heads[0].title)))
-    kept = [*range(len(heads))]
-    if width is not None and _taken(widths, kept) > width:
-        kept = [at for at in kept if not heads[at].optional]
-    if width is not None and _taken(widths, kept) > width:
-        widths[0] = 0
-    room = 0 if width is None else min(width - _taken(widths, kept) - len(_GAP), _LONGEST_BAR)
+    layout = _layout(heads, rows, width)
+    room = 0 if width is None else min(width - layout.taken - len(_GAP), _LONGEST_BAR)
     lines: list[str] = []
     titles = Row(tuple(head.title for head in heads), Ansi.BOLD)
     for row in (titles, *rows):
-        cells = tuple(_Cell(row.cells[at], widths[at], right=heads[at].right) for at in kept)
+        cells = tuple(_Cell(row.cells[at], layout.widths[at], right=heads[at].right) for at in layout.kept)
         lines += _lines(row, cells, pen, room if room >= _SHORTEST_BAR else 0)
     return lines
+
+
+def left_out(heads: Sequence[Column], rows: Sequence[Row], width: int | None) -> tuple[str, ...]:
+    """Give the titles of the columns that a table for a terminal of that width leaves out."""
+    kept = _layout(heads, rows, width).kept
+    return tuple(head.title for at, head in enumerate(heads) if at not in kept)
 
 
 def markdown_table(heads: Sequence[Column], rows: Sequence[Row]) -> str:
@@ -228,8 +232,32 @@ def _width(head: Column, cells: Sequence[str | Styled]) -> int:
     return max([columns(head.title), *(columns(_text(cell)) for cell in cells)])
 
 
-def _taken(widths: Sequence[int], kept: Sequence[int]) -> int:
-    return sum(widths[at] for at in kept) + len(_GAP) * (len(kept) - 1)
+class _Layout(NamedTuple):
+    """The columns that are `kept`, by their place among all, and how many columns of the screen each of all takes."""
+
+    widths: Sequence[int]
+    kept: Sequence[int]
+
+    @property
+    def taken(self) -> int:
+        return sum(self.widths[at] for at in self.kept) + len(_GAP) * (len(self.kept) - 1)
+
+
+def _layout(heads: Sequence[Column], rows: Sequence[Row], width: int | None) -> _Layout:
+    widest, *others = [_width(head, [row.cells[at] for row in rows]) for at, head in enumerate(heads)]
+    title = columns(heads[0].title)
+    widest = min(widest, max(_WIDEST_FIRST_COLUMN, title))
+    layout = _Layout((widest, *others), range(len(heads)))
+    if width is None or layout.taken <= width:
+        return layout
+    names = sorted(columns(_text(row.cells[0])) for row in rows)
+    usual = min(widest, max(title, names[(len(names) - 1) * 9 // 10]))
+    layout = _Layout((usual, *others), layout.kept)
+    for rank in sorted({head.optional for head in heads if head.optional}, reverse=True):
+        if layout.taken > width:
+            layout = layout._replace(kept=[at for at in layout.kept if heads[at].optional != rank])
+    spare = width - layout.taken
+    return layout._replace(widths=(min(widest, usual + spare) if spare >= 0 else 0, *others))
 
 
 def _lines(row: Row, cells: Sequence[_Cell], pen: Pen, room: int) -> Iterator[str]:

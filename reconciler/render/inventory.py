@@ -21,9 +21,11 @@ from reconciler.render.columns import (
     Row,
     Styled,
     cents,
+    left_out,
     markdown_table,
     pad,
     text_table,
+    wrapped,
 )
 from reconciler.render.document import plan_document, to_json
 from reconciler.render.escape import defused, markdown_code, markdown_name, terminal, terminal_name
@@ -65,8 +67,12 @@ def inventory_text(keys: Sequence[InventoryKey], *, days: int, color: bool, widt
     """Show the keys in a table, and what they come to; `days` is the window of the spend."""
     pen, several = Pen(color=color), _several(keys)
     rows = [_row(key, terminal_name, str, several=several) for key in keys]
-    table = text_table(_columns(days, several=several), rows, pen, width) if rows else []
-    return "".join(f"{line}\n" for line in (*table, *([""] if rows else []), _summary(keys, days), *_notes(keys)))
+    heads = _columns(days, several=several)
+    table = [*text_table(heads, rows, pen, width), ""] if rows else []
+    below = [_summary(keys, days), *_notes(keys)]
+    if rows and (missing := left_out(heads, rows, width)):
+        below.append(f"Left out, as this terminal is narrow: {', '.join(missing)}. --format csv has everything.")
+    return "".join(f"{line}\n" for line in (*table, *(part for line in below for part in wrapped(line, width))))
 
 
 def inventory_markdown(keys: Sequence[InventoryKey], *, days: int) -> str:
@@ -148,15 +154,15 @@ def _columns(days: int, *, several: bool) -> tuple[Column, ...]:
     return (
         Column("Key"),
         Column("State"),
-        Column("Id", right=True),
+        Column("Id", right=True, optional=7),
         Column("Limit", right=True),
         Column(f"Spend {days}d", right=True),
-        Column("Of limit", right=True),
-        Column("Age", right=True),
-        Column("Expires"),
-        Column("Rotate by"),
-        Column("Last used"),
-        Column("Team"),
+        Column("Of limit", right=True, optional=2),
+        Column("Age", right=True, optional=6),
+        Column("Expires", optional=3),
+        Column("Rotate by", optional=5),
+        Column("Last used", optional=1),
+        Column("Team", optional=4),
         *([Column("Account")] if several else []),
     )
 

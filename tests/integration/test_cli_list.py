@@ -125,6 +125,22 @@ def test_a_key_that_is_older_than_all_that_is_known_and_was_not_used_is_unused(f
     ]
 
 
+def test_no_line_is_wider_than_the_terminal_and_what_is_left_out_is_named(
+    front: Front, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("NO_COLOR", "1")
+    for number in range(8):
+        front.state.create_key(f"ci/service-{number}~old.20991231T000000Z", Decimal(1_000_000))
+    shown = front("list", terminal=True).out.splitlines()
+    assert max(map(len, shown)) <= 80
+    heads = shown[0]
+    titles = ("Id", "Of limit", "Age", "Expires", "Rotate by", "Last used", "Team")
+    missing = [title for title in titles if title not in heads]
+    assert missing
+    assert ", ".join(missing) in " ".join(shown)
+
+
 def test_nothing_to_list_is_said(front: Front) -> None:
     assert front("list", "--only", "nothing").out == "0 keys.\n"
     assert front("list", "--only", "nothing", "--format", "markdown").out == "0 keys.\n"

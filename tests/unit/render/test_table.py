@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from reconciler.render.columns import Ansi, Column, Pen, Row, Styled, bar, columns, markdown_table, text_table
+from reconciler.render.columns import Ansi, Column, Pen, Row, Styled, bar, columns, left_out, markdown_table, text_table
 
 HEADS = (Column("Key"), Column("Cost", right=True), Column("Note"), Column("Tokens", right=True, optional=True))
 ROWS = (Row(("ci/tests", "$1", "fine", "1,000"), bar=Decimal(1)), Row(("漢/b", "$0.50", "", "7"), bar=Decimal("0.5")))
@@ -38,7 +38,7 @@ def test_optional_columns_go_first() -> None:
 
 
 def test_on_a_narrow_terminal_names_stand_above_their_numbers() -> None:
-    assert text_table(HEADS, ROWS, PLAIN, 20) == [
+    assert text_table(HEADS, ROWS, PLAIN, 16) == [
         "Key",
         "   Cost  Note",
         "ci/tests",
@@ -46,6 +46,29 @@ def test_on_a_narrow_terminal_names_stand_above_their_numbers() -> None:
         "漢/b",
         "  $0.50",
     ]
+
+
+def test_one_long_name_does_not_break_every_row() -> None:
+    rows = [Row((name, "$1", "fine", "7")) for name in (*(f"ci/{at}" for at in range(9)), "n" * 30)]
+    shown = text_table(HEADS, rows, PLAIN, 30)
+    assert shown[0].split() == ["Key", "Cost", "Note", "Tokens"]
+    assert [line.split() for line in shown[-3:]] == [["ci/8", "$1", "fine", "7"], ["n" * 30], ["$1", "fine", "7"]]
+
+
+def test_optional_columns_go_by_their_number_and_only_as_many_as_have_to() -> None:
+    heads = (Column("Key"), Column("State", optional=1), Column("Id", optional=3), Column("Age", optional=2))
+    rows = [Row(("ci/a", "fine", "1", "2d"))]
+    left = {width: left_out(heads, rows, width) for width in (None, 20, 19, 16, 15, 11, 10, 2)}
+    assert left == {
+        None: (),
+        20: (),
+        19: ("Id",),
+        16: ("Id",),
+        15: ("Id", "Age"),
+        11: ("Id", "Age"),
+        10: ("State", "Id", "Age"),
+        2: ("State", "Id", "Age"),
+    }
 
 
 def test_a_long_name_has_a_line_of_its_own_and_is_never_cut() -> None:
