@@ -19,7 +19,7 @@ _SCHEMA: Final[Schema] = json.loads(schema_files.read("keys.schema.json"))
 # What the shape of the file cannot say: these are demanded once everything has been merged.
 _DEMANDED: Final = {
     ("file", "environments"): "required",
-    ("environment", "keys"): "required",
+    ("environment", "keys"): "required, but beside leases",
     ("key", "credit_limit"): "required, unless defaults have it",
 }
 # What null stands for.

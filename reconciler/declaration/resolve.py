@@ -236,7 +236,7 @@ def _read_naming(root: Fields, report: Report) -> str | None:
 def _read_environment(name: str, environments: Fields, context: _Context) -> Environment:
     node = cast("Fields", environments[name])
     mark = environments.key_marks[name]
-    if "keys" not in node and "keys" not in node.broken:
+    if not any(group in node or group in node.broken for group in ("keys", "leases")):
         words = f"keys is missing in environment '{name}'; write {{}} for none, which deletes those that are live"
         context.report.error(mark, words)
     grace = None
