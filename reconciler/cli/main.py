@@ -37,6 +37,7 @@ COMMANDS: Final = {
     "show": "Show one key with all that is known of it, and what a plan would do with it.",
     "balance": "Show what is left on the account, how long it lasts, and what it is promised to.",
     "activity": "Show what the account was used for: requests, cost, tokens.",
+    "record": "Keep what the service forgets after 30 days: who used what, day by day.",
     "check": "Judge the account by the alerts of the file, and say what to do about those that fire.",
     "schema": "Print the JSON schema of keys.yaml or of a plan.",
     "metrics": "Write what is known of the accounts as OpenMetrics text.",

@@ -1,0 +1,118 @@
+"""Records what accounts were used for, before the service forgets it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from reconciler.engine.planning import read_all
+from reconciler.errors import AccountError, ReconcilerError, UsageError
+from reconciler.formatting.history import exists, months_of, read_history, write_history
+from reconciler.insight.history import History, is_of_another, missing_windows, record, unknown_days
+from reconciler.insight.inventory import identified
+from reconciler.model import KEY_VARIABLE, LONGEST_DAYS
+from reconciler.planning.accounts import account_variables, part_of
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+    from datetime import date, datetime
+    from pathlib import Path
+
+    from reconciler.account.client import Account
+    from reconciler.insight.history import Span
+    from reconciler.model import Declaration, Snapshot, Statistics
+
+AT_A_TIME: Final = 8
+SETTLED: Final = timedelta(minutes=6)
+"""The service answers as of up to five minutes ago: so soon after midnight (UTC), that may be the day before."""
+
+
+@dataclass(frozen=True, slots=True)
+class AccountRecord:
+    """What was recorded of one account: the `days` that are new or corrected, and the `lost` ones nobody can tell."""
+
+    variable: str
+    days: tuple[date, ...]
+    lost: tuple[Span, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """What a run recorded; `unread` are the accounts that could not be read, `written` the files that changed."""
+
+    accounts: tuple[AccountRecord, ...]
+    unread: Mapping[str, ReconcilerError]
+    written: tuple[Path, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """The keys of an account and its windows of activity, all of one day."""
+
+    snapshot: Snapshot
+    windows: Mapping[int, Statistics]
+    unknown: Collection[int]
+
+
+async def record_use(
+    folder: Path,
+    declaration: Declaration | None = None,
+    *,
+    simulator: Path | None = None,
+    credentials: Mapping[str, str] | None = None,
+) -> Recording:
+    """Add to the history in a folder what the service tells of the whole days that it does not have.
+
+    Raises:
+        UsageError: the folder is no history, is one of another account, or can't be read or written.
+        AccountError: the only account, or none of several, could be read.
+    """
+    # Three files hold what the service tells, also where its 29 whole days touch three months.
+    history, before = read_history(folder, months_of(folder)[-3:]) if exists(folder) else (History(), {})
+    variables = [KEY_VARIABLE] if declaration is None else list(account_variables(declaration))
+    read = partial(_read, history, folder)
+    answers = await read_all(variables, read, simulator, parallelism=AT_A_TIME, credentials=credentials)
+    unread = {variable: answer for variable, answer in answers.items() if isinstance(answer, ReconcilerError)}
+    if len(unread) == len(answers):
+        raise next(iter(unread.values()))
+    accounts = []
+    for variable, reading in answers.items():
+        if isinstance(reading, _Reading):
+            declared = None if declaration is None else part_of(declaration, variable)
+            found = record(history, variable, reading.snapshot, reading.windows, reading.unknown, declared)
+            history = found.history
+            accounts.append(AccountRecord(variable, found.days, found.lost))
+    return Recording(tuple(accounts), unread, write_history(folder, history, before))
+
+
+async def _read(history: History, folder: Path, variable: str, account: Account) -> _Reading:
+    snapshot = await account.list_keys()
+    today = snapshot.now.date()
+    _refuse_midnight(snapshot.now, today)
+    longest = identified(await account.statistics(LONGEST_DAYS), snapshot)
+    if longest.total is None or "daily_stats" in longest.absent:
+        msg = (
+            "the service's answer lacks daily_stats or total_stats, without which no day can be told: nothing recorded"
+        )
+        raise AccountError(msg)
+    if is_of_another(history, variable, snapshot, longest):
+        msg = f"{folder} is the history of another account: the ids of its keys are others; give each account a folder"
+        raise UsageError(msg)
+    unknown = unknown_days(history, variable, longest, today)
+    windows = {LONGEST_DAYS: longest}
+    wanted = unknown - {*windows}
+    while wanted:
+        for days in sorted(wanted):
+            windows[days] = identified(await account.statistics(days), snapshot)
+        wanted = missing_windows(history, variable, windows, unknown, today)
+    _refuse_midnight(account.now(), today)
+    return _Reading(snapshot, windows, unknown)
+
+
+def _refuse_midnight(now: datetime, today: date) -> None:
+    """Raise AccountError where answers may be of the day before, or of two days."""
+    if now.date() != today or now - now.replace(hour=0, minute=0, second=0, microsecond=0) < SETTLED:
+        msg = "until 00:06 UTC the service may answer as of the day before; nothing recorded, run this again then"
+        raise AccountError(msg)

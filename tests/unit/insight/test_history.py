@@ -1,0 +1,168 @@
+"""Days as differences of windows: whatever the service tells, the lines of a day come to its total."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Final
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reconciler.insight.history import (
+    History,
+    KnownKey,
+    Recorded,
+    Span,
+    is_of_another,
+    missing_windows,
+    record,
+    unknown_days,
+)
+from reconciler.model import KeyTally, LiveKey, Snapshot, Statistics, Tally
+from support.declarations import loaded
+
+NOW: Final = datetime(2026, 11, 15, 12, tzinfo=UTC)
+CREATED: Final = datetime(2026, 1, 1, tzinfo=UTC)
+A: Final = "NAGA_PROVISIONING_KEY"
+Use = dict[int, dict[int, int]]  # cost by key, by days before today
+
+
+def snapshot(*ids: int, now: datetime = NOW) -> Snapshot:
+    return Snapshot(tuple(LiveKey(each, f"ci/k{each}", CREATED, None, True, None) for each in ids), now)  # noqa: FBT003
+
+
+def tally(cost: int) -> Tally:
+    return Tally(abs(cost), Decimal(cost).scaleb(-7), cost, cost)
+
+
+def window(days: int, use: Use, total: Use | None = None, now: datetime = NOW) -> Statistics:
+    """Say what the service tells; `total` is what its days come to where its keys say otherwise."""
+    inside = {ago: keys for ago, keys in use.items() if ago < days}
+    told = {ago: sum(keys.values()) for ago, keys in (total or use).items() if ago < days}
+    keys: dict[int, Tally] = {}
+    for each in inside.values():
+        for key_id, cost in each.items():
+            keys[key_id] = keys.get(key_id, Tally()) + tally(cost)
+    by_day = tuple(((now - timedelta(days=ago)).date(), tally(cost)) for ago, cost in told.items())
+    by_key = tuple(KeyTally(key_id, f"ci/k{key_id}", each) for key_id, each in keys.items())
+    models = sum(keys.values(), Tally())
+    return Statistics(days, tally(sum(told.values())), by_day, (("gpt", models),), by_key)
+
+
+def recorded(history: History, use: Use, total: Use | None = None, now: datetime = NOW) -> tuple[Recorded, int]:
+    """Record, and count the windows that it takes."""
+    today = now.date()
+    windows = {30: window(30, use, total, now)}
+    unknown = unknown_days(history, A, windows[30], today)
+    wanted = set(unknown)
+    while wanted:
+        windows |= {days: window(days, use, total, now) for days in wanted}
+        wanted = missing_windows(history, A, windows, unknown, today)
+    return record(history, A, snapshot(1, 2, 3, now=now), windows, unknown), len(windows)
+
+
+def costs(history: History, now: datetime = NOW) -> dict[tuple[int, int | None], int]:
+    return {((now.date() - each.day).days, each.key_id): int(each.tally.cost.scaleb(7)) for each in history.usage}
+
+
+USE: Final = st.dictionaries(
+    st.integers(0, 29), st.dictionaries(st.integers(1, 3), st.integers(1, 99), min_size=1), max_size=6
+)
+
+
+@given(USE, USE)
+def test_days_come_out_as_they_were_also_after_corrections(before: Use, after: Use) -> None:
+    first, _ = recorded(History(), before)
+    second, _ = recorded(first.history, after)
+    for found, use in ((first, before), (second, after)):
+        totals = {ago: sum(keys.values()) for ago, keys in use.items() if ago}
+        sums: dict[int, int] = {}
+        for (ago, _), cost in costs(found.history).items():
+            sums[ago] = sums.get(ago, 0) + cost
+        assert sums == totals
+    assert costs(first.history) == {
+        (ago, key): cost for ago, keys in before.items() if ago for key, cost in keys.items()
+    }
+
+
+@given(USE, USE)
+def test_whatever_the_keys_say_the_lines_of_a_day_come_to_its_total(keys: Use, days: Use) -> None:
+    found, _ = recorded(History(), keys, days)
+    assert all(each.tally.cost > 0 for each in found.history.usage if each.key_id is not None)
+    for lines in (found.history.usage, found.history.models):
+        sums: dict[int, Tally] = {}
+        for each in lines:
+            ago = (NOW.date() - each.day).days
+            sums[ago] = sums.get(ago, Tally()) + each.tally
+        told = {ago: tally(sum(each.values())) for ago, each in (days or keys).items() if ago}
+        assert {ago: each for ago, each in sums.items() if each != Tally()} == told
+
+
+def test_use_that_moved_to_another_key_is_found_by_one_more_window() -> None:
+    first, _ = recorded(History(), {5: {1: 7}})
+    use = {6: {2: 7}, 1: {1: 3}}
+    second, windows = recorded(first.history, use, now=NOW + timedelta(days=1))
+    assert windows == 3
+    assert costs(second.history, NOW + timedelta(days=1)) == {(6, 1): 7, (1, 1): 3}
+
+
+def test_use_of_no_key_is_looked_at_once_more() -> None:
+    first, _ = recorded(History(), {1: {1: 3}}, {1: {1: 5}})
+    assert costs(first.history) == {(1, 1): 3, (1, None): 2}
+    second, windows = recorded(first.history, {1: {1: 5}})
+    assert (costs(second.history), windows) == ({(1, 1): 5}, 2)
+
+
+def test_whose_use_was_stays_and_whose_it_is_follows_the_file() -> None:
+    file = loaded("version: 1\nenvironments: {ci: {keys: {k1: {credit_limit: 1, deliver: [], team: core}}}}\n")
+    windows = {30: window(30, {1: {1: 2, 9: 4}}), 1: window(1, {})}
+    found = record(History(), A, snapshot(1, 2), windows, {1}, file).history
+    assert [(each.address, each.team, each.name) for each in found.usage] == [
+        ("ci/k1", "core", "ci/k1"),
+        ("ci/k9", "", "ci/k9"),
+    ]
+    windows = {30: window(30, {1: {1: 3}}), 1: window(1, {})}
+    again = record(found, A, snapshot(1), windows, {1}).history
+    assert [(each.address, each.team) for each in again.usage] == [("ci/k1", "core")]
+    assert {key.key_id: key.team for key in again.keys} == {1: "core", 2: ""}
+
+
+def test_use_without_an_id_is_recorded_under_its_name() -> None:
+    told = Statistics(
+        30, tally(3), ((NOW.date() - timedelta(days=1), tally(3)),), (), (KeyTally(None, "gone", tally(3)),)
+    )
+    found = record(History(), A, snapshot(1), {30: told, 1: window(1, {})}, {1}).history
+    assert [(each.key_id, each.name, each.tally) for each in found.usage] == [(None, "gone", tally(3))]
+    assert unknown_days(found, A, told, NOW.date()) == set()
+
+
+def test_accounts_are_kept_apart() -> None:
+    other = record(History(), "NAGA_B", snapshot(7), {30: window(30, {1: {7: 2}}), 1: window(1, {})}, {1}).history
+    both, _ = recorded(other, {1: {1: 3}})
+    assert costs(both.history) == {(1, 7): 2, (1, 1): 3}
+    assert [*both.history.spans] == ["NAGA_B", A]
+    assert both.history.has(NOW.date() - timedelta(days=29))
+    assert not both.history.has(NOW.date())
+    assert {key.account for key in both.history.keys} == {"NAGA_B", A}
+
+
+def test_days_in_between_are_lost() -> None:
+    first, _ = recorded(History(), {})
+    later, _ = recorded(first.history, {}, now=NOW + timedelta(days=32))
+    assert later.lost == (Span(NOW.date(), NOW.date() + timedelta(days=2)),)
+    assert recorded(first.history, {}, now=NOW + timedelta(days=29))[0].lost == ()
+    assert recorded(later.history, {}, now=NOW + timedelta(days=32))[0].history.spans == later.history.spans
+
+
+def test_another_account_is_told_by_its_keys() -> None:
+    def known(key_id: int, created: str = "2026-01-01T00:00:00Z") -> History:
+        return History(keys=(KnownKey(A, key_id, created, "n", "", "", ""),))
+
+    nothing = window(30, {})
+    assert not is_of_another(History(), A, snapshot(1), nothing)
+    assert not is_of_another(known(1), A, snapshot(1), nothing)
+    assert not is_of_another(known(1), A, snapshot(), nothing)
+    assert not is_of_another(known(9), A, snapshot(1), window(30, {1: {9: 1}}))
+    assert is_of_another(known(9), A, snapshot(1), nothing)
+    assert is_of_another(known(1, "2025-01-01T00:00:00Z"), A, snapshot(1), nothing)
