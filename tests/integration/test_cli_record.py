@@ -105,6 +105,7 @@ def test_each_whole_day_of_a_key_is_a_line(front: Front, used: dict[str, int], t
 
 def test_running_it_again_changes_nothing(front: Front, used: dict[str, int], tmp_path: Path) -> None:
     assert used
+    (tmp_path / "history").mkdir()
     record(front)
     before = contents(tmp_path / "history")
     assert record(front) == "history is up to date.\n"

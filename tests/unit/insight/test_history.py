@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Final
@@ -166,3 +167,13 @@ def test_another_account_is_told_by_its_keys() -> None:
     assert not is_of_another(known(9), A, snapshot(1), window(30, {1: {9: 1}}))
     assert is_of_another(known(9), A, snapshot(1), nothing)
     assert is_of_another(known(1, "2025-01-01T00:00:00Z"), A, snapshot(1), nothing)
+
+
+def test_locks_and_days_out_of_place_are_left_out() -> None:
+    lock = LiveKey(5, "reconciler~lock.a", CREATED, None, False, None)  # noqa: FBT003  # as the service shows it
+    told = window(30, {1: {1: 2}, 31: {1: 2}})
+    strange = replace(told, by_day=(*told.by_day, (NOW.date() - timedelta(days=40), tally(9))))
+    keys = Snapshot((*snapshot(1).keys, lock), NOW)
+    found = record(History(), A, keys, {30: strange, 1: window(1, {})}, {1}).history
+    assert [key.key_id for key in found.keys] == [1]
+    assert costs(found) == {(1, 1): 2}
