@@ -96,10 +96,28 @@ def command(
             readings = console.run(_read(request, preflight=preflight, check_destinations=check_destinations))
             plan, complete = readings.plan, not readings.unread
             tell_of_unread(readings)
+        plan = _with_exposed(plan, request)
         if out:
             save(plan, out)
         show(format_plan(plan, output_format, verbose=verbose))
         return report.end(plan, request, exit_code(plan, complete=complete, detailed=detailed_exitcode))
+
+
+def _with_exposed(plan: Plan, request: PlanRequest) -> Plan:
+    """Warn of files that git would take into a commit, secrets and all: apply refuses to write there."""
+    from reconciler.declaration.destinations import exposed
+    from reconciler.diagnostic import Severity
+    from reconciler.planning.actions import Finding
+    from reconciler.planning.planner import with_findings
+
+    found = list(exposed(request.declaration.keys))
+    if not found:
+        return plan
+    findings = [
+        Finding("git-ignore", Severity.WARNING, f"{delivery.target.destination}: {why}", None, delivery.source)
+        for delivery, why in found
+    ]
+    return with_findings(plan, findings)
 
 
 def exit_code(plan: Plan, *, complete: bool, detailed: bool) -> int:

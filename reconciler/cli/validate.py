@@ -31,9 +31,10 @@ def command(file: Path, output_format: str) -> None:
       reconciler validate --format github
       reconciler validate --format sarif > keys.sarif
     """
-    from reconciler.cli.console import show
+    from reconciler.cli.console import note, show
     from reconciler.cli.options import annotated
     from reconciler.declaration import STANDARD_INPUT, load_sources, read_sources
+    from reconciler.declaration.destinations import exposed
     from reconciler.declaration.loader import STDIN, quoted
     from reconciler.declaration.resolve import undeliverable
     from reconciler.errors import DeclarationError
@@ -44,6 +45,8 @@ def command(file: Path, output_format: str) -> None:
         declaration = load_sources(sources)
         if found := undeliverable(declaration):
             raise DeclarationError(quoted(found, sources))
+    for delivery, why in exposed(declaration.keys):
+        note(f"warning: {delivery.source}: {delivery.target.destination}: {why}")
     if output_format == "sarif":
         from reconciler import __version__
         from reconciler.render.sarif import render_diagnostics

@@ -13,10 +13,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
-from reconciler.declaration.parser import Fields, Items, location, shown, suggestion
-from reconciler.files import is_within, real_path, repository_of, why_unfit
+from reconciler.declaration.parser import Fields, Items, described, location, shown, suggestion
+from reconciler.files import is_within, not_ignored, real_path, repository_of, why_unfit
 from reconciler.model import PYTHON, SHA256, Delivery, Target, is_acted_on
 from reconciler.planning.names import NAME
+from reconciler.units import parse_duration
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -41,9 +42,9 @@ class Kind:
     with `is_file_per_secret` when it holds nothing else, `runs` the command that it runs. `named` are those in which
     the destination itself fills {name} in, `defaults` the settings to be filled in where the file says nothing,
     `ambient` those that the environment says then, `manner` those that say how secrets get there and are kept, and not
-    where. The settings `joined` name a place together, one behind the other. With `caseless`, small and capital letters
-    name the same place. `own_name` is a setting that nobody writes: the destination's own name, where that tells places
-    apart.
+    where, `durations` those that are one. The settings `joined` name a place together, one behind the other. With
+    `caseless`, small and capital letters name the same place. `own_name` is a setting that nobody writes: the
+    destination's own name, where that tells places apart.
     """
 
     names: re.Pattern[str] = _ANYTHING
@@ -57,6 +58,7 @@ class Kind:
     defaults: dict[str, str] = field(default_factory=dict)
     ambient: dict[str, Callable[[], str]] = field(default_factory=dict)
     manner: frozenset[str] = _NOTHING
+    durations: frozenset[str] = _NOTHING
     joined: tuple[str, ...] = ()
     caseless: bool = False
     own_name: str | None = None
@@ -116,6 +118,7 @@ KINDS: Final = {
         named=frozenset({"command"}),
         defaults={"folder": "."},
         manner=frozenset({"environment", "parallelism", "timeout"}),
+        durations=frozenset({"timeout"}),
     ),
     "github-actions": Kind(
         names=re.compile(r"(?!GITHUB_)[A-Z_][A-Z0-9_]{0,254}", re.ASCII),
@@ -307,6 +310,20 @@ def check_files(keys: Iterable[DeclaredKey], marks: Mapping[str, Mapping[str, Ma
                 looked_at[path] = why_unfit(path, target.root, outside=settings.get("outside") is True)
             if unfit := looked_at[path]:
                 report.error(marks[target.destination][setting], f"{setting} {shown(path)} {unfit}")
+
+
+def exposed(keys: Iterable[DeclaredKey]) -> Iterator[tuple[Delivery, str]]:
+    """Give a delivery to each file of secrets that git would take into a commit, and what to do about it.
+
+    Git is asked once for each repository, and not at all where no key is delivered to such a file.
+    """
+    files: dict[str, Delivery] = {}
+    for key in keys:
+        for each in key.deliver:
+            if each.target.type == _DOTENV and each.file and dict(each.target.settings).get("tracked") is not True:
+                files.setdefault(each.file, each)
+    for path, why in not_ignored(files).items():
+        yield files[path], why
 
 
 def check_collisions(keys: Iterable[DeclaredKey], report: Report) -> None:
@@ -554,6 +571,8 @@ def _read_destination(name: str, node: Fields, ground: Ground, naming: str, repo
     values: dict[str, Value] = {**kind.defaults, **own, **node}
     for setting in sorted((values.keys() - {"type"}) - node.broken):
         try:
+            if setting in kind.durations:
+                _check_duration(str(values[setting]))
             pattern = _pattern(values[setting], (_NAME,) if setting in kind.named else ())
         except ValueError as error:
             report.error(node.value_marks[setting], f"{shown(setting)} {error}")
@@ -568,6 +587,14 @@ def _read_destination(name: str, node: Fields, ground: Ground, naming: str, repo
     written = tuple((setting, _written(setting, pattern, kind, ground, naming)) for setting, pattern in settings)
     marks = node.value_marks
     return Destination(name, str(node["type"]), kind, tuple(settings), ground, is_per_key, marks, written)
+
+
+def _check_duration(text: str) -> None:
+    try:
+        parse_duration(text)
+    except ValueError as error:
+        msg = f"must be a duration like 30s or 2m, not {described(text)}: {error}"
+        raise ValueError(msg) from None
 
 
 def _written(setting: str, pattern: _Pattern, kind: Kind, ground: Ground, naming: str) -> Setting:

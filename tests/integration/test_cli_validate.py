@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -137,3 +138,32 @@ START = "version: 1\nenvironments:\n  ci:\n    keys:\n"
 )
 def test_the_message_says_what_was_probably_meant(text: str, message: str) -> None:
     assert message in said(text)
+
+
+def test_a_file_of_secrets_that_git_would_take_is_a_warning_until_it_is_ignored() -> None:
+    subprocess.run(["git", "init", "--quiet", "."], check=True)  # noqa: S607  # the git of the machine
+    Path("keys.yaml").write_text("""\
+version: 1
+destinations:
+  local: {type: dotenv, path: "secrets/{environment}.env"}
+  meant: {type: dotenv, path: meant.env, tracked: true}
+environments:
+  ci:
+    deliver: [{to: local, as: "{KEY}"}, {to: meant, as: "{KEY}"}]
+    keys: {a: {credit_limit: 1}, b: {credit_limit: 1}}
+""")
+
+    def found() -> tuple[list[str], str]:
+        planned = call("plan", "--simulator", "sim.db", "--format", "json")
+        offline = call("plan", "--base", "keys.yaml", "--offline", "--format", "json")
+        valid = call("validate", "-f", "keys.yaml")
+        assert [planned.code, offline.code, valid.code] == [0, 0, 0]
+        rules = [finding["rule"] for each in (planned, offline) for finding in each.document["findings"]]
+        return [rule for rule in rules if rule == "git-ignore"], valid.err
+
+    rules, told = found()
+    assert rules == ["git-ignore"] * 2
+    assert told.startswith("warning: keys.yaml:7:15: local: git would take secrets/ci.env into a commit: add the line")
+    assert len(told.splitlines()) == 1
+    Path(".gitignore").write_text("/secrets/\n")
+    assert found() == ([], "")

@@ -169,6 +169,10 @@ def test_a_name_has_to_suit_its_destination(kind: str, name: str, words: str) ->
         ("type: exec, command: [x, 5]", ["command must be a list of a program and its arguments, all of them texts"]),
         ("type: exec, command: [x, '{nmae}']", ["command must hold no other braces than {environment}, "]),
         ("type: exec, command: [x], folder: '{name}'", ["folder must hold no other braces than {environment}, "]),
+        (
+            "type: exec, command: [x], timeout: 999999999w",
+            ["timeout must be a duration like 30s or 2m, not the text '999999999w': longer than ten years"],
+        ),
         ("type: exec, command: [x], timeout: 0s", ["timeout must be a duration like 30s or 2m, not the text '0s'"]),
         ("type: exec, command: [x], parallelism: 0", ["parallelism must be at least 1, not the number 0"]),
         ("type: nothing, path: {}", ["path must be text, a whole number", "type must be dotenv, "]),
