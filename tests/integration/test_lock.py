@@ -306,6 +306,22 @@ def test_who_has_slept_through_its_lease_writes_nothing_more(world: World, clock
     assert (left.name, left.credit_limit) == ("before", Decimal(1))
 
 
+def test_until_ten_seconds_before_the_end_of_the_lease_is_written_and_not_later(world: World) -> None:
+    asleep = Asleep()
+
+    async def run() -> None:
+        async with world.account() as account:
+            lock = Lock(account, world.nonce, world.masked.append, PATIENCE, asleep.timing(world))
+            async with lock.hold(lambda: None):
+                asleep.machine += LEASE - timedelta(seconds=10)
+                account.check_writing()
+                asleep.machine += timedelta(milliseconds=1)
+                with pytest.raises(LockLost):
+                    account.check_writing()
+
+    asyncio.run(run())
+
+
 def test_who_finds_its_lock_deleted_writes_nothing_more(world: World) -> None:
     key, _ = world.state.create_key("ci/a")
 

@@ -232,6 +232,18 @@ def test_a_trial_that_tells_nothing_because_nothing_is_answered_is_an_error(stat
     assert came.raised.status == status
 
 
+def test_an_error_of_a_trial_that_echoes_the_new_key_does_not_tell_it() -> None:
+    odd = "open-sesame-and-be-quick-my-friend"  # nothing shows that it is a key
+
+    def do(account: Account) -> Awaitable[Trial]:
+        return account.try_key(Secret(odd), Secret(WRONG))
+
+    came = talk(do, *[error(402, f"no credit for {odd}")] * 4)
+    assert isinstance(came.raised, RefusedByService)
+    assert came.raised.status == 402
+    assert odd not in came.complaint
+
+
 def test_the_wrong_key_is_tried_once_for_all_trials_of_a_run() -> None:
     async def do(account: Account) -> list[Trial]:
         return await asyncio.gather(*(try_key(account) for _ in range(3)))

@@ -239,6 +239,19 @@ environments:
     assert len(errors(twice % "protected: false")) == 2
 
 
+@pytest.mark.parametrize("field", ["id: 7", "renamed_from: [old]"])
+def test_a_key_is_claimed_by_its_id_alone_and_by_its_earlier_name_alone(field: str) -> None:
+    claims = f"{{a: {{credit_limit: 1, {field}}}, b: {{credit_limit: 1, {field}}}, c: {{credit_limit: 1}}}}"
+    (found,) = errors(keys_file(claims))
+    second = f"    keys: {claims}".rindex(field) + field.index(" ") + 2
+    assert found.startswith(f"5:{second} {field.partition(':')[0]} ")
+
+
+def test_an_overlap_may_be_as_long_as_the_time_between_rotations() -> None:
+    (key,) = loaded(keys_file("{a: {credit_limit: 1, rotate_every: 7d, rotation_overlap: 7d}}")).keys
+    assert key.rotate_every == key.rotation_overlap == timedelta(days=7)
+
+
 def test_several_files_are_one_declaration() -> None:
     declaration = loaded(
         "version: 1\nenvironments: {a: {keys: {x: {}}}}\n",

@@ -210,6 +210,11 @@ def test_a_file_that_is_too_large_is_not_parsed(monkeypatch: pytest.MonkeyPatch)
     assert found == ["1:1: error: the file is larger than 3 MiB; split it into a folder of files"]
 
 
+def test_the_longest_number_is_read_and_one_digit_more_is_not() -> None:
+    assert read_one("a: " + "9" * 40)[1] == []
+    assert len(read_one("a: " + "9" * 41)[1]) == 1
+
+
 def test_a_number_of_any_length_takes_no_time() -> None:
     _, found = read_one("a: " + "9" * 1_000_000)
     assert found == ["1:4: error: a is a number of 1000000 digits, where 40 are the most; quote it if it is text"]

@@ -237,6 +237,12 @@ def test_an_environment_that_is_there_but_hidden_is_no_missing_one(world: World)
     assert "'Secrets: write'" in world.refusal(world.repository())
 
 
+def test_an_environment_is_only_looked_for_where_its_public_key_was_not_found(world: World) -> None:
+    world.fake.environments["acme/api"].clear()
+    world.way.expect("public-key", Mishap(403, content='{"message": "Forbidden"}'))
+    assert "403 Forbidden" in world.refusal(world.repository(**ENV))
+
+
 @pytest.mark.parametrize(
     ("settings", "scopes", "lacking"),
     [

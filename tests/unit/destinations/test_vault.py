@@ -236,7 +236,9 @@ def test_two_secrets_of_one_name_at_a_time_are_refused(path: str) -> None:
 
 @pytest.mark.parametrize("name", ["NAGA API", "NAGA/API", "", "N" * 101])
 def test_a_name_that_cannot_be_noted_is_refused(front: Meddler, path: str, name: str) -> None:
-    assert "is no name for a field" in str(failure(vault(path).deliver(secret_delivery(name))))
+    error = failure(vault(path).deliver(secret_delivery(name)))
+    assert "is no name for a field" in str(error)
+    assert not error.uncertain
     assert f"{name!r} is no name for a field" in str(failure(vault(path).preflight([name])))
     assert not [seen for seen in front.seen if is_write(seen)]
 
@@ -244,6 +246,7 @@ def test_a_name_that_cannot_be_noted_is_refused(front: Meddler, path: str, name:
 def test_a_secret_that_is_no_text_is_refused(front: Meddler, path: str) -> None:
     error = failure(vault(path).deliver(secret_delivery(secret=f"{LEAK}\udc80")))
     assert "no text" in str(error)
+    assert not error.uncertain
     assert LEAK not in everything_shown(error)
     assert not front.seen
 

@@ -67,6 +67,23 @@ def test_by_key_rotations_count_to_their_address_and_strays_have_their_own_lines
     assert found.total == Tally(11, Decimal(20))
 
 
+def test_the_keys_of_a_line_are_in_order_however_the_service_lists_them() -> None:
+    ids = (8, 64, 1000, 10_000)  # a set of them has another order
+    told = statistics([used(key_id, "ci/tests", "1") for key_id in reversed(ids)])
+    (line,) = by_owner(
+        Grouping.KEY, told, Sorter(Grouping.KEY, Attribution(LIVE, declaration([declared("ci/tests")])))
+    ).lines
+    assert line.key_ids == ids
+
+
+@pytest.mark.parametrize("order", [(1, 2, 3), (3, 2, 1)])
+def test_keys_of_one_name_and_one_cost_are_in_order_of_their_ids(order: tuple[int, ...]) -> None:
+    account = snapshot(live(1, "b"), live(2, "a"), live(3, "a"))
+    told = statistics([used(key_id, "", "1") for key_id in order])
+    found = by_owner(Grouping.KEY, told, Sorter(Grouping.KEY, Attribution(account)))
+    assert [line.group.key_id for line in found.lines] == [2, 3, 1]
+
+
 def test_by_environment_what_has_none_comes_last() -> None:
     assert costs(broken_down(Grouping.ENVIRONMENT)) == [
         ("environment", "production", "13"),

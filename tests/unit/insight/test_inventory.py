@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
-from reconciler.insight.inventory import InventoryKey, KeyStatus, LastUse, key_activity, take_inventory
-from reconciler.model import KEY_VARIABLE, Activity, Declaration, KeyTally, LiveKey, Statistics, Tally, Usage
+from reconciler.insight.inventory import InventoryKey, KeyStatus, LastUse, detail_of, key_activity, take_inventory
+from reconciler.model import KEY_VARIABLE, Activity, Declaration, KeyTally, LiveKey, Statistics, Tally, Unmanaged, Usage
+from reconciler.planning.actions import Create
+from reconciler.planning.planner import make_plan
 from support.builders import NOW, activity, address, declaration, declared, live, snapshot
 
 DAY = timedelta(days=1)
@@ -187,3 +189,31 @@ def test_names_a_key_by_its_address_else_by_its_live_name() -> None:
     assert only(live(1, "somebody's")).name == "somebody's"
     assert InventoryKey(KEY_VARIABLE, KeyStatus.MISSING).name == ""
     assert InventoryKey(KEY_VARIABLE, KeyStatus.MISSING, address("ci/a")).name == "ci/a"
+
+
+@pytest.mark.parametrize(
+    ("name", "concerned"),
+    [
+        ("ci/a", {"ci/a", "ci/a~old.20261101T000000Z"}),
+        ("ci/b", {"ci/b"}),
+        ("ci/new", set()),
+        ("ci/x", {"ci/x"}),
+        ("somebody's", {"somebody's"}),
+        ("nobody's", {"nobody's"}),
+    ],
+)
+def test_the_plan_of_a_key_holds_what_concerns_its_address_or_its_own_key(name: str, concerned: set[str]) -> None:
+    wanted = declaration([declared("ci/a", "1"), declared("ci/b", "1"), declared("ci/new")], unmanaged=Unmanaged.DELETE)
+    account = snapshot(
+        *(live(at, each, "2") for at, each in enumerate(["ci/a", "ci/b", "ci/x", "somebody's", "nobody's"], start=1)),
+        live(6, "ci/a~old.20261101T000000Z"),
+    )
+    keys = take_inventory(KEY_VARIABLE, account, (), wanted)
+
+    plan = detail_of(next(key for key in keys if key.name == name), keys, make_plan(wanted, account)).plan
+
+    assert plan is not None
+    assert {action.live.name for action in plan.actions if not isinstance(action, Create)} == concerned
+    assert [str(action.address) for action in plan.actions if isinstance(action, Create)] == (
+        [name] if name == "ci/new" else []
+    )

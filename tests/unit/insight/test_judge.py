@@ -95,10 +95,18 @@ def test_a_key_that_was_rotated_out_and_still_works_is_named() -> None:
     assert alert.message.startswith("key 2 (production/api~old.20261201T000000Z), which is old, has spent $100")
 
 
+@pytest.mark.parametrize("suffix", ["", "~next", "~old.20261201T000000Z"])
+def test_a_key_may_spend_too_much_wherever_it_works_in_its_life(suffix: str) -> None:
+    known = standing([live(1, f"production/api{suffix}", "100")], WANTED, [activity({1: ("100", 5)})])
+    verdict = judge(alerts(key_spend_above=Decimal("0.8")), evidence(standing=known))
+    assert fired(verdict) == [("key_spend_above", "error", "production/api")]
+
+
 @pytest.mark.parametrize(
     "key",
     [
         live(1, "production/api", "100", is_enabled=False),
+        live(1, "production/api~old.20261201T000000Z", "100", is_enabled=False),
         live(1, "production/api", None),
         live(1, "production/other", "100"),
         live(1, "somebody's", "100"),

@@ -141,6 +141,30 @@ def test_what_happens_next_comes_earliest_first_with_what_is_overdue() -> None:
     ]
 
 
+def test_what_happens_at_the_horizon_still_counts_and_nothing_after_it() -> None:
+    soon, late = (live(at, f"ci/{at}", expires_at=NOW + HORIZON + timedelta(seconds=at)) for at in (0, 1))
+
+    assert [event.key.live for event in upcoming(review([late, soon]).keys, NOW)] == [soon]
+
+
+def test_what_happens_at_one_instant_is_in_order_of_the_names_and_then_of_the_kinds() -> None:
+    keys = review(
+        [
+            live(at, name, created_at=NOW - 5 * DAY, expires_at=NOW + 9 * DAY)
+            for at, name in enumerate(("ci/b", "ci/a"))
+        ],
+        file=declaration([declared("ci/b", rotate_every=14 * DAY), declared("ci/a", rotate_every=14 * DAY)]),
+    ).keys
+
+    for order in (keys, keys[::-1]):
+        assert [(event.key.name, event.kind) for event in upcoming(order, NOW)] == [
+            ("ci/a", EventKind.EXPIRES),
+            ("ci/a", EventKind.ROTATES),
+            ("ci/b", EventKind.EXPIRES),
+            ("ci/b", EventKind.ROTATES),
+        ]
+
+
 def test_alerts_and_findings_are_counted_and_drift_is_not() -> None:
     wanted = declaration(
         [declared("production/api", "500")], environments=[environment("production", credit_budget=Decimal(1))]

@@ -39,6 +39,11 @@ def test_an_account_without_keys_and_use_spends_nothing() -> None:
     assert paces(statistics(), [], NOW) == (Pace(7, 7, Decimal(0)), Pace(30, 29, Decimal(0)))
 
 
+def test_one_whole_day_is_enough_for_a_pace_and_today_does_not_count_then() -> None:
+    young = live(1, "x", created_at=NOW - timedelta(days=1))
+    assert paces(statistics(by_day={0: "9", 1: "2"}), [young], NOW) == (Pace(7, 1, Decimal(2)),)
+
+
 def test_a_day_beyond_today_is_not_a_whole_one_and_does_not_make_the_account_older() -> None:
     assert pace(statistics(by_day={-1: "5"}), [], NOW, 7) == Pace(7, 1, Decimal(5), partial=True)
 

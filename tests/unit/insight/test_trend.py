@@ -59,6 +59,16 @@ def test_a_fall_is_driven_by_the_key_that_fell_most() -> None:
     assert driver.by == -5
 
 
+@pytest.mark.parametrize("order", [(1, 2, 3, 4), (4, 3, 2, 1)])
+def test_of_keys_that_drive_alike_it_is_the_first_by_name_and_then_by_id(order: tuple[int, ...]) -> None:
+    strays = Sorter(Grouping.KEY, Attribution(snapshot(live(1, "b"), live(2, "a"), live(3, "a"), live(4, "c"))))
+    whole, second = (told(days, "8", *(used(key_id, "", "2") for key_id in order)) for days in (2, 1))
+    driver = insights(2, {2: whole, 1: second}, strays).driver
+    assert driver is not None
+    assert driver.group is not None
+    assert (driver.group.name, driver.group.key_id) == ("a", 2)
+
+
 def test_nobody_drives_what_did_not_change_or_changed_the_other_way() -> None:
     steady = compared(told(2, "2", used(1, "", "2")), told(1, "1", used(1, "", "1")))
     assert steady.changed is not None
