@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from reconciler.cli.options import format_option, read_duration, request_options
+from reconciler.cli.options import format_option, full_option, read_duration, request_options
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 @click.argument("plan_file", metavar="[PLAN]", required=False, type=click.Path(path_type=Path))
 @request_options
 @format_option("text", "json", "markdown")
+@full_option
 @click.option("--auto-approve", is_flag=True, help="Do not ask; needed where nobody can answer.")
 @click.option(
     "--parallelism",
@@ -59,6 +60,7 @@ def command(
     output_format: str,
     expect_digest: str | None,
     *,
+    full: bool,
     auto_approve: bool,
     parallelism: int,
     lock_timeout: timedelta,
@@ -95,7 +97,7 @@ def command(
     from reconciler.engine.applying import ApplyRequest
     from reconciler.errors import UsageError
 
-    with recorded() as record, Output(output_format, verbose=verbose) as output:
+    with recorded() as record, Output(output_format, verbose=verbose, full=full) as output:
         record.output = output
         guard = only_at_the_tip() if only_tip else None
         if plan_file is not None and reviewed:

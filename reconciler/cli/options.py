@@ -92,6 +92,13 @@ def simulator_option(command: F) -> F:
     )(command)
 
 
+def full_option(command: F) -> F:
+    """Add `--full`."""
+    return click.option(
+        "--full", is_flag=True, help="List each change of a long plan, which a terminal gets summed up by environment."
+    )(command)
+
+
 def format_option(*choices: str) -> Callable[[F], F]:
     """Add `--format` with these choices, the first one being the default."""
     return click.option(

@@ -91,10 +91,11 @@ class Output:
     what was shown last.
     """
 
-    def __init__(self, output_format: str, *, verbose: bool) -> None:
-        """Take the format of the result; `verbose` lists in it also what went as planned."""
+    def __init__(self, output_format: str, *, verbose: bool, full: bool = False) -> None:
+        """Take the format of the result; `verbose` lists in it also what went as planned, `full` each change before."""
         self._format = output_format
         self._verbose = verbose
+        self._full = full
         self.result: ApplyResult | None = None
         self._shown: Plan | None = None
         self._current: dict[str, Plan] = {}
@@ -184,11 +185,9 @@ class Output:
             show("\n" + render_result(result, color=use_color(), verbose=self._verbose, lifted=self._lifted))
 
     def _show(self, plan: Plan) -> None:
-        from reconciler.cli.console import width
-        from reconciler.render.text import render_plan
+        from reconciler.cli.plan import plan_text
 
-        text = render_plan(plan, color=use_color(), verbose=self._verbose, width=width())
-        show(text, err=self._format != "text")
+        show(plan_text(plan, verbose=self._verbose, full=self._full), err=self._format != "text")
 
     def _so_far(self, *, interrupted: bool, reason: str | None = None) -> ApplyResult:
         """Give the result of an apply that ended early: an outcome for each action of the plan, in its order."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from reconciler.cli.options import format_option, request_options
+from reconciler.cli.options import format_option, full_option, request_options
 
 if TYPE_CHECKING:
     from reconciler.cli.options import SharedOptions
@@ -21,6 +21,7 @@ CHANGES_PENDING: Final = 2
 @click.command("plan")
 @request_options
 @format_option("text", "json", "markdown", "github")
+@full_option
 @click.option("--offline", is_flag=True, help="Let --base stand for the account: needs no credential.")
 @click.option(
     "--out",
@@ -44,6 +45,7 @@ def command(
     output_format: str,
     out: Path | None,
     *,
+    full: bool,
     offline: bool,
     preflight: bool,
     check_destinations: bool,
@@ -99,7 +101,7 @@ def command(
         plan = _with_exposed(plan, request)
         if out:
             save(plan, out)
-        show(format_plan(plan, output_format, verbose=verbose))
+        show(format_plan(plan, output_format, verbose=verbose, full=full))
         return report.end(plan, request, exit_code(plan, complete=complete, detailed=detailed_exitcode))
 
 
@@ -171,8 +173,8 @@ async def _read(request: PlanRequest, *, preflight: bool, check_destinations: bo
     return replace(readings, plan=with_findings(readings.plan, findings))
 
 
-def format_plan(plan: Plan, output_format: str, *, verbose: bool) -> str:
-    """Write a plan in one of the formats."""
+def format_plan(plan: Plan, output_format: str, *, verbose: bool, full: bool = False) -> str:
+    """Write a plan in one of the formats; as text, `full` or `verbose` lists each change of a long one."""
     match output_format:
         case "json":
             return _json(plan)
@@ -186,10 +188,16 @@ def format_plan(plan: Plan, output_format: str, *, verbose: bool) -> str:
 
             return github.annotate_plan(plan)
         case _:
-            from reconciler.cli.console import use_color, width
-            from reconciler.render.text import render_plan
+            return plan_text(plan, verbose=verbose, full=full)
 
-            return render_plan(plan, color=use_color(), verbose=verbose, width=width())
+
+def plan_text(plan: Plan, *, verbose: bool, full: bool) -> str:
+    """Write a plan for people; a long one is summed up on a terminal, unless all of it is asked for."""
+    from reconciler.cli.console import use_color, width
+    from reconciler.render.text import render_plan
+
+    columns = width()
+    return render_plan(plan, color=use_color(), verbose=verbose, width=columns, full=full or verbose or columns is None)
 
 
 def _json(plan: Plan) -> str:

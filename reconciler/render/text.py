@@ -19,6 +19,7 @@ from reconciler.planning.actions import (
     Status,
     Update,
 )
+from reconciler.planning.power import power_of
 from reconciler.render import overview, words
 from reconciler.render.columns import Ansi, Entry, Listing, Pen, wrapped
 from reconciler.render.escape import terminal, terminal_name
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from reconciler.planning.actions import Action, ApplyResult, Finding, Outcome, Plan
 
 _DELETIONS_NAMED: Final = 5
+_LONG: Final = 40
+_TAKING_LISTED: Final = 20
 _SHOW: Final = words.Show(terminal_name)
 _SEVERITIES: Final = {
     Severity.ERROR: ("✗", Ansi.ALARM),
@@ -45,14 +48,18 @@ _STATUSES: Final = {
 }
 
 
-def render_plan(plan: Plan, *, color: bool, verbose: bool = False, width: int | None = None) -> str:
+def render_plan(plan: Plan, *, color: bool, verbose: bool = False, width: int | None = None, full: bool = True) -> str:
     """Show a plan: the changes by environment, the findings, and what it all comes to.
 
-    `verbose` lists the unmanaged keys too; `width` is the columns to wrap at, None for a log that never wraps.
+    `verbose` lists the unmanaged keys too; `width` is the columns to wrap at, None for a log that never wraps. Without
+    `full`, more than 40 changes are counted by environment, and only what takes a key from its users is listed.
     """
     pen = Pen(color=color)
     blocks = [[*_overview(plan, pen, width)]] if plan.actions or plan.lifted else []
-    blocks += _sections(_changes(plan, pen), pen, width)
+    if full or len(plan.actions) <= _LONG:
+        blocks += _sections(_changes(plan, plan.actions, pen), pen, width)
+    else:
+        blocks.append([*_summed_up(plan, pen, width)])
     if plan.findings:
         blocks += _sections({pen(Ansi.BOLD, "Findings"): _findings(plan.findings)}, pen, width)
     if verbose and plan.unmanaged:
@@ -103,13 +110,33 @@ def _overview(plan: Plan, pen: Pen, width: int | None) -> Iterator[str]:
             yield from (f"  {line}" for line in rest)
 
 
-def _changes(plan: Plan, pen: Pen) -> dict[str, list[Entry]]:
+def _changes(plan: Plan, actions: Iterable[Action], pen: Pen) -> dict[str, list[Entry]]:
     groups: dict[str, list[Entry]] = {}
-    for action in plan.actions:
-        group = "not managed" if action.address is None else terminal_name(action.address.environment)
-        group += f" ({terminal(action.account)})" if action.account else ""
-        groups.setdefault(pen(Ansi.BOLD, group), []).append(_change_entry(action, plan))
+    for action in actions:
+        groups.setdefault(pen(Ansi.BOLD, _group(action)), []).append(_change_entry(action, plan))
     return groups
+
+
+def _summed_up(plan: Plan, pen: Pen, width: int | None) -> Iterator[str]:
+    """Count the changes of each environment, and list what takes a key from its users unless that is long too."""
+    power = power_of(plan)
+    taking = [*power.deletions, *power.disabling]
+    entries = _changes(plan, taking, pen) if len(taking) <= _TAKING_LISTED else {}
+    listing = Listing((entry for group in entries.values() for entry in group), pen, width)
+    groups: dict[str, list[Action]] = {}
+    for action in plan.actions:
+        groups.setdefault(_group(action), []).append(action)
+    for name, actions in groups.items():
+        title = pen(Ansi.BOLD, name)
+        yield f"{title}: {_pending(actions, pen)}"
+        yield from (line for entry in entries.get(title, ()) for line in listing.lines(entry))
+    yield ""
+    yield pen(Ansi.DIM, f"{len(plan.actions):,} changes are summed up by environment; --full lists each of them.")
+
+
+def _group(action: Action) -> str:
+    group = "not managed" if action.address is None else terminal_name(action.address.environment)
+    return group + (f" ({terminal(action.account)})" if action.account else "")
 
 
 def _change_entry(action: Action, plan: Plan) -> Entry:

@@ -168,6 +168,20 @@ def test_anything_else_leaves_everything_as_it_is(local: Front, answer: str, out
         assert ended.out.rstrip("\n").splitlines()[-1].endswith("(+$3); balance: $100")
 
 
+@pytest.mark.parametrize("verb", ["plan", "apply"])
+def test_a_terminal_gets_a_long_plan_summed_up_unless_all_is_asked_for(
+    local: Front, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    local.declare(f"{{{', '.join(f'k{number}: {{credit_limit: 1}}' for number in range(41))}}}")
+
+    def listed(*words: str, terminal: bool = True) -> int:
+        return local(*words, terminal=terminal, answer="no\n").out.count("+ create")
+
+    assert listed(verb) == 0
+    assert listed(verb, "--full") == listed("-v", verb) == listed(verb, terminal=False) == 41
+
+
 def test_where_nobody_can_answer_it_does_not_ask(local: Front) -> None:
     ended = local.declare(ONE)("apply", "--format", "json")
     assert (ended.code, ended.document["note"]) == (1, NOBODY)

@@ -18,6 +18,7 @@ from reconciler.planning.actions import (
     Field,
     Finding,
     Outcome,
+    Retire,
     Status,
 )
 from reconciler.render.markdown import render_plan as render_markdown
@@ -302,3 +303,28 @@ def test_an_unmanaged_key_is_listed_by_its_id_where_it_has_one() -> None:
     text = render_plan(plan(unmanaged=(live(7, "demo"), live(-1, "staging/api"))), color=False, verbose=True)
 
     assert "  · id  7        demo\n  · id  unknown  staging/api\n" in text
+
+
+def _creates(count: int) -> list[Create]:
+    return [Create(declared(f"ci/k{number}", "1", source=at(9))) for number in range(count)]
+
+
+def test_a_long_plan_is_counted_by_environment_and_names_what_is_taken() -> None:
+    retiring = [action for action in full_plan().actions if isinstance(action, Retire)]
+    long = plan(*_creates(41), _delete(100), *retiring)
+    shown = render_plan(long, color=False, width=80, full=False)
+    assert "ci: 41 to create, 1 to delete\n" in shown
+    assert shown.count("+ create") == 0
+    assert (shown.count("- DELETE"), shown.count("- retire")) == (1, len(retiring))
+    assert "--full" in shown
+
+
+@pytest.mark.parametrize(("count", "listed"), [(20, 20), (21, 0)])
+def test_of_a_long_plan_a_list_of_what_is_taken_is_not_long_either(count: int, listed: int) -> None:
+    long = plan(*_creates(41), *map(_delete, range(count)))
+    assert render_plan(long, color=False, width=80, full=False).count("- DELETE") == listed
+
+
+@pytest.mark.parametrize(("count", "full"), [(40, False), (41, True)])
+def test_a_plan_that_is_not_long_or_asked_for_is_shown_whole(count: int, *, full: bool) -> None:
+    assert render_plan(plan(*_creates(count)), color=False, width=80, full=full).count("+ create") == count
