@@ -47,6 +47,11 @@ _ORDINARY: Final = (0, 1, 130)
 _SPECIAL: Final[Mapping[str, Mapping[int, str]]] = {
     "plan": {2: "changes are pending, with --detailed-exitcode", 3: "a finding would make apply refuse"},
     "apply": {3: "refused by a guardrail"} | {code: EXIT_CODES[code] for code in (4, 5)},
+    "revoke": {
+        1: "error, or a key is not dead",
+        0: "dead, and replaced where there is something to replace",
+        5: "dead, but not replaced: the next apply does that",
+    },
     "fmt": {1: "error, or with --check: a file would change"},
     "balance": {3: "an account has less than --min"},
     "check": {3: "an alert fires"},
@@ -61,6 +66,7 @@ _ACCOUNT: Final = ("NAGA_PROVISIONING_KEY", "NAGA_BASE_URL", "HTTPS_PROXY, NO_PR
 _READ_FOR: Final[Mapping[str, tuple[str, ...]]] = {
     "simulator": _ACCOUNT,
     "auto_approve": ("GITHUB_ACTIONS",),
+    "no_replace": ("GITHUB_ACTIONS",),
     "comment": ("GITHUB_TOKEN",),
     "reviewed": ("GITHUB_TOKEN",),
     "notify": ("RECONCILER_NOTIFY_URLS",),

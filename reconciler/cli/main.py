@@ -33,6 +33,7 @@ COMMANDS: Final = {
     "plan": "Show what has to change until the account matches the file.",
     "apply": "Change the account until it matches the file.",
     "run": "Run a command with a key that lives as long as it does.",
+    "revoke": "Kill leaked keys at once, then replace them.",
     "list": "List the keys of the account with their state, limit, spend, age, expiry, rotation and last use.",
     "show": "Show one key with all that is known of it, and what a plan would do with it.",
     "balance": "Show what is left on the account, how long it lasts, and what it is promised to.",

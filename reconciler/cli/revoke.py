@@ -1,0 +1,128 @@
+"""`reconciler revoke`."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from reconciler.cli import options
+from reconciler.cli.options import environments_option, file_option, format_option, simulator_option
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from reconciler.engine.revoking import Found
+    from reconciler.model import Declaration
+    from reconciler.planning.revocation import Death
+    from reconciler.secret import Secret
+
+
+@click.command("revoke")
+@click.argument("targets", metavar="ADDRESS|ID...", nargs=-1, required=True, shell_complete=options.addresses)
+@file_option
+@simulator_option
+@environments_option("Look in the account of")
+@click.option("--no-replace", is_flag=True, help="Only kill: issue no successor.")
+@click.option("--yes", is_flag=True, help="Do not ask; needed where nobody can answer.")
+@click.option("--allow-exec", is_flag=True, help="Let destinations of type exec run the commands of the file.")
+@format_option("text", "json")
+@click.pass_context
+def command(
+    context: click.Context,
+    *,
+    targets: tuple[str, ...],
+    file: Path,
+    simulator: Path | None,
+    environments: tuple[str, ...],
+    no_replace: bool,
+    yes: bool,
+    allow_exec: bool,
+    output_format: str,
+) -> int:
+    """Kill leaked keys at once, then replace them.
+
+    ADDRESS is environment/key or a glob like 'production/*', and means all keys of these addresses, also those that
+    wait to take over or have been rotated out. The id of a live key, or its live name, means that key alone.
+
+    One request disables each key and names it ~old, so that no later run enables it again. No lock is waited for, no
+    guardrail asks, and no other change of the file is made. Then a declared address with destinations gets a new key,
+    and its destinations the new secret. A key that is not declared is killed by its id or live name.
+
+    \b
+    Examples:
+      reconciler revoke production/api
+      reconciler revoke 4711 --no-replace
+      reconciler revoke 'production/*' --yes --format json
+    """
+    from reconciler.cli import console
+    from reconciler.engine.revoking import RevokeRequest, find, revoke
+    from reconciler.render.revocation import result_json, result_text
+
+    declaration, broken = _declaration(context, file)
+    request = RevokeRequest(
+        targets=targets,
+        declaration=declaration,
+        environments=() if declaration is None else environments,
+        replace=not no_replace,
+        broken=broken,
+        allow_exec=allow_exec,
+        simulator=simulator,
+    )
+    found = console.run(find(request))
+    if not yes:
+        _ask(found)
+    result = console.run(revoke(request, found, _Progress(), console.signals_call))
+    console.show(result_json(result) if output_format == "json" else result_text(result))
+    return result.exit_code
+
+
+def _declaration(context: click.Context, file: Path) -> tuple[Declaration | None, bool]:
+    """Load the declaration, if any, and say whether there is one that cannot be used: the key dies all the same."""
+    from reconciler.cli.console import note
+    from reconciler.cli.reading import declaration_if_any
+    from reconciler.errors import DeclarationError
+
+    try:
+        return declaration_if_any(context, file), False
+    except DeclarationError as error:
+        for line in str(error).split("\n"):
+            note(f"warning: {line}")
+        note("warning: so names are read as environment/key, in the account of NAGA_PROVISIONING_KEY alone")
+        return None, True
+
+
+def _ask(found: Mapping[str, Found]) -> None:
+    """Ask the person at the terminal; raises UsageError where there is none, or when the answer is not yes."""
+    from reconciler.cli.console import note
+    from reconciler.errors import UsageError
+
+    keys = [each.key for account in found.values() for each in account.chosen]
+    for key in keys:
+        note(f"  {key.name} (id {key.id})")
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        msg = "there is nobody to ask, so nothing was changed; pass --yes to revoke without asking"
+        raise UsageError(msg)
+    note(f"Disable {'this key' if len(keys) == 1 else f'these {len(keys)} keys'} now, for good? [y/N] ", end="")
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        msg = "not confirmed; nothing was changed"
+        raise UsageError(msg)
+
+
+class _Progress:
+    """Says on stderr what dies, as it does."""
+
+    def mask(self, secret: Secret) -> None:
+        """Have GitHub Actions hide a secret from its logs."""
+        from reconciler.cli.console import mask
+
+        mask(secret)
+
+    def died(self, death: Death) -> None:
+        """Say what became of a key."""
+        from reconciler.cli.console import note
+
+        end = "is dead" if death.failure is None else f"is NOT dead: {death.failure}"
+        note(f"{death.key.name} (id {death.key.id}) {end}")

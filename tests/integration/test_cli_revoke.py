@@ -1,0 +1,397 @@
+"""`reconciler revoke`: dead first, whatever is broken beside it, then replaced; and no later run brings it back."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from dotenv import dotenv_values
+
+from reconciler import errors
+from reconciler.engine import planning, revoking
+from reconciler.planning import planner, revocation
+from reconciler.planning.names import next_name, old_name, pending_name, sent_name
+from support.command import Front, on_a_file
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from reconciler.model import Snapshot
+
+TWO = "{a: {credit_limit: 1}, b: {credit_limit: 2}}"
+FAULTS = "RECONCILER_SIMULATOR_FAULTS"
+
+
+@pytest.fixture
+def front(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Front]:
+    with on_a_file(tmp_path, monkeypatch) as front:
+        front.declare(TWO)
+        yield front
+
+
+@pytest.fixture
+def done(front: Front) -> Front:
+    assert front("apply", "--auto-approve").code == 0
+    return front
+
+
+def secret(name: str) -> str:
+    return str(dotenv_values("secrets.env")[name])
+
+
+def of(document: Any) -> list[tuple[str, str]]:
+    return [(each["address"], each["status"]) for each in document["replacements"]]
+
+
+def kinds(front: Front) -> list[str]:
+    return [name.partition(".")[0] for name in front.names()]
+
+
+def id_of(front: Front, name: str) -> str:
+    return next(str(key.id) for key in front.state.keys() if key.name == name)  # noqa: SIM118  # a method
+
+
+def enabled(front: Front, name: str) -> bool:
+    return next(key.is_enabled for key in front.state.keys() if key.name.startswith(name))  # noqa: SIM118  # a method
+
+
+def settles(front: Front) -> None:
+    """See that a plan has nothing to do, now and, but for the dead keys, when their time is over."""
+    assert front("plan", "--detailed-exitcode").code == 0
+    front.state.travel(timedelta(days=2))
+    assert front("apply", "--auto-approve").code == 0
+    assert front.names() == ["ci/a", "ci/b"]
+
+
+def test_a_leaked_key_is_dead_and_replaced_and_stays_so(done: Front) -> None:
+    leaked, other = secret("KEY_A"), secret("KEY_B")
+    ended = done("revoke", "ci/a", "--yes")
+    assert ended.code == 0
+    assert not done.state.opens(leaked)
+    assert done.state.opens(secret("KEY_A"))
+    assert (secret("KEY_B"), kinds(done)) == (other, ["ci/a", "ci/a~old", "ci/b"])
+    assert leaked not in ended.out + ended.err
+    settles(done)
+    assert not done.state.opens(leaked)
+
+
+def test_other_changes_of_the_file_do_not_go_along_and_no_guardrail_asks(done: Front) -> None:
+    text = Path("keys.yaml").read_text(encoding="utf-8").replace("credit_limit: 2", "credit_limit: 9")
+    done.write(text.replace("keys:", "protected: true\n    credit_budget: 1\n    keys:"))
+    ended = done("revoke", "ci/a", "--yes", "--format", "json")
+    assert (ended.code, of(ended.document)) == (0, [("ci/a", "replaced")])
+    assert ended.document["replacements"][0]["places"] == ["local as KEY_A"]
+    assert [(each["address"], each["dead"]) for each in ended.document["keys"]] == [("ci/a", True)]
+    assert {key.name: key.credit_limit for key in done.state.keys()}["ci/b"] == 2  # noqa: SIM118  # a method
+
+
+def test_a_broken_destination_does_not_keep_it_alive(done: Front) -> None:
+    leaked = secret("KEY_A")
+    Path("secrets.env").unlink()
+    Path("secrets.env").mkdir()
+    ended = done("revoke", "ci/a", "--yes", "--format", "json")
+    assert (ended.code, of(ended.document)) == (5, [("ci/a", "failed")])
+    assert not done.state.opens(leaked)
+    assert "NOT REPLACED" in done("revoke", "ci/a", "--yes").out
+    Path("secrets.env").rmdir()
+    assert done("revoke", "ci/a", "--yes").code == 0  # what is dead already is only replaced
+    assert done.state.opens(secret("KEY_A"))
+
+
+def test_a_broken_file_does_not_keep_it_alive(done: Front) -> None:
+    leaked = secret("KEY_A")
+    done.write("version: 1\nenvironments: [")
+    ended = done("revoke", "ci/a", "--yes")
+    assert ended.code == 5
+    assert not done.state.opens(leaked)
+    done.declare(TWO)
+    assert done("apply", "--auto-approve").code == 0
+    settles(done)
+
+
+def test_without_a_file_an_id_or_a_glob_of_names_is_enough(done: Front) -> None:
+    Path("keys.yaml").unlink()
+    ended = done("revoke", "ci/*", "--yes", "--format", "json")
+    assert (ended.code, of(ended.document), kinds(done)) == (0, [], ["ci/a~old", "ci/b~old"])
+    assert [each["dead"] for each in done("revoke", "ci/*", "--yes", "--format", "json").document["keys"]] == [True] * 2
+
+
+def test_no_replace_only_kills_and_the_next_apply_creates_the_successor(done: Front) -> None:
+    leaked = secret("KEY_A")
+    ended = done("revoke", "ci/a", "--yes", "--no-replace", "--format", "json")
+    assert (ended.code, of(ended.document), kinds(done)) == (0, [], ["ci/a~old", "ci/b"])
+    assert done("apply", "--auto-approve").code == 0
+    assert done.state.opens(secret("KEY_A"))
+    assert not done.state.opens(leaked)
+    settles(done)
+
+
+def test_globs_take_all_keys_of_the_addresses_and_dead_names_never_meet(done: Front) -> None:
+    soon = old_name("ci/a", done.state.now() + timedelta(hours=1))
+    for name in (
+        soon,
+        next_name("ci/a"),
+        pending_name("ci/a", "0"),
+        sent_name("ci/b", "0"),
+        "ci/a~gone.20990101T000000Z",
+    ):
+        done.state.create_key(name, expires_at=done.state.now() + timedelta(hours=20))
+    done.state.create_key("other/a")
+    ended = done("revoke", "*", "--yes", "--format", "json")
+    assert ended.code == 0
+    assert len(ended.document["keys"]) == 7
+    assert kinds(done) == ["ci/a", *["ci/a~old"] * 5, "ci/b", *["ci/b~old"] * 2, "other/a"]
+    assert len(set(done.names())) == 10
+    assert sum(key.is_enabled for key in done.state.keys()) == 3  # noqa: SIM118  # a method
+    assert done("plan", "--detailed-exitcode").code == 0
+
+
+@pytest.mark.parametrize("name", [sent_name("ci/a", "0"), next_name("ci/a")])
+def test_a_dead_key_of_a_rotation_by_its_id_has_the_one_that_stays_rotated(done: Front, name: str) -> None:
+    done.state.create_key(name, expires_at=done.state.now() + timedelta(hours=20))
+    before = secret("KEY_A")
+    assert done("revoke", id_of(done, name), "--yes", "--no-replace").code == 0
+    assert not enabled(done, "ci/a~sent")
+    ended = done("revoke", id_of(done, "ci/a"), "--yes", "--format", "json")  # after the other, nothing stays
+    assert (ended.code, of(ended.document)) == (0, [("ci/a", "replaced")])
+    assert secret("KEY_A") != before
+    settles(done)
+
+
+def test_a_dead_successor_by_its_id_is_replaced_by_a_rotation(done: Front) -> None:
+    done.state.create_key(next_name("ci/a"))
+    before = secret("KEY_A")
+    ended = done("revoke", next_name("ci/a"), "--yes", "--format", "json")
+    assert (ended.code, of(ended.document)) == (0, [("ci/a", "replaced")])
+    assert secret("KEY_A") != before
+    assert done.state.opens(secret("KEY_A"))
+    assert done.state.opens(before)  # it has not leaked, and has its overlap
+    settles(done)
+
+
+def test_the_key_that_a_successor_waits_to_replace_leaves_it_the_place(done: Front) -> None:
+    done.state.create_key(next_name("ci/a"))
+    waiting = id_of(done, next_name("ci/a"))
+    ended = done("revoke", id_of(done, "ci/a"), "--yes", "--format", "json")
+    assert ended.code == 0
+    assert ended.document["replacements"][0]["key_id"] == int(waiting) == int(id_of(done, "ci/a"))
+
+
+def test_a_retired_key_goes_with_the_settled_one_or_it_would_come_back(done: Front) -> None:
+    done.state.create_key("ci/a~gone.20990101T000000Z", is_enabled=False)
+    ended = done("revoke", id_of(done, "ci/a"), "--yes", "--format", "json")
+    assert (ended.code, len(ended.document["keys"])) == (0, 2)
+    assert kinds(done) == ["ci/a", "ci/a~old", "ci/a~old", "ci/b"]
+    settles(done)
+
+
+def test_a_superseded_key_by_its_id_leaves_the_settled_one_in_place(done: Front) -> None:
+    name = old_name("ci/a", done.state.now() + timedelta(hours=1))
+    _, leaked = done.state.create_key(name)
+    ended = done("revoke", id_of(done, name), "--yes", "--format", "json")
+    assert (ended.code, ended.document["replacements"][0]["key_id"]) == (0, int(id_of(done, "ci/a")))
+    assert not done.state.opens(str(leaked))
+    settles(done)
+
+
+@pytest.mark.parametrize(
+    ("name", "after"),
+    [
+        ("my laptop", "my laptop~old"),
+        ("ci/agent~run.0", "ci/agent~old"),
+        ("ci/gone", "ci/gone~old"),
+        ("reconciler~lock.0", "reconciler~lock"),
+        ("x" * 255, "x" * 234 + "~old"),
+        ("other~old.1", "other~old"),
+    ],
+)
+def test_a_key_without_declaration_is_killed_by_its_id(done: Front, name: str, after: str) -> None:
+    done.state.create_key(name, expires_at=done.state.now() + timedelta(minutes=1))
+    ended = done("revoke", id_of(done, name), "--yes", "--format", "json")
+    assert (ended.code, of(ended.document)) == (0, [])
+    assert not enabled(done, after)
+
+
+def test_an_address_without_destinations_is_only_killed(done: Front) -> None:
+    done.write(Path("keys.yaml").read_text(encoding="utf-8").replace("a: {", "a: {deliver: [], "))
+    ended = done("revoke", "ci/a", "--yes", "--format", "json")
+    assert (ended.code, of(ended.document)) == (0, [("ci/a", "not_needed")])
+    assert "not replaced" in done("revoke", "ci/a", "--yes").out
+
+
+def test_where_no_successor_may_be_made_it_says_so(done: Front) -> None:
+    text = Path("keys.yaml").read_text(encoding="utf-8")
+    done.write(text.replace("a: {", "a: {expires_at: 2020-01-01T00:00:00Z, ").replace("b: {", "b: {id: 99, "))
+    ended = done("revoke", "ci/*", "--yes", "--format", "json")
+    assert (ended.code, of(ended.document)) == (5, [("ci/a", "failed"), ("ci/b", "failed")])
+
+
+def test_a_typed_name_that_means_nothing_changes_nothing(done: Front) -> None:
+    ended = done("revoke", "ci/b", "ci/x", "--yes")
+    assert (ended.code, done.names()) == (1, ["ci/a", "ci/b"])
+    assert "did you mean ci/" in ended.err
+
+
+@pytest.mark.parametrize(("terminal", "answer", "code"), [(False, "", 1), (True, "n\n", 1), (True, "y\n", 0)])
+def test_somebody_confirms(done: Front, *, terminal: bool, answer: str, code: int) -> None:
+    ended = done("revoke", "ci/*", terminal=terminal, answer=answer)
+    assert ended.code == code
+    assert len(done.names()) == (2 if code else 4)
+
+
+@pytest.mark.parametrize(
+    ("faults", "code"),
+    [
+        ("PATCH * status=404 times=1", 1),
+        ("PATCH * status=404 times=1; GET /v1/account/keys/* status=403", 1),
+        ("PATCH * lose=before; GET /v1/account/keys/* status=403", 1),
+        ("GET /v1/account/keys status=403 skip=1", 5),
+        ("PATCH * status=403 times=1", 1),
+        ("PATCH * status=503 times=9", 1),
+        ("PATCH * odd-patch=204", 0),
+        ("PATCH * lose=after times=1", 0),
+        ("POST * status=403", 5),
+    ],
+)
+def test_an_answer_that_leaves_open_whether_it_is_dead_is_settled(
+    done: Front, monkeypatch: pytest.MonkeyPatch, faults: str, code: int
+) -> None:
+    leaked = secret("KEY_A")
+    monkeypatch.setenv(FAULTS, faults)
+    ended = done("revoke", "ci/a", "--yes")
+    assert ended.code == code, ended
+    assert done.state.opens(leaked) == (code == 1)
+    assert ("NOT DEAD" in ended.out) == (code == 1)
+
+
+def test_no_lock_is_waited_for(done: Front) -> None:
+    done.state.create_key("reconciler~lock.0", expires_at=done.state.now() + timedelta(minutes=2))
+    assert done("revoke", "ci/a", "--yes").code == 0
+    assert "ci/a" in done.names()
+
+
+def test_a_key_that_is_gone_meanwhile_is_dead(done: Front, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = revocation.revocations
+
+    def gone(*given: Any) -> Any:
+        done.state.delete_key(int(id_of(done, "ci/a")))
+        return read(*given)
+
+    monkeypatch.setattr(revoking, "revocations", gone)
+    ended = done("revoke", "ci/a", "--yes", "--format", "json")
+    assert (ended.code, of(ended.document)) == (0, [("ci/a", "replaced")])
+
+
+@pytest.mark.parametrize(("fault", "code"), [("", 0), ("GET /v1/account/keys/2 status=403", 1)])
+def test_what_an_apply_beside_it_enables_again_is_killed_again(
+    done: Front, monkeypatch: pytest.MonkeyPatch, fault: str, code: int
+) -> None:
+    leaked = secret("KEY_A")
+    key_id = int(id_of(done, "ci/a"))
+    plan = planner.make_plan
+
+    def enabling(declared: Any, seen: Snapshot, options: Any) -> Any:
+        done.state.update_key(key_id, is_enabled=True)
+        return plan(declared, seen, options)
+
+    monkeypatch.setattr(revoking, "make_plan", enabling)
+    monkeypatch.setenv(FAULTS, fault.replace("keys/2", f"keys/{key_id}"))
+    assert done("revoke", "ci/a", "--yes").code == code
+    assert done.state.opens(leaked) == (code == 1)
+
+
+def test_an_end_before_the_successor_is_completed_by_the_next_apply(
+    done: Front, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(revoking, "make_plan", lambda *_: 1 / 0)
+        assert done("revoke", "ci/a", "--yes").code == 1
+    assert kinds(done) == ["ci/a~old", "ci/b"]
+    assert done("apply", "--auto-approve").code == 0
+    settles(done)
+
+
+def test_a_signal_begins_no_successor(done: Front, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = planner.make_plan
+
+    def signalled(*given: Any) -> Any:
+        stops[0]()
+        return plan(*given)
+
+    stops: list[Any] = []
+    signals = revoking.revoke
+
+    def listening(request: Any, found: Any, listener: Any, calls: Any) -> Any:
+        def calling(react: Any) -> Any:
+            stops.append(react)
+            return calls(react)
+
+        return signals(request, found, listener, calling)
+
+    monkeypatch.setattr(revoking, "revoke", listening)
+    monkeypatch.setattr(revoking, "make_plan", signalled)
+    ended = done("revoke", "ci/a", "--yes", "--format", "json")
+    assert (ended.code, ended.document["interrupted"], of(ended.document)) == (130, True, [("ci/a", "failed")])
+    assert kinds(done) == ["ci/a~old", "ci/b"]
+
+
+# --- several accounts -------------------------------------------------------------------------------------------------
+
+ACCOUNTS = """\
+version: 1
+destinations:
+  local: {type: dotenv, path: secrets.env}
+defaults: {credit_limit: 1}
+environments:
+  ci: {deliver: [{to: local, as: "KEY_{KEY}"}], keys: {a: {}}}
+  qa: {provisioning_key_env: NAGA_QA, deliver: [{to: local, as: "QA_{KEY}"}], keys: {a: {}}}
+"""
+
+
+def test_of_several_accounts_each_kills_its_own(front: Front, monkeypatch: pytest.MonkeyPatch) -> None:
+    front.write(ACCOUNTS)
+    assert front("apply", "--auto-approve").code == 0
+    twice = id_of(front, "ci/a")
+    assert front("revoke", twice, "--yes").code == 1  # both accounts have a key of this id
+    before = secret("QA_A")
+    ended = front("revoke", twice, "-e", "ci", "--yes", "--format", "json")
+    assert (ended.code, of(ended.document)) == (0, [("ci/a", "replaced")])
+    assert secret("QA_A") == before
+    ended = front("revoke", "*", "--yes", "--format", "json")
+    assert (ended.code, of(ended.document)) == (0, [("ci/a", "replaced"), ("qa/a", "replaced")])
+    monkeypatch.setattr(front, "options", ())
+    assert front("revoke", "ci/a", "--yes").code == 1  # no credential at all
+
+
+def test_an_account_that_cannot_be_read_holds_up_what_is_in_another(
+    front: Front, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    front.write(ACCOUNTS)
+    assert front("apply", "--auto-approve").code == 0
+    read = planning.read_all
+
+    async def half(variables: Any, *given: Any, **more: Any) -> Any:
+        answers = await read(variables, *given, **more)
+        return {v: errors.AccountError("down") if v == down else each for v, each in answers.items()}
+
+    monkeypatch.setattr(revoking, "read_all", half)
+    down = "NAGA_QA"
+    ended = front("revoke", "qa/a", "--yes")
+    assert (ended.code, "one was not read: NAGA_QA: down" in ended.err) == (1, True)
+    assert front("revoke", "ci/a", "--yes").code == 0
+
+    found = revoking.find
+
+    async def late(request: Any) -> Any:
+        nonlocal down
+        down = ""
+        answer = await found(request)
+        down = "NAGA_QA"
+        return answer
+
+    monkeypatch.setattr(revoking, "find", late)
+    ended = front("revoke", "*/a", "--yes", "--format", "json")
+    assert ended.code == 1
+    assert [each["dead"] for each in ended.document["keys"]][-1] is False
