@@ -120,6 +120,9 @@ KINDS: Final = {
         manner=frozenset({"environment", "parallelism", "timeout"}),
         durations=frozenset({"timeout"}),
     ),
+    "gcp-secret-manager": Kind(
+        names=re.compile(r"[A-Za-z0-9_-]{1,255}", re.ASCII), words="the name of a secret (letters, digits, _ and -)"
+    ),
     "github-actions": Kind(
         names=re.compile(r"(?!GITHUB_)[A-Z_][A-Z0-9_]{0,254}", re.ASCII),
         words="the name of a secret (capitals, digits and _, no digit first, not GITHUB_…)",

@@ -7,7 +7,8 @@ whatever else costs something belong into `preflight` and `deliver`, not into th
 system's usual place, never from the target's settings.
 
 A destination may do more than it must: one that can tell whose secrets it holds is Describing too, one that keeps
-something open is Closing too. Both are found by their method, there is nothing to inherit from.
+earlier secrets is Ending too, one that keeps something open is Closing too. All are found by their method, there is
+nothing to inherit from.
 """
 
 from __future__ import annotations
@@ -88,6 +89,19 @@ class Describing(Protocol):
 
         Raises:
             DestinationError: it cannot be found out.
+        """
+        ...
+
+
+@runtime_checkable
+class Ending(Protocol):
+    """A destination that keeps more than the newest secret of a name."""
+
+    async def ended(self, name: str, key_id: int) -> None:
+        """Hear that a key that a rotation has replaced is deleted: what is kept of its secret is of no use any more.
+
+        Raises:
+            DestinationError: it could not be put away; nobody is kept from anything by that.
         """
         ...
 

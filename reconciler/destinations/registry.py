@@ -20,7 +20,13 @@ GROUP: Final = "reconciler.destinations"
 
 _METHODS: Final = ("preflight", "deliver")
 
-EXTRAS: Final = {"age": "age", "github-actions": "github", "aws-secrets-manager": "aws", "vault": "vault"}
+EXTRAS: Final = {
+    "age": "age",
+    "gcp-secret-manager": "gcp",
+    "github-actions": "github",
+    "aws-secrets-manager": "aws",
+    "vault": "vault",
+}
 """The extra of our own distribution that brings what a type needs; other types come from other packages."""
 
 

@@ -8,13 +8,16 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, assert_never
 
 from reconciler.account.record import same_key
-from reconciler.errors import AccountError, GuardrailRefused, ReconcilerError
+from reconciler.destinations.base import FOREIGN, Ending
+from reconciler.destinations.shared import unforeseen
+from reconciler.errors import AccountError, DestinationError, GuardrailRefused, ReconcilerError
 from reconciler.execution.issue import Issued, create_and_deliver, finish, rotate
 from reconciler.execution.preflight import preflight
 from reconciler.planning.actions import (
     ApplyResult,
     Create,
     Delete,
+    DeleteReason,
     Finish,
     Outcome,
     Rename,
@@ -52,7 +55,7 @@ async def execute_action(action: Action, context: ApplyContext) -> tuple[int, st
         case Update() | Rename() | Retire() | Restore():
             return (await context.account.update_key(action.live.id, patch(action.after, action.fields))).id, None
         case Delete():
-            return await _delete(action, context), None
+            return await _delete(action, context)
     assert_never(action)
 
 
@@ -60,7 +63,7 @@ def _told(issued: Issued) -> tuple[int, str | None]:
     return issued.key.id, issued.note
 
 
-async def _delete(action: Delete, context: ApplyContext) -> int:
+async def _delete(action: Delete, context: ApplyContext) -> tuple[int, str | None]:
     """Delete what was planned and nothing else: the key is read once more and must still be what the plan saw."""
     current = await context.account.get_key(action.live.id)
     if current is not None:
@@ -68,7 +71,24 @@ async def _delete(action: Delete, context: ApplyContext) -> int:
             msg = f"key {action.live.id} has changed since the plan was made, so it is kept; plan again"
             raise AccountError(msg)
         await context.account.delete_key(action.live.id)
-    return action.live.id
+    return action.live.id, await _put_away(action, context)
+
+
+async def _put_away(action: Delete, context: ApplyContext) -> str | None:
+    """Have destinations put away what they keep of a key that was rotated out; gives what did not work."""
+    if action.address is None or action.reason is not DeleteReason.OVERLAP_OVER:
+        return None
+    troubles = []
+    for delivery in context.deliveries.get(action.address, ()):
+        try:
+            destination = context.registry.open(delivery.target)
+            if isinstance(destination, Ending):
+                await destination.ended(delivery.name, action.live.id)
+        except DestinationError as error:
+            troubles.append(f"what {delivery.target.destination} keeps of it was not put away: {error}")
+        except FOREIGN as error:
+            troubles.append(f"what {delivery.target.destination} keeps of it was not put away: {unforeseen(error)}")
+    return "; ".join(troubles) or None
 
 
 # Carry out a plan: independent changes at the same time, deletions last, and an orderly end when asked to stop.
@@ -193,6 +213,7 @@ async def apply_plan(
     """
     refuse_errors(plan)
     await _unless(stop, preflight(plan.actions, context.registry))
+    context = replace(context, deliveries={key.address: key.deliver for key in declaration.keys})
     outcomes = await execute(plan.actions, context, parallelism=parallelism, stop=stop, report=report)
     if stop.is_set():
         return ApplyResult(outcomes, interrupted=True)

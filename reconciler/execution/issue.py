@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
@@ -35,12 +35,12 @@ from reconciler.secret import Secret
 from reconciler.units import format_duration
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
     from decimal import Decimal
 
     from reconciler.account.client import Account
     from reconciler.destinations.registry import Registry
-    from reconciler.model import CreatedKey, DeclaredKey, LiveKey, Target
+    from reconciler.model import Address, CreatedKey, DeclaredKey, Delivery, LiveKey, Target
     from reconciler.planning.actions import Finish, Rotate
 
 
@@ -312,7 +312,8 @@ class Posting(Protocol):
 class ApplyContext:
     """The account, the destinations and the outside world of one apply.
 
-    `nonce` gives a fresh one at each call; `mask` gets every secret before anything else happens with it.
+    `nonce` gives a fresh one at each call; `mask` gets every secret before anything else happens with it. `deliveries`
+    are where the secrets of declared keys go.
     """
 
     account: Account
@@ -320,3 +321,4 @@ class ApplyContext:
     nonce: Callable[[], str]
     mask: Callable[[Secret], None]
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    deliveries: Mapping[Address, tuple[Delivery, ...]] = field(default_factory=dict)

@@ -19,6 +19,7 @@ from support.places.age import AgePlace
 from support.places.aws import AwsPlace
 from support.places.dotenv import DotenvPlace
 from support.places.exec import ExecPlace
+from support.places.gcp import GcpPlace
 from support.places.github import GitHubPlace
 from support.places.python import PythonPlace
 from support.places.vault import VaultPlace
@@ -38,6 +39,7 @@ PLACES: dict[str, Callable[[Path, pytest.MonkeyPatch], Place]] = {
     "aws-secrets-manager": AwsPlace,
     "dotenv": DotenvPlace,
     "exec": ExecPlace,
+    "gcp-secret-manager": GcpPlace,
     "github-actions": GitHubPlace,
     "python": PythonPlace,
     "vault": VaultPlace,

@@ -1,0 +1,408 @@
+"""The `gcp-secret-manager` destination: a secret a key in Google Cloud's Secret Manager, whose versions Google keeps.
+
+A delivery adds a version, which is then the latest. Annotations of the secret say of each version of ours which key it
+is of, since when, and the SHA-256 of its content: if another version is the latest, somebody else has added it. The
+version that a rotation has replaced is disabled when the old key's overlap is over. Values are never read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import json
+import os
+import re
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote as quote_url
+
+import google.auth
+import google.auth.exceptions
+import google.auth.transport
+import httpx
+
+from reconciler.destinations.base import Held
+from reconciler.destinations.shared import PerRun, Threads, one_line, repeated, utf8
+from reconciler.errors import DestinationError, UsageError
+from reconciler.http.address import unencrypted
+from reconciler.http.exchange import NoAnswer, Request, Timeouts, exchange
+from reconciler.http.limits import client_pool
+from reconciler.http.redact import quote
+from reconciler.http.retry import Passing, Timing, retry_after, with_retries
+from reconciler.secret import Secret
+from reconciler.units import format_instant, parse_instant
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from reconciler.destinations.base import SecretDelivery
+    from reconciler.http.limits import ClientPool
+    from reconciler.model import Target
+
+HOST: Final = "https://secretmanager.googleapis.com"
+ENDPOINT: Final = "CLOUDSDK_API_ENDPOINT_OVERRIDES_SECRETMANAGER"
+"""The variable by which gcloud, too, is told of a private or regional endpoint."""
+
+SCOPE: Final = "https://www.googleapis.com/auth/cloud-platform"
+LOGIN_SECONDS: Final = 60.0
+AT_A_TIME: Final = 8
+MOST_NOTES: Final = 32
+"""Versions that annotations tell of, the newest ones; all annotations of a secret have room for 16 KiB."""
+
+NEEDED: Final = ("secretmanager.secrets.update", "secretmanager.versions.add", "secretmanager.versions.disable")
+
+_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,255}", re.ASCII)
+_PROJECT: Final = re.compile(r"[a-z0-9.:-]{1,63}", re.ASCII)
+_NOTE_NAME: Final = re.compile(r"naga-v(\d{1,18})", re.ASCII)
+_NOTE: Final = re.compile(r"key_id=(\d{1,18}) since=(\S+) sha256=[0-9a-f]{64} address=\S+", re.ASCII)
+_PASSING: Final = frozenset({408, 409, 429, 500, 502, 503, 504})
+"""409 is a change that somebody else has made at the same time: the next attempt reads it first."""
+
+_TIMEOUTS: Final = Timeouts()
+LOGINS: Final = (
+    "it takes `gcloud auth application-default login`, GOOGLE_APPLICATION_CREDENTIALS, or the "
+    "service account of the machine"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Version:
+    """A version of a secret as its annotation tells it; `number` is Google's."""
+
+    number: int
+    key_id: int
+    since: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Reply:
+    """What came of a request: `said` is why it was not done, `maybe_done` that it may have been all the same."""
+
+    status: int
+    body: dict[str, Any]
+    said: str = ""
+    passing: bool = False
+    retry_after: float = 0.0
+    maybe_done: bool = False
+
+
+@dataclass(slots=True)
+class _Shipment:
+    """A secret on its way: `added` is the number of its version and since when, once Google has told them."""
+
+    what: SecretDelivery
+    added: tuple[str, str] | None = None
+    maybe_there: bool = False
+
+
+class GcpSecretManager:
+    """Secrets of one project; see `Destination`."""
+
+    def __init__(self, target: Target, timing: Timing | None = None) -> None:
+        """Take the target's settings; nothing is touched yet.
+
+        Raises:
+            DestinationError: they name no project.
+        """
+        project = dict(target.settings).get("project")
+        if not isinstance(project, str) or not _PROJECT.fullmatch(project):
+            msg = f"the setting project of {target.destination!r} must be the id of a project, not {project!r}"
+            raise DestinationError(one_line(msg))
+        self._project = project
+        self._timing = timing or Timing()
+        self._server: Server | None = None
+        self._locks: dict[str, asyncio.Lock] = {}
+
+    async def preflight(self, names: Sequence[str]) -> None:
+        """Check the names, the login, and what it may do with the secrets that are there; see `Destination`."""
+        problems = [f"{name!r} is no name for a secret (letters, digits, _ and -)" for name in _unusable(names)]
+        problems += repeated(names)
+        usable = sorted({name for name in names if _NAME.fullmatch(name)})
+        try:
+            problems += filter(None, await asyncio.gather(*map(self._obstacle, usable)))
+        except DestinationError as error:
+            problems.append(str(error))
+        if problems:
+            raise DestinationError(one_line(f"project {self._project}: {'; '.join(problems)}"))
+
+    async def deliver(self, secret_delivery: SecretDelivery) -> None:
+        """Add a version and note whose it is; return when Google has both; see `Destination`."""
+        name = secret_delivery.name
+        if not _NAME.fullmatch(name):
+            raise self._failed(name, "it is no name for a secret")
+        if utf8(secret_delivery.secret) is None:
+            raise self._failed(name, "the secret is no text")
+        shipment = _Shipment(secret_delivery)
+        try:
+            async with self._locks.setdefault(name, asyncio.Lock()):
+                await with_retries(lambda: self._attempt(shipment), self._timing)
+        except DestinationError as error:
+            failure = str(error)
+        else:
+            return
+        there = "it is there, but not whose it is: " if shipment.added else ""
+        raise self._failed(name, f"{there}{failure}", uncertain=shipment.maybe_there)
+
+    async def describe(self, names: Sequence[str]) -> Mapping[str, Held]:
+        """Say whose the latest versions are, by the annotations; see `Describing`."""
+        found = await asyncio.gather(*map(self._held, names))
+        return {name: held for name, held in zip(names, found, strict=True) if held}
+
+    async def ended(self, name: str, key_id: int) -> None:
+        """Disable the versions of a key that has ended, and no longer note them; see `Ending`."""
+        async with self._locks.setdefault(name, asyncio.Lock()):
+            secret = await self._read(self._path(name))
+            if secret is None:
+                return
+            annotations = secret.get("annotations", {})
+            ended = [version for version in _versions(secret) if version.key_id == key_id]
+            for version in ended:
+                await self._change("POST", f"{self._path(name)}/versions/{version.number}:disable", {})
+                annotations.pop(f"naga-v{version.number}")
+            if ended:
+                body = {"annotations": annotations, "etag": secret.get("etag")}
+                await self._change("PATCH", f"{self._path(name)}?updateMask=annotations", body)
+
+    async def aclose(self) -> None:
+        """Close the connections, for all who share them; see `Closing`."""
+        server, self._server = self._server, None
+        if server is not None:
+            await server.aclose()
+
+    def _path(self, name: str) -> str:
+        return f"projects/{quote_url(self._project)}/secrets/{name}"
+
+    def _connected(self) -> Server:
+        if self._server is None:
+            self._server = SERVERS.get("google", lambda: Server(os.environ))
+        return self._server
+
+    def _failed(self, name: str, why: str, *, uncertain: bool = False) -> DestinationError:
+        word = "may not be in" if uncertain else "was not written to"
+        return DestinationError(one_line(f"{name} {word} project {self._project}: {why}"), uncertain=uncertain)
+
+    async def _obstacle(self, name: str) -> str:
+        """Say what keeps a version from being added; a secret that is not there yet is created by the delivery."""
+        if await self._read(self._path(name)) is None:
+            return ""
+        body = {"permissions": list(NEEDED)}
+        granted = (await self._change("POST", f"{self._path(name)}:testIamPermissions", body)).get("permissions", [])
+        lacking = [each for each in NEEDED if each not in granted]
+        return f"the login lacks {' and '.join(lacking)} on {name}" if lacking else ""
+
+    async def _held(self, name: str) -> Held | None:
+        secret = await self._read(self._path(name)) if _NAME.fullmatch(name) else None
+        latest = None if secret is None else await self._read(f"{self._path(name)}/versions/latest")
+        if secret is None or latest is None or latest.get("state") != "ENABLED":
+            return None
+        number = str(latest.get("name")).rpartition("/")[2]
+        for version in _versions(secret):
+            if str(version.number) == number:
+                return Held(version.key_id, version.since)
+        return Held(None, _instant(latest.get("createTime")))
+
+    async def _attempt(self, shipment: _Shipment) -> None:
+        """Go on from where the last attempt has come to; raises Passing or DestinationError."""
+        what, path = shipment.what, self._path(shipment.what.name)
+        server = self._connected()
+        reply = await server.ask("GET", path)
+        if reply.status == HTTPStatus.NOT_FOUND:
+            create = f"projects/{quote_url(self._project)}/secrets?secretId={what.name}"
+            reply = await server.ask("POST", create, {"replication": {"automatic": {}}})
+        secret = _done(reply)
+        if shipment.added is None:
+            data = base64.b64encode(what.secret.reveal().encode()).decode()
+            reply = await server.ask("POST", f"{path}:addVersion", {"payload": {"data": data}}, [what.secret])
+            shipment.maybe_there = shipment.maybe_there or reply.maybe_done
+            added = _done(reply)
+            since = _instant(added.get("createTime")) or self._timing.machine().replace(microsecond=0)
+            shipment.maybe_there = True
+            shipment.added = str(added.get("name")).rpartition("/")[2], format_instant(since)
+        number, at = shipment.added
+        sha256 = hashlib.sha256(what.secret.reveal().encode()).hexdigest()
+        old = {f"naga-v{each.number}" for each in _versions(secret)[MOST_NOTES - 1 :]}
+        notes = {name: text for name, text in secret.get("annotations", {}).items() if name not in old}
+        notes[f"naga-v{number}"] = f"key_id={what.key_id} since={at} sha256={sha256} address={what.address}"
+        # With the etag that was read, so that nobody's annotation is lost.
+        body = {"annotations": notes, "etag": secret.get("etag")}
+        _done(await server.ask("PATCH", f"{path}?updateMask=annotations", body))
+
+    async def _change(self, method: str, path: str, body: object = None) -> dict[str, Any]:
+        """Send what may be sent twice, until the reply does not look passing; raises DestinationError."""
+
+        async def attempt() -> dict[str, Any]:
+            return _done(await self._connected().ask(method, path, body))
+
+        return await with_retries(attempt, self._timing)
+
+    async def _read(self, path: str) -> dict[str, Any] | None:
+        """Read something; None where there is no such thing. Raises DestinationError."""
+
+        async def attempt() -> dict[str, Any] | None:
+            reply = await self._connected().ask("GET", path)
+            return None if reply.status == HTTPStatus.NOT_FOUND else _done(reply)
+
+        return await with_retries(attempt, self._timing)
+
+
+class Server:
+    """Asks Google's API for all destinations of a run, as whoever Application Default Credentials say."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        """Take the endpoint from the environment; nothing is sent yet.
+
+        Raises:
+            DestinationError: it cannot be used, nor can the proxy or the certificates of the environment.
+        """
+        self._base = environment.get(ENDPOINT, "").strip().rstrip("/") or HOST
+        if unencrypted(self._base):
+            msg = f"{ENDPOINT} must hold https:// and a host"
+            raise DestinationError(msg)
+        try:
+            self._pool: ClientPool = client_pool(self._base, None, _TIMEOUTS)
+        except UsageError as error:
+            raise DestinationError(str(error)) from None
+        self._slots = asyncio.Semaphore(AT_A_TIME)
+        self._threads = Threads(1, "google login")
+        self._login = asyncio.Lock()
+        self._credentials: google.auth.credentials.Credentials | None = None
+
+    async def ask(self, method: str, path: str, body: object = None, secrets: Sequence[Secret] = ()) -> _Reply:
+        """Send one request; raises DestinationError when the login fails, without which nothing is sent."""
+        content = None if body is None else json.dumps(body).encode()
+        label = path.partition("?")[0]
+        async with self._slots:
+            with Secret(await self._token()) as bearer:
+                client = self._pool.take()
+                try:
+                    request = Request(method, f"{self._base}/v1/{path}", label, bearer, content)
+                    answer = await exchange(client, request, _TIMEOUTS)
+                finally:
+                    self._pool.give_back(client)
+        if isinstance(answer, NoAnswer):
+            return _Reply(0, {}, answer.cause, passing=not answer.lasting, maybe_done=answer.sent)
+        found = _parsed(answer.body)
+        if answer.ok and not answer.spoilt:
+            return _Reply(answer.status, found)
+        detail = found.get("error")
+        said = detail.get("message", "") if isinstance(detail, dict) else ""
+        return _Reply(
+            answer.status,
+            {},
+            quote(f"{method} {label} was answered {answer.status} {said or answer.spoilt or ''}", secrets),
+            passing=answer.ok or answer.status in _PASSING,
+            retry_after=retry_after(answer, Timing().machine()),
+            maybe_done=answer.ok or answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR,
+        )
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._pool.aclose()
+
+    async def _token(self) -> str:
+        """Give a token that is valid for a while; one waiter gets it for all."""
+        async with self._login:
+            try:
+                self._credentials = await self._threads.run(lambda: _logged_in(self._credentials), LOGIN_SECONDS)
+            except (google.auth.exceptions.GoogleAuthError, TimeoutError, OSError, ValueError) as error:
+                failure = type(error).__name__  # its text may hold what was sent
+            else:
+                return str(self._credentials.token)
+        msg = f"cannot log in to Google Cloud ({failure}): {LOGINS}"
+        raise DestinationError(msg)
+
+
+SERVERS: Final[PerRun[Server]] = PerRun()
+
+
+def _logged_in(known: google.auth.credentials.Credentials | None) -> google.auth.credentials.Credentials:
+    """Give credentials with a valid token; blocks."""
+    credentials = known or google.auth.default(scopes=[SCOPE])[0]
+    if not credentials.valid:
+        credentials.refresh(_Transport())  # type: ignore[no-untyped-call]  # Google has typed only a part of it
+    return credentials
+
+
+class _Transport(google.auth.transport.Request):
+    """Sends the requests of a login by the HTTP library that is here anyway."""
+
+    def __call__(
+        self,
+        url: str,
+        method: str = "GET",
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout: float | None = None,
+        **_: object,
+    ) -> _Response:
+        """Send one; raises TransportError where there is no answer."""
+        try:
+            answer = httpx.request(method, url, content=body, headers=headers, timeout=timeout or LOGIN_SECONDS)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            msg = type(error).__name__
+            raise google.auth.exceptions.TransportError(msg) from None  # type: ignore[no-untyped-call]  # not typed there
+        return _Response(answer)
+
+
+class _Response(google.auth.transport.Response):
+    """An answer as the login wants it."""
+
+    def __init__(self, answer: httpx.Response) -> None:
+        self._answer = answer
+
+    @property
+    def status(self) -> int:
+        """The status of HTTP."""
+        return self._answer.status_code
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The headers."""
+        return self._answer.headers
+
+    @property
+    def data(self) -> bytes:
+        """The body."""
+        return self._answer.content
+
+
+def _done(reply: _Reply) -> dict[str, Any]:
+    """Give what a request has done; raises Passing or DestinationError where it has not."""
+    if not reply.said:
+        return reply.body
+    failure = DestinationError(reply.said)
+    if reply.passing:
+        raise Passing(failure, reply.retry_after)
+    raise failure
+
+
+def _parsed(body: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(body)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _versions(secret: Mapping[str, Any]) -> list[_Version]:
+    """Give the versions that the annotations of a secret tell of, the newest first."""
+    found = []
+    for name, text in secret.get("annotations", {}).items():
+        number, note = _NOTE_NAME.fullmatch(name), _NOTE.fullmatch(text)
+        if number and note:
+            found.append(_Version(int(number[1]), int(note[1]), _instant(note[2])))
+    return sorted(found, key=lambda version: -version.number)
+
+
+def _instant(text: object) -> datetime | None:
+    try:
+        return parse_instant(f"{str(text)[:19]}Z")
+    except ValueError:
+        return None
+
+
+def _unusable(names: Sequence[str]) -> list[str]:
+    return [name for name in sorted(set(names)) if not _NAME.fullmatch(name)]
