@@ -36,6 +36,7 @@ from reconciler.units import format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
+    from datetime import datetime
     from decimal import Decimal
 
     from reconciler.account.client import Account
@@ -242,6 +243,7 @@ def _left(key: LiveKey) -> str:
 # Replace a key by a new one, so that at every moment one of the two works wherever a secret was delivered.
 
 NOT_FOUND: Final = 404
+CONFLICT: Final = 409
 # How long a key that was disabled at once is kept, so that a rotation without overlap can still be looked into.
 DISABLED_FOR: Final = timedelta(hours=24)
 
@@ -277,6 +279,18 @@ async def finish(action: Finish, context: ApplyContext) -> int:
 async def _retire(declared: DeclaredKey, old: LiveKey, overlap: timedelta | None, context: ApplyContext) -> None:
     """Give the old key its end: when the overlap is over, or at once; a key that is gone already is fine."""
     until = (context.account.now() + (overlap or DISABLED_FOR)).replace(microsecond=0)
+    try:
+        await _end_at(until, declared, old, overlap, context)
+    except RefusedByService as error:
+        if error.status != CONFLICT:
+            raise
+        # Names may have to differ, and a key that was rotated out within the same second has this one.
+        await _end_at(until + timedelta(seconds=1), declared, old, overlap, context)
+
+
+async def _end_at(
+    until: datetime, declared: DeclaredKey, old: LiveKey, overlap: timedelta | None, context: ApplyContext
+) -> None:
     asked = KeyPatch(name=old_name(declared.name, until))
     if overlap is None:
         asked["is_enabled"] = False

@@ -185,3 +185,18 @@ def test_trial_that_refuses_every_key_replaces_nothing_unless_it_is_waived(
     assert world.apply("--rotate", "ci/a").code == 0
     assert world.held("ci/a") != held
     world.check_quiet("ci/a", "ci/b", "ci/c")
+
+
+def test_two_rotations_in_one_second_find_a_name_each_for_the_old_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = settled_world(tmp_path, monkeypatch, a=A)
+    world.server.silence = Silence(unique_names=True)
+    codes = []
+    for _ in range(3):
+        world.at(86400)
+        codes.append(world.apply("--rotate", "ci/a").code)
+    assert codes == [0, 0, 1]
+    assert world.names() == ["ci/a", "ci/a~next", "ci/a~old", "ci/a~old"]
+    assert world.apply().code == 0  # takes over, another second having come
+    world.check_quiet("ci/a")
