@@ -387,5 +387,7 @@ def need_extra(extra: str, *modules: str) -> None:
     """See to it that the libraries of an extra are there; raises UsageError, which says how to install them."""
     missing = [module for module in modules if find_spec(module) is None]
     if missing:
-        msg = f"{' and '.join(missing)} cannot be imported; install: pip install 'naga-reconciler[{extra}]'"
+        from reconciler.installation import installing
+
+        msg = f"{' and '.join(missing)} cannot be imported; install: {installing(extra)}"
         raise UsageError(msg)

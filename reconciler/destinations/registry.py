@@ -112,5 +112,7 @@ def _broken(kind: str, cause: str) -> str:
     extra = EXTRAS.get(kind)
     remedy = "reinstall or repair the package that offers it"
     if extra is not None:
-        remedy = f"install it: pip install 'naga-reconciler[{extra}]'"
+        from reconciler.installation import installing
+
+        remedy = f"install it: {installing(extra)}"
     return f"the destination type {kind!r} cannot be used ({cause}); {remedy}"

@@ -72,7 +72,8 @@ def _check(path: Path, before: bytes | None) -> None:
 def check_output(file: Path, *, example: str, declaration: Path | None = None, option: str = "--out") -> None:
     """Refuse to write over a declaration, to what git acts on, or into a folder without a name; raises UsageError."""
     real = Path(real_path(file))
-    is_declared = declaration is not None and real == Path(real_path(declaration))
+    # `-` is standard output here, and standard input where it is the declaration.
+    is_declared = declaration is not None and str(file) != "-" and real == Path(real_path(declaration))
     if is_declared or any(each.suffix.lower() in {".yaml", ".yml"} for each in (file, real)):
         leads = "looks like" if file.suffix == real.suffix else "leads to"
         msg = f"{option} {file} {leads} a declaration, which is not overwritten; give it another name, like {example}"

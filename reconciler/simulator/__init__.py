@@ -56,5 +56,7 @@ def require_extra() -> None:
 
     # Looked for and not imported: the one that only `simulate` uses would cost every other command its start-up.
     if not (find_spec("starlette") and find_spec("uvicorn")):
-        msg = "the simulator needs more than the basic installation: pip install 'naga-reconciler[simulator]'"
+        from reconciler.installation import installing
+
+        msg = f"the simulator needs more than the basic installation: {installing('simulator')}"
         raise UsageError(msg)

@@ -11,6 +11,7 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from reconciler.cli import options
+from reconciler.installation import installing
 from reconciler.simulator import State
 from support.command import COMMAND, Front, on_a_file, on_a_socket, started
 from support.htmlpage import HtmlPage, text
@@ -138,7 +139,7 @@ def test_an_environment_without_the_libraries_names_the_extra(
     ended = front(command, "--out", "out.html")
 
     assert ended.code == 1
-    assert f"pip install 'naga-reconciler[{command}]'" in ended.err
+    assert installing(command) in ended.err
 
 
 def test_hostile_names_of_live_keys_are_text(front: Front) -> None:

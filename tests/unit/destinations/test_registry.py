@@ -9,6 +9,7 @@ import pytest
 from reconciler import destinations
 from reconciler.destinations.registry import Registry
 from reconciler.errors import DestinationError
+from reconciler.installation import installing
 from reconciler.model import Target
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def test_a_type_whose_library_is_missing_names_the_extra_that_brings_it(
         monkeypatch.delitem(sys.modules, name)
     message = refusal(kind)
     assert message.startswith(f"the destination type {kind!r} cannot be used (ModuleNotFoundError: ")
-    assert message.endswith(f"; install it: pip install 'naga-reconciler[{extra}]'")
+    assert message.endswith(f"; install it: {installing(extra)}")
 
 
 def test_an_unknown_type_lists_what_there_is() -> None:
