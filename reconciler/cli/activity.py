@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -9,13 +10,46 @@ import click
 from reconciler.cli.options import days_option, environments_option, file_option, format_option, simulator_option
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from datetime import date
 
     from reconciler.cli.reading import AccountReading
     from reconciler.insight.activity import AccountActivity, ActivityReport, Question
+    from reconciler.insight.breakdown import Grouping
+    from reconciler.insight.history import Span
     from reconciler.model import Declaration
 
 _TOP = 30
+
+
+def _read_day(context: click.Context, parameter: click.Parameter, value: str | None) -> date | None:
+    from datetime import date
+
+    try:
+        day = None if value is None else date.fromisoformat(value)
+    except ValueError:
+        day = None
+    if value is not None and str(day) != value:
+        msg = f"{value!r} is no day like 2026-10-01"
+        raise click.BadParameter(msg, context, parameter)
+    return day
+
+
+def _read_month(context: click.Context, parameter: click.Parameter, value: str | None) -> Span | None:
+    """Give the first and the last day of a month."""
+    from datetime import date, timedelta
+
+    from reconciler.insight.history import Span
+
+    try:
+        first = None if value is None else date.fromisoformat(f"{value}-01")
+    except ValueError:
+        first = None
+    if value is None:
+        return None
+    if first is None or str(first)[:-3] != value or first.year == date.max.year:
+        msg = f"{value!r} is no month like 2026-10"
+        raise click.BadParameter(msg, context, parameter)
+    return Span(first, (first + timedelta(days=31)).replace(day=1) - timedelta(days=1))
 
 
 @click.command("activity")
@@ -35,10 +69,20 @@ _TOP = 30
     show_default=True,
     help="How many lines a table shows, the costliest first; JSON and CSV have all.",
 )
+@click.option(
+    "--from",
+    "folder",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Show what `record` kept in this folder.",
+)
+@click.option("--month", metavar="YYYY-MM", callback=_read_month, help="With --from: the month to show.")
+@click.option("--since", metavar="DAY", callback=_read_day, help="With --from: the first day to show, like 2026-10-01.")
+@click.option("--until", metavar="DAY", callback=_read_day, help="With --from: the last day to show, like 2026-10-31.")
 @environments_option("Show", ", the rest as one line")
 @file_option
 @simulator_option
-@format_option("table", "json", "csv", "markdown")
+@format_option("table", "json", "csv", "markdown", "focus")
 @click.pass_context
 def command(
     context: click.Context,
@@ -47,6 +91,10 @@ def command(
     by: str,
     daily: bool,
     top: int,
+    folder: Path | None,
+    month: Span | None,
+    since: date | None,
+    until: date | None,
     environments: tuple[str, ...],
     file: Path,
     simulator: Path | None,
@@ -58,20 +106,31 @@ def command(
     their address through rotations and renames; deleted and unmanaged ones have lines of their own. Needs no file,
     except for --by team.
 
+    The service tells the last 30 days. With --from, all that `record` kept is shown, without asking the service: the
+    whole of it, a --month, or what --since and --until say; keys count to the team and the environment that they had on
+    the day. --format focus writes it a line a day and key, with the columns of FOCUS 1.2.
+
     \b
     Examples:
       reconciler activity
       reconciler activity --by key --days 7
       reconciler activity --by environment --format csv > activity.csv
       reconciler activity --by key --daily -e production
+      reconciler activity --from history --month 2026-10 --by team
+      reconciler activity --from history --since 2026-10-01 --format focus > focus.csv
     """
     from reconciler.cli import console
     from reconciler.cli.console import note, show
     from reconciler.cli.reading import declaration_if_any, named
-    from reconciler.errors import ReconcilerError
+    from reconciler.errors import ReconcilerError, UsageError
     from reconciler.insight.activity import Question, activity_report
     from reconciler.insight.breakdown import Grouping
 
+    if folder is not None:
+        return _recorded(context, folder, _period(context, month, since, until), by, output_format, top)
+    if month or since or until or output_format == "focus":
+        msg = "--month, --since, --until and --format focus go with --from FOLDER, where `record` keeps the history"
+        raise UsageError(msg)
     question = Question(days, Grouping(by), environments, daily)
     declaration = declaration_if_any(context, file)
     _check(question, declaration)
@@ -92,6 +151,73 @@ def command(
     )
     show(_formatted(report, output_format, top))
     return ReconcilerError.exit_code if failures else 0
+
+
+def _period(
+    context: click.Context, month: Span | None, since: date | None, until: date | None
+) -> tuple[date | None, date | None]:
+    """Give the first and the last day that are meant, None for as far as the history reaches."""
+    from click.core import ParameterSource
+
+    from reconciler.errors import UsageError
+
+    if context.get_parameter_source("days") is not ParameterSource.DEFAULT:
+        msg = "--days goes up to today, which is not recorded; with --from, say --month, --since or --until"
+        raise UsageError(msg)
+    if month and (since or until):
+        msg = "--month does not go with --since or --until; give one or the other"
+        raise UsageError(msg)
+    if since and until and since > until:
+        msg = f"--since {since} is after --until {until}"
+        raise UsageError(msg)
+    return month or (since, until)
+
+
+def _recorded(
+    context: click.Context,
+    folder: Path,
+    asked: tuple[date | None, date | None],
+    by: str,
+    output_format: str,
+    top: int,
+) -> int:
+    """Show what is recorded."""
+    from reconciler.cli.console import note, show
+    from reconciler.cli.reading import named
+    from reconciler.engine.recording import read_period
+    from reconciler.insight.activity import Question
+    from reconciler.insight.breakdown import Grouping
+    from reconciler.insight.history import gaps, recorded_activity
+    from reconciler.render.focus import focus_csv
+
+    grouping, given = Grouping(by), context.params
+    _check_recorded(grouping, given["environments"], daily=given["daily"], is_focus=output_format == "focus")
+    history, period = read_period(folder, *asked, models=grouping is Grouping.MODEL)
+    days = (period.until - period.since).days + 1
+    report = recorded_activity(
+        Question(days, grouping, given["environments"], given["daily"], recorded=True), history, period
+    )
+    for account in history.spans:
+        for first, last in gaps(history, account, period):
+            note(f"warning: {named(account, f'{first} to {last} is not recorded', history.spans)}")
+    if output_format == "focus":
+        show(focus_csv(line for line in history.usage if period.since <= line.day <= period.until))
+    else:
+        show(_formatted(report, output_format, top))
+    return 0
+
+
+def _check_recorded(by: Grouping, environments: tuple[str, ...], *, daily: bool, is_focus: bool) -> None:
+    from reconciler.errors import UsageError
+    from reconciler.insight.breakdown import OWNED
+    from reconciler.insight.breakdown import Grouping as Groupings
+
+    if environments and (by not in OWNED or is_focus):
+        msg = "-e goes with --by key, environment or team, and not with --format focus"
+        raise UsageError(msg)
+    if daily and by is Groupings.DAY:
+        msg = "--daily does not go with --by day, which shows the days already"
+        raise UsageError(msg)
 
 
 def _check(question: Question, declaration: Declaration | None) -> None:

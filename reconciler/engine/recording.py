@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from reconciler.engine.planning import read_all
 from reconciler.errors import AccountError, ReconcilerError, UsageError
 from reconciler.formatting.history import exists, months_of, read_history, write_history
-from reconciler.insight.history import History, is_of_another, missing_windows, record, unknown_days
+from reconciler.insight.history import History, is_of_another, missing_windows, period_of, record, unknown_days
 from reconciler.insight.inventory import identified
 from reconciler.model import KEY_VARIABLE, LONGEST_DAYS
 from reconciler.planning.accounts import account_variables, part_of
@@ -85,6 +85,26 @@ async def record_use(
             history = found.history
             accounts.append(AccountRecord(variable, found.days, found.lost))
     return Recording(tuple(accounts), unread, write_history(folder, history, before))
+
+
+def read_period(
+    folder: Path, since: date | None = None, until: date | None = None, *, models: bool = True
+) -> tuple[History, Span]:
+    """Read what is recorded of these days (UTC), both included; None reaches as far as the history does.
+
+    Returns:
+        The history with the use of at least these days, and the days that are meant. `models` leaves their use out.
+
+    Raises:
+        UsageError: the folder is no history, a line of it is not as it was written, or nothing is recorded of the days.
+    """
+    months = [
+        month
+        for month in months_of(folder)
+        if (since is None or str(since)[:7] <= month) and (until is None or month <= str(until)[:7])
+    ]
+    history, _ = read_history(folder, months, models=models)
+    return history, period_of(history, since, until)
 
 
 async def _read(history: History, folder: Path, variable: str, account: Account) -> _Reading:

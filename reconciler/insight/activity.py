@@ -126,12 +126,16 @@ def _change(group: Group | None, days: int, whole: Decimal, second: Decimal) -> 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What to tell of the last `days` days, today included: by what, of which environments, with days of each line."""
+    """What to tell of the last `days` days, today included: by what, of which environments, with days of each line.
+
+    Of what is `recorded`, the last day is that of the period which was asked for.
+    """
 
     days: int
     by: Grouping
     environments: tuple[str, ...] = ()
     daily: bool = False
+    recorded: bool = False
 
 
 @dataclass(frozen=True, slots=True)

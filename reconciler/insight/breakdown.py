@@ -211,6 +211,29 @@ def by_owner(by: Grouping, statistics: Statistics, sorter: Sorter) -> Breakdown:
     return _balanced(by, statistics, lines)
 
 
+def of_days(
+    by: Grouping, days: int, parts: Iterable[tuple[Group, date, int | None, Tally]], *, daily: bool
+) -> Breakdown:
+    """Break down what is recorded of `days` days: parts with their group, day and key; nothing else is counted."""
+    tallies: dict[Group, dict[date, Tally]] = {}
+    ids: dict[Group, set[int]] = {}
+    for group, day, key_id, tally in parts:
+        dated = tallies.setdefault(group, {})
+        dated[day] = dated.get(day, Tally()) + tally
+        if key_id is not None:
+            ids.setdefault(group, set()).add(key_id)
+    lines = tuple(
+        Line(
+            group,
+            sum(dated.values(), Tally()),
+            key_ids=tuple(sorted(ids.get(group, ()))),
+            daily=tuple(sorted(dated.items())) if daily else (),
+        )
+        for group, dated in tallies.items()
+    )
+    return _shared(Breakdown(by, days, sum((line.tally for line in lines), Tally()), lines))
+
+
 def together(parts: Iterable[Breakdown]) -> Breakdown:
     """Take the breakdowns of several accounts, made alike, as one.
 

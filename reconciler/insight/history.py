@@ -17,13 +17,18 @@ from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from reconciler.errors import UsageError
+from reconciler.insight.activity import AccountActivity, Insights, activity_report
+from reconciler.insight.breakdown import Group, Grouping, Kind, of_days
 from reconciler.insight.inventory import Attribution, Standing
 from reconciler.model import LONGEST_DAYS, KeyTally, Tally
+from reconciler.planning.names import is_lock
 from reconciler.units import format_instant
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
+    from reconciler.insight.activity import ActivityReport, Question
     from reconciler.model import Declaration, Snapshot, Statistics
 
 
@@ -105,10 +110,6 @@ class History:
     keys: tuple[KnownKey, ...] = ()
     usage: tuple[KeyDay, ...] = ()
     models: tuple[ModelDay, ...] = ()
-
-    def has(self, day: date) -> bool:
-        """True when a day was recorded for an account."""
-        return any(span.since <= day <= span.until for spans in self.spans.values() for span in spans)
 
 
 @dataclass(frozen=True, slots=True)
@@ -361,3 +362,91 @@ def _joined(spans: Iterable[Span]) -> tuple[Span, ...]:
         else:
             found.append(span)
     return tuple(found)
+
+
+# What is recorded, as `activity` shows it.
+
+
+def period_of(history: History, since: date | None, until: date | None) -> Span:
+    """Give the days that are meant: what is None reaches as far as the history does.
+
+    Raises UsageError when none of them is recorded.
+    """
+    spans = [span for each in history.spans.values() for span in each]
+    if not spans:
+        msg = "nothing is recorded yet"
+        raise UsageError(msg)
+    first, last = min(spans).since, max(span.until for span in spans)
+    period = Span(since or first, until or last)
+    if not any(span.since <= period.until and period.since <= span.until for span in spans):
+        msg = f"nothing is recorded of {period.since} to {period.until}: the history has {first} to {last}"
+        raise UsageError(msg)
+    return period
+
+
+def gaps(history: History, account: str, period: Span) -> tuple[Span, ...]:
+    """Give the days of a period that were not recorded for an account."""
+    found = []
+    day = period.since
+    for span in history.spans.get(account, ()):
+        if day < span.since <= period.until:
+            found.append(Span(day, span.since - timedelta(days=1)))
+        if span.since <= period.until:
+            day = max(day, span.until + timedelta(days=1))
+    if day <= period.until:
+        found.append(Span(day, period.until))
+    return tuple(found)
+
+
+def recorded_activity(question: Question, history: History, period: Span) -> ActivityReport:
+    """Tell what is recorded of a period; the days of `question` are those of the period.
+
+    Keys count to the address, the environment and the team that they had on the day. Raises UsageError for an
+    environment that is not in the period.
+    """
+    usage = [line for line in history.usage if period.since <= line.day <= period.until]
+    models = [line for line in history.models if period.since <= line.day <= period.until]
+    if strange := {*question.environments} - {line.environment for line in usage}:
+        msg = f"environment {min(strange)} has no use from {period.since} to {period.until}"
+        raise UsageError(msg)
+    accounts = []
+    for account in sorted(history.spans):
+        own = [line for line in usage if line.account == account]
+        parts: list[tuple[Group, date, int | None, Tally]]
+        match question.by:
+            case Grouping.DAY:
+                parts = [(Group(Kind.DAY, str(line.day)), line.day, None, line.tally) for line in own]
+                parts += [(Group(Kind.DAY, str(day)), day, None, Tally()) for day in _days(history, account, period)]
+            case Grouping.MODEL:
+                parts = [(_model(line), line.day, None, line.tally) for line in models if line.account == account]
+            case _:
+                parts = [(_owner(question, line), line.day, line.key_id, line.tally) for line in own]
+        breakdown = of_days(question.by, question.days, parts, daily=question.daily)
+        accounts.append(AccountActivity(account, breakdown, Insights()))
+    return activity_report(question, period.until, accounts, declared=True)
+
+
+def _days(history: History, account: str, period: Span) -> list[date]:
+    """Give the days of a period that were recorded."""
+    lost = gaps(history, account, period)
+    all_days = [period.since + timedelta(days=at) for at in range((period.until - period.since).days + 1)]
+    return [day for day in all_days if not any(span.since <= day <= span.until for span in lost)]
+
+
+def _model(line: ModelDay) -> Group:
+    return Group(Kind.MODEL, line.model) if line.model else Group(Kind.DIFFERENCE)
+
+
+def _owner(question: Question, line: KeyDay) -> Group:
+    if line.subject == NOBODY:
+        return Group(Kind.DIFFERENCE)
+    if question.environments and line.environment not in question.environments:
+        return Group(Kind.REST)
+    if not line.address:
+        kind = Kind.LOCK if is_lock(line.name) else Kind.UNMANAGED
+        return Group(kind, line.name, line.key_id) if question.by is Grouping.KEY else Group(kind)
+    if question.by is Grouping.KEY:
+        return Group(Kind.KEY, line.address)
+    if question.by is Grouping.ENVIRONMENT:
+        return Group(Kind.ENVIRONMENT, line.environment)
+    return Group(Kind.TEAM, line.team) if line.team else Group(Kind.NO_TEAM)

@@ -68,6 +68,8 @@ def percent(share: Decimal | None) -> str:
 def heading(report: ActivityReport) -> str:
     """Say what days it is about."""
     days = report.question.days
+    if report.question.recorded:
+        return f"Activity from {report.since} to {report.today} (UTC), as recorded"
     if days == 1:
         return f"Activity of today, {report.today} (UTC, not over yet)"
     return f"Activity of the last {days} days, {report.since} to {report.today} (UTC, today is not over)"
@@ -75,6 +77,8 @@ def heading(report: ActivityReport) -> str:
 
 def nothing(report: ActivityReport) -> str:
     """Say that nothing was used."""
+    if report.question.recorded:
+        return f"Nothing was used from {report.since} to {report.today}."
     return f"Nothing was used in the last {plural(report.question.days, 'day')}."
 
 
@@ -98,7 +102,7 @@ def notes_of(report: ActivityReport, show: Show) -> Iterator[str]:
     question, breakdown = report.question, report.whole
     if question.by is Grouping.ENVIRONMENT and not report.declared:
         yield "There is no file: environments are read from names like environment/key."
-    if question.daily:
+    if question.daily and not question.recorded:
         yield (
             "The service tells no days of a key or a model: each day is what a window of days has and the one that is"
             " a day shorter has not."
@@ -272,6 +276,8 @@ CSV_FIELDS: Final = (
     "input_tokens",
     "output_tokens",
     "share_percent",
+    "since",
+    "until",
 )
 
 
@@ -304,7 +310,8 @@ def activity_csv(report: ActivityReport) -> str:
     writer.writerow(CSV_FIELDS)
     for account in report.accounts:
         for line in account.breakdown.lines:
-            writer.writerows(_records(account, line, daily=report.question.daily))
+            for record in _records(account, line, daily=report.question.daily):
+                writer.writerow((*record, report.since, report.today))
     return stream.getvalue()
 
 
