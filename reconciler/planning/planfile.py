@@ -14,7 +14,7 @@ from reconciler.planning.actions import Create, Delete, Finish, Options, Plan, R
 from reconciler.units import format_instant, format_money
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import timedelta
 
     from reconciler.model import DeclaredKey, KeyState, LiveKey
@@ -25,6 +25,9 @@ FORMAT_VERSION: Final = 1
 
 _MARK: Final = "format_version"
 _CHECKSUM: Final = "checksum"
+_BESIDE: Final[dict[str, Any]] = {"spend": None, "source": None}
+"""What of a change in a document decides nothing."""
+
 _FIELDS: Final = frozenset({"digest", "options", "credit", _CHECKSUM})
 
 
@@ -124,11 +127,30 @@ def _saved_plan(document: Mapping[str, Any], name: str) -> SavedPlan:
 
 
 def moved(saved: Sequence[Mapping[str, Any]], current: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
-    """Say in a line each what was planned and is not any more, and what is planned now and was not."""
-    before, now = [_words(change) for change in saved], [_words(change) for change in current]
-    gone = [f"was planned, and is not any more: {words}" for words in before if words not in set(now)]
-    new = [f"is planned now, and was not: {words}" for words in now if words not in set(before)]
-    return (*gone, *new)
+    """Say in a line each what was planned and is not any more, what is planned now and was not, and what differs."""
+    before, now = ({_words(change): change for change in changes} for changes in (saved, current))
+    gone = [f"was planned, and is not any more: {words}" for words in before if words not in now]
+    new = [f"is planned now, and was not: {words}" for words in now if words not in before]
+    both = [words for words in before if words in now]
+    return (*gone, *new, *(line for words in both for line in _differences(words, before[words], now[words])))
+
+
+def _differences(words: str, saved: Mapping[str, Any], current: Mapping[str, Any]) -> Iterator[str]:
+    """Say what differs in two changes of the same words: a place of the secret, or what a new key may spend."""
+    was, now = (json.loads(json.dumps({**change, **_BESIDE})) for change in (saved, current))
+    if was == now:
+        return
+    from deepdiff import DeepDiff  # takes longer than planning, and only a plan that is stale needs it
+
+    found = DeepDiff(was, now, view="tree")
+    levels = [(level.path(output_format="list"), level) for group in found.values() for level in group]
+    for path, level in sorted(levels, key=lambda each: [str(part) for part in each[0]]):
+        yield f"{words}: {' '.join(map(str, path))} was {_given(level.t1)}, is {_given(level.t2)}"
+
+
+def _given(value: object) -> str:
+    """Write a value; deepdiff has one of its own for what is not there."""
+    return _value(value) if isinstance(value, str | int | list | dict | None) else "nothing"
 
 
 def _words(change: Mapping[str, Any]) -> str:

@@ -154,7 +154,7 @@ MOVES = [
         ],
     ),
     (add_key, ["is planned now, and was not: delete ci/stranger (key 2)"]),
-    (edit_file, []),
+    (edit_file, ["create ci/c: after credit_limit was 1, is 3"]),
 ]
 
 

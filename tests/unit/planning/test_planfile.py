@@ -165,5 +165,18 @@ def test_what_stayed_is_not_told() -> None:
     )
 
 
+def test_what_a_change_of_the_same_words_does_otherwise_is_told() -> None:
+    there = {"type": "dotenv", "settings": {"path": "a.env"}, "name": "KEY"}
+    planned = change(action="create", key_id=None, fields=[], deliveries=[there], source={"line": 3}, spend=None)
+    elsewhere = {**there, "settings": {"path": "b.env", "outside": True}}
+    same = {**planned, "source": {"line": 9}, "spend": {"cost": "1"}}
+    assert moved([planned], [same]) == ()
+    assert moved([planned], [{**same, "deliveries": [elsewhere, there]}]) == (
+        "create ci/a: deliveries 0 settings outside was nothing, is true",
+        "create ci/a: deliveries 0 settings path was a.env, is b.env",
+        f"create ci/a: deliveries 1 was nothing, is {json.dumps(there)}",
+    )
+
+
 def test_no_limit_is_told_as_null() -> None:
     assert moved([], [change(after={"credit_limit": None})])[0].endswith("credit_limit 5 → null")
