@@ -60,7 +60,8 @@ def load(path: str | Path | None = None, *, text: str | None = None) -> Declarat
     """Read a declaration, offline.
 
     Args:
-        path: A file, a folder of `*.yaml`, or `-` for standard input; `keys.yaml` where nothing is said.
+        path: A file, a folder of `*.yaml`, or `-` for standard input; where nothing is said, `keys.yaml` or else
+            the folder `keys/`.
         text: The declaration itself, in place of a file. Its paths are relative to the current folder, and errors call
             it `<text>`.
 
@@ -71,11 +72,11 @@ def load(path: str | Path | None = None, *, text: str | None = None) -> Declarat
         DeclarationError: something is wrong; its `diagnostics` are everything that is, each with its place.
         UsageError: there is nothing to read at this path, or both a path and a text were given.
     """
-    from reconciler.declaration import SourceFile, load_sources
+    from reconciler.declaration import SourceFile, default_path, load_sources
     from reconciler.declaration import load as load_path
 
     if text is None:
-        return load_path(Path("keys.yaml" if path is None else path))
+        return load_path(default_path() if path is None else Path(path))
     if path is not None:
         msg = "load takes a path or a text, not both"
         raise UsageError(msg)
@@ -197,7 +198,7 @@ def apply(  # noqa: PLR0913  # by keyword, each with a default
 
 def lease(
     address: str | Address,
-    declaration: Declaration | str | Path = "keys.yaml",
+    declaration: Declaration | str | Path | None = None,
     *,
     limit: Decimal | None = None,
     simulator: str | Path | None = None,
@@ -213,7 +214,8 @@ def lease(
 
     Args:
         address: A lease of the declaration, like `ci/agent`.
-        declaration: What declares it: a declaration, or the path of a file or folder.
+        declaration: What declares it: a declaration, or the path of a file or folder; where nothing is said, what
+            `load()` finds.
         limit: What the key may spend, in USD, where that is less than the file says.
         simulator: Keeps simulated accounts at this path in place of the service's.
         credentials: The provisioning keys by variable, in place of the environment.

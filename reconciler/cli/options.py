@@ -43,9 +43,10 @@ DEFAULT_SHOWN: Final = "keys.yaml, else keys/"
 
 
 def default_file() -> Path:
-    """Name the declaration where nobody does: keys.yaml, else the folder keys/ if it holds a file of a declaration."""
-    folder = Path("keys")
-    return folder if not _DEFAULT.exists() and any(folder.glob("*.yaml")) else _DEFAULT
+    """Name the declaration where nobody does."""
+    from reconciler.declaration import default_path
+
+    return default_path()
 
 
 def file_option(command: F) -> F:
@@ -115,7 +116,6 @@ def format_option(*choices: str) -> Callable[[F], F]:
 #
 # A shell asks while somebody types, so that a declaration which is missing or broken is silence and no error.
 
-_DEFAULT: Final = Path("keys.yaml")
 _GIT: Final = "git:"
 
 

@@ -437,3 +437,14 @@ def test_a_path_and_a_text_or_a_receiver_that_cannot_be_called_is_a_mistake_of_t
     receivers: Any = {"app": "print"}
     with pytest.raises(UsageError, match="app"):
         apply(load(text=HANDED_ON), receivers=receivers, simulator=SIMULATOR)
+
+
+def test_without_a_path_the_folder_is_loaded_where_there_is_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "keys").mkdir()
+    (tmp_path / "keys" / "ci.yaml").write_text("version: 1\nenvironments: {ci: {keys: {folder: {credit_limit: 1}}}}\n")
+    assert [str(key.address) for key in reconciler.load().keys] == ["ci/folder"]
+    (tmp_path / "keys.yaml").write_text("version: 1\nenvironments: {ci: {keys: {file: {credit_limit: 1}}}}\n")
+    assert [str(key.address) for key in reconciler.load().keys] == ["ci/file"]
