@@ -308,11 +308,21 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True)
+class Raise:
+    """A limit in USD that counts in place of `credit_limit` until an instant."""
+
+    to: Decimal
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class DeclaredKey:
     """A key of the file with its defaults merged in; `name` is the live name that its address formats to.
 
     `rotate_every` None means that the key is not rotated by age; `id` and `renamed_from` find it under an earlier name.
-    `delivers_nowhere` means that the file says so, with an empty `deliver`, rather than nothing.
+    `delivers_nowhere` means that the file says so, with an empty `deliver`, rather than nothing. With `renew` (`month`,
+    `week`, `day` or `Nd`) the limit is the allowance of a period, and `settled_name` is the live name that a new key
+    gets, which tells its period; it is None until `budgets.as_of` has worked it out for an instant.
     """
 
     address: Address
@@ -331,6 +341,14 @@ class DeclaredKey:
     id: int | None = None
     renamed_from: tuple[str, ...] = ()
     delivers_nowhere: bool = False
+    renew: str | None = None
+    raised: Raise | None = None
+    settled_name: str | None = None
+
+    @property
+    def settled(self) -> str:
+        """The live name that a new key gets when it is delivered."""
+        return self.settled_name or self.name
 
     @property
     def runs_command(self) -> bool:
@@ -340,7 +358,7 @@ class DeclaredKey:
     @property
     def state(self) -> KeyState:
         """What the live key should look like."""
-        return KeyState(self.name, self.is_enabled, self.credit_limit, self.expires_at)
+        return KeyState(self.settled, self.is_enabled, self.credit_limit, self.expires_at)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, TypedDict, cast
 
 from reconciler.declaration.destinations import read_deliver
 from reconciler.declaration.parser import Fields, described, location
-from reconciler.model import LONGEST_DAYS, Alerts, Guardrails, Rule
+from reconciler.model import LONGEST_DAYS, Alerts, Guardrails, Raise, Rule
 from reconciler.units import MONEY_DECIMALS, parse_duration, parse_instant
 
 if TYPE_CHECKING:
@@ -40,6 +40,8 @@ class KeyFields(TypedDict, total=False):
     protected: bool
     rotate_every: timedelta | None
     rotation_overlap: timedelta | None
+    renew: str | None
+    raised: Raise | None
     verify: bool
     id: int
     renamed_from: tuple[str, ...]
@@ -58,6 +60,8 @@ def read_fields(node: Fields, destinations: Mapping[str, Destination | None], re
             except ValueError as error:
                 report.error(node.value_marks[name], f"{name} {error}")
                 unsound.append(name)
+        elif name == "raise":
+            values["raised"] = _read_raise(cast("Fields", value), report)
         elif name == "deliver":
             values[name] = read_deliver(cast("Items", value), destinations, report)
     for name in unsound:
@@ -105,6 +109,17 @@ def _read_ttl(text: str) -> timedelta:
     return ttl
 
 
+def _read_raise(node: Fields, report: Report) -> Raise | None:
+    name = "to"
+    try:
+        to = read_money(cast("int | Decimal", node[name]))
+        name = "until"
+        return Raise(to, _read_instant(cast("str", node[name])))
+    except ValueError as error:
+        report.error(node.value_marks[name], f"{name} {error}")
+        return None
+
+
 def _read_period(text: str) -> timedelta:
     period = read_duration(text)
     if period < _SHORTEST_PERIOD:
@@ -134,7 +149,7 @@ def _read_instant(text: str) -> datetime:
 
 
 # The schema has seen to the types of what arrives here.
-_PLAIN: Final = frozenset({"is_enabled", "description", "team", "protected", "verify", "id"})
+_PLAIN: Final = frozenset({"is_enabled", "description", "team", "protected", "verify", "id", "renew"})
 _READERS: Final[dict[str, Callable[[Any], object]]] = {
     "credit_limit": read_money,
     "expires_at": _read_instant,

@@ -18,7 +18,7 @@ from reconciler.declaration.fields import KeyFields, read_duration, read_fields
 from reconciler.declaration.parser import Fields, Items, label, location, shown
 from reconciler.diagnostic import Diagnostic
 from reconciler.model import KEY_VARIABLE, Address, Declaration, DeclaredKey, Environment, Lease, Unmanaged
-from reconciler.planning.names import LONGEST_LIVE_NAME, LONGEST_SUFFIX, Naming
+from reconciler.planning.names import LONGEST_LIVE_NAME, LONGEST_PERIOD_SUFFIX, LONGEST_SUFFIX, Naming
 from reconciler.units import format_duration
 
 if TYPE_CHECKING:
@@ -121,11 +121,12 @@ def check_environments(naming: str, environments: Fields, report: Report) -> Non
 
 def check_live_names(keys: Sequence[Resolved], leases: Sequence[Lease], report: Report) -> None:
     """Report live names that are too long, and earlier names that are still somebody's."""
-    longest = LONGEST_LIVE_NAME - LONGEST_SUFFIX
     owners: dict[str, DeclaredKey | Lease] = {key.name: key for key, _ in keys}
     owners |= {lease.name: lease for lease in leases}
     everything: list[DeclaredKey | Lease] = [*(key for key, _ in keys), *leases]
     for owner in everything:
+        renews = isinstance(owner, DeclaredKey) and owner.renew is not None
+        longest = LONGEST_LIVE_NAME - (LONGEST_PERIOD_SUFFIX if renews else LONGEST_SUFFIX)
         if len(owner.name) > longest:
             count = len(owner.name)
             words = f"the live name of {owner.address} has {count} characters by naming, and {longest} are the most"
@@ -279,6 +280,7 @@ def _read_keys(name: str, environment: Fields, outer: KeyFields, context: _Conte
         if not ("credit_limit" in fields or "credit_limit" in node.broken or reported):
             words = "and no defaults have one; write a number of USD, or null for no limit"
             context.report.error_at(source, f"credit_limit is missing in key '{address}', {words}")
+        _check_budget(address, source, fields, context.report)
         if "rotation_overlap" in fields:
             _check_overlap(fields, (node, *origins), context.report)
         yield _declared(address, source, fields, context), node
@@ -297,6 +299,14 @@ def _read_leases(name: str, environment: Fields, context: _Context) -> Iterator[
             )
         values = fields.read_lease(node, context.report)
         yield Lease(address, context.naming.format(address), source=source, **values)
+
+
+def _check_budget(address: Address, source: Location, fields: KeyFields, report: Report) -> None:
+    limit = fields.get("credit_limit", 0)
+    for name, value in (("renew", fields.get("renew")), ("raise", fields.get("raised"))):
+        if value is not None and limit is None:
+            words = f"key '{address}' has {name} and no limit: write a credit_limit in USD, or {name}: null"
+            report.error_at(source, words)
 
 
 def _check_overlap(fields: KeyFields, origins: Sequence[Fields], report: Report) -> None:
@@ -326,6 +336,8 @@ def _declared(address: Address, source: Location, fields: KeyFields, context: _C
         verify=fields.get("verify", True),
         id=fields.get("id"),
         renamed_from=fields.get("renamed_from", ()),
+        renew=fields.get("renew"),
+        raised=fields.get("raised"),
         delivers_nowhere="deliver" in fields and not drops,
     )
 

@@ -13,19 +13,21 @@ from reconciler.errors import AccountError, ReconcilerError, UsageError
 from reconciler.model import Address
 from reconciler.planning.actions import Create, Delete, PlanInputs, matcher, windows
 from reconciler.planning.base_review import snapshot_of
+from reconciler.planning.budgets import windows_of
+from reconciler.planning.matching import match
 from reconciler.planning.names import Naming
 from reconciler.planning.phrases import listed, near
 from reconciler.planning.planner import make_plan
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
     from datetime import timedelta
     from pathlib import Path
 
     from reconciler.account.client import Account
     from reconciler.engine.accounts import PlanRequest
-    from reconciler.model import Declaration, Snapshot
+    from reconciler.model import Activity, Declaration, Snapshot
     from reconciler.planning.actions import Plan
 
 
@@ -244,17 +246,31 @@ async def read_account(
     try:
         snapshot = await account.list_keys()
         balance, activities = await rest
+        periods = await _read_periods(declaration, snapshot, account, days)
     finally:
         # Without the keys, nobody waits for the rest, and no request may outlive the account that it is made to.
         rest.cancel()
         await asyncio.gather(rest, return_exceptions=True)
-    unread = [answer for answer in (balance, *activities) if isinstance(answer, str)]
+    unread = [answer for answer in (balance, *activities, *periods) if isinstance(answer, str)]
     return snapshot, PlanInputs(
         balance=None if isinstance(balance, str) else balance,
-        activity=tuple(activity for activity in activities if not isinstance(activity, str)),
+        activity=tuple(activity for activity in (*activities, *periods) if not isinstance(activity, str)),
         base=base,
         unread=tuple(unread),
     )
+
+
+async def _read_periods(
+    declaration: Declaration, snapshot: Snapshot, account: Account, known: Collection[int]
+) -> list[Activity | str]:
+    """Read the windows of activity that tell what budgets that renew have spent."""
+    import asyncio
+
+    if not any(key.renew for key in declaration.keys):
+        return []
+    wanted = windows_of(declaration, match(declaration, snapshot).live, snapshot.now) - {*known}
+    reads = (tried(f"the activity of {days} days", partial(account.activity, days)) for days in sorted(wanted))
+    return await asyncio.gather(*reads)
 
 
 async def _read_one(request: PlanRequest, variable: str, account: Account, *, sweeps: bool) -> Reading:

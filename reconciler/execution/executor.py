@@ -21,6 +21,7 @@ from reconciler.planning.actions import (
     Finish,
     Outcome,
     Rename,
+    Renew,
     Restore,
     Retire,
     Rotate,
@@ -47,12 +48,12 @@ async def execute_action(action: Action, context: ApplyContext) -> tuple[int, st
     """
     match action:
         case Create(declared=declared):
-            return _told(await create_and_deliver(declared, declared.name, context))
+            return _told(await create_and_deliver(declared, declared.settled, context))
         case Rotate():
             return _told(await rotate(action, context))
         case Finish():
             return await finish(action, context), None
-        case Update() | Rename() | Retire() | Restore():
+        case Update() | Renew() | Rename() | Retire() | Restore():
             return (await context.account.update_key(action.live.id, patch(action.after, action.fields))).id, None
         case Delete():
             return await _delete(action, context)

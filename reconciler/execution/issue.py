@@ -261,7 +261,7 @@ async def rotate(action: Rotate, context: ApplyContext) -> Issued:
     issued = await create_and_deliver(declared, next_name(declared.name), context, replaces=True)
     try:
         await _retire(declared, action.live, action.overlap, context)
-        await context.account.update_key(issued.key.id, KeyPatch(name=declared.name))
+        await context.account.update_key(issued.key.id, KeyPatch(name=declared.settled))
     except AccountError as error:
         msg = f"{error}; key {issued.key.id} is delivered everywhere and waits to take over: apply again"
         raise AccountError(msg) from None

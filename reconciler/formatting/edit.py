@@ -14,6 +14,7 @@ from reconciler.formatting.canonical import formatted, read_tree
 from reconciler.formatting.printer import printed
 from reconciler.formatting.tree import Collection, Document, Scalar, field
 from reconciler.planning import phrases
+from reconciler.planning.budgets import allowance, renews_like
 from reconciler.units import format_instant, format_money, parse_instant
 
 if TYPE_CHECKING:
@@ -259,10 +260,12 @@ def key_texts(adopted: Sequence[Adopted], inherited: Inherited, used: Used, now:
 
 
 def _fields(key: Adopted, inherited: Mapping[str, Any]) -> dict[str, Value]:
-    live = key.live
-    fields: dict[str, Value] = {
-        "credit_limit": Scalar("null" if live.credit_limit is None else format_money(live.credit_limit))
-    }
+    live, limit, renew = key.live, allowance(key.live), renews_like(key.live)
+    fields: dict[str, Value] = {"credit_limit": Scalar("null" if limit is None else format_money(limit))}
+    if renew != inherited.get("renew"):
+        fields["renew"] = Scalar(renew or "null")
+    if inherited.get("raise") is not None:
+        fields["raise"] = Scalar("null")  # the limit is what it is now
     if live.is_enabled != inherited.get("is_enabled", True):
         fields["is_enabled"] = Scalar(str(live.is_enabled).lower())
     expiry = inherited.get("expires_at")

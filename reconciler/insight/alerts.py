@@ -14,7 +14,18 @@ from typing import TYPE_CHECKING, Final, assert_never
 from reconciler.diagnostic import Severity
 from reconciler.insight.inventory import KeyStatus
 from reconciler.model import Alerts, Rule
-from reconciler.planning.actions import Create, Delete, DeleteReason, Finish, Rename, Restore, Retire, Rotate, Update
+from reconciler.planning.actions import (
+    Create,
+    Delete,
+    DeleteReason,
+    Finish,
+    Rename,
+    Renew,
+    Restore,
+    Retire,
+    Rotate,
+    Update,
+)
 from reconciler.planning.phrases import dollars, plural
 from reconciler.units import format_duration, format_instant
 
@@ -362,6 +373,8 @@ def _difference(action: Action) -> str:
             return "has a rotation that was interrupted"
         case Delete() | Retire():
             return f"{action.live} is live, and has to go: {action.reason}"
+        case Renew():
+            return f"{action.live} has a budget that is to be renewed"
         case Update() | Rename():
             fields = ", ".join(field.value for field in action.fields)
             return f"{action.live} is not as declared: {fields}"

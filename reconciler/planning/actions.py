@@ -192,6 +192,7 @@ class ActionKind(StrEnum):
 
     CREATE = "create"
     UPDATE = "update"
+    RENEW = "renew"
     RENAME = "rename"
     ROTATE = "rotate"
     FINISH = "finish"
@@ -225,7 +226,7 @@ class Create:
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """Change fields of a live key, its name not among them."""
+    """Change fields of a live key under the name of its address; only what the name tells of a period may change."""
 
     kind: ClassVar = ActionKind.UPDATE
     declared: DeclaredKey
@@ -237,6 +238,23 @@ class Update:
     @property
     def address(self) -> Address:
         """The address whose key changes."""
+        return self.declared.address
+
+
+@dataclass(frozen=True, slots=True)
+class Renew:
+    """Begin the next period of a live key's budget, with whatever else changes: one PATCH of name and limit."""
+
+    kind: ClassVar = ActionKind.RENEW
+    declared: DeclaredKey
+    live: LiveKey
+    after: KeyState
+    fields: tuple[Field, ...]
+    account: str | None = None
+
+    @property
+    def address(self) -> Address:
+        """The address whose budget renews."""
         return self.declared.address
 
 
@@ -362,8 +380,8 @@ class Delete:
 UsageKey = int | tuple[str, int]
 """The id of a live key; where there are several accounts, beside the variable of its own."""
 
-Action = Create | Update | Rename | Rotate | Finish | Retire | Restore | Delete
-Change = Create | Update | Rename | Rotate | Finish | Restore
+Action = Create | Update | Renew | Rename | Rotate | Finish | Retire | Restore | Delete
+Change = Create | Update | Renew | Rename | Rotate | Finish | Restore
 
 
 @dataclass(frozen=True, slots=True)

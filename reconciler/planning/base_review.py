@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from reconciler.diagnostic import Severity
 from reconciler.model import KEY_VARIABLE, LiveKey, Snapshot, Unmanaged
 from reconciler.planning.actions import Create, DeleteReason, Finding, Finish, Rename, Restore, Rotate
+from reconciler.planning.budgets import as_of
 from reconciler.planning.guard_context import kept, rules, tightest, with_default
 from reconciler.planning.names import Naming
 from reconciler.planning.phrases import dollars, plural
@@ -27,9 +28,10 @@ if TYPE_CHECKING:
 
 def snapshot_of(base: Declaration, now: datetime, variable: str = KEY_VARIABLE) -> Snapshot:
     """Let a declaration stand for an account: every key of it is live and as declared, with an id below 0."""
+    base = as_of(base, now)
     there = {name for name, environment in base.environments.items() if environment.provisioning_key_env == variable}
     keys = (
-        LiveKey(number, key.name, now, key.expires_at, key.is_enabled, key.credit_limit)
+        LiveKey(number, key.settled, now, key.expires_at, key.is_enabled, key.credit_limit)
         for number, key in _numbered(base)
         if key.address.environment in there
     )

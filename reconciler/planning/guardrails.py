@@ -12,6 +12,8 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
 from reconciler.diagnostic import Severity
+from reconciler.model import LONGEST_DAYS
+from reconciler.planning import budgets
 from reconciler.planning.actions import (
     Create,
     Delete,
@@ -20,6 +22,7 @@ from reconciler.planning.actions import (
     Finding,
     Finish,
     Rename,
+    Renew,
     Restore,
     Retire,
     Rotate,
@@ -28,6 +31,7 @@ from reconciler.planning.actions import (
 )
 from reconciler.planning.base_review import compare
 from reconciler.planning.guard_context import EVERYTHING, Bench, subject_of
+from reconciler.planning.names import period_of
 from reconciler.planning.phrases import dollars, listed, plural, show_expiry, show_limit, used
 from reconciler.units import format_duration, format_instant
 
@@ -101,6 +105,24 @@ def disables(action: Action) -> bool:
     return not after.is_enabled or lacks_overlap(action)
 
 
+def limits_of(action: Action) -> tuple[Decimal | None, Decimal | None]:
+    """Return the limits before and after an action that changes or replaces a key, in USD.
+
+    Those of the period where a budget renews: what the key spent before it makes the live limit no higher.
+    """
+    before, after = held(action), outcome(action)
+    assert before is not None  # noqa: S101  # only a creation has none
+    assert after is not None  # noqa: S101  # only a deletion has none
+    if isinstance(action, Rotate) or (period_of(after.name) and not isinstance(action, Restore)):
+        return budgets.allowance(before), budgets.allowance(after)
+    return before.credit_limit, after.credit_limit
+
+
+def _ends_raise(action: Action, now: datetime) -> bool:
+    """True when an action lowers a limit because the time of its raise is over: that was reviewed with the raise."""
+    return isinstance(action, Update | Renew) and budgets.ends_raise(action.declared, action.live, now)
+
+
 def is_lower(limit: Decimal | None, other: Decimal | None) -> bool:
     """Compare two limits; None is no limit."""
     return limit is not None and (other is None or limit < other)
@@ -152,9 +174,12 @@ def endings_of(action: Action, now: datetime) -> list[str]:
 
 def injuries_of(action: Action, now: datetime) -> list[str]:
     """Say what an action does that may hurt who uses the key: its endings, and `lower its limit from $5 to $4`."""
-    found, before, after = endings_of(action, now), held(action), outcome(action)
-    if before is not None and after is not None and is_lower(after.credit_limit, before.credit_limit):
-        found.append(f"lower its limit from {show_limit(before.credit_limit)} to {show_limit(after.credit_limit)}")
+    found = endings_of(action, now)
+    if isinstance(action, Create | Delete) or _ends_raise(action, now):
+        return found
+    before, after = limits_of(action)
+    if is_lower(after, before):
+        found.append(f"lower its limit from {show_limit(before)} to {show_limit(after)}")
     return found
 
 
@@ -270,7 +295,8 @@ def _raise(bench: Bench, action: Change, environment: str | None) -> Decimal:
         return wanted
     if not any(environment in {None, address.environment} for address in bench.owners(before)):
         return wanted  # it comes from elsewhere
-    return Decimal(0) if before.credit_limit is None else wanted - before.credit_limit
+    limit = budgets.allowance(before)
+    return Decimal(0) if limit is None else wanted - limit
 
 
 # What no plan may do: all violations at once, each with the place of the guardrail that it violates.
@@ -306,7 +332,8 @@ class _Case:
 
 def _judge_action(bench: Bench, action: Action) -> Iterator[Finding]:
     now = bench.draft.now
-    injuries, limited, left = injuries_of(action, now), new_limit(action), bench.left_protection(action)
+    injuries, left = injuries_of(action, now), bench.left_protection(action)
+    limited = None if _ends_raise(action, now) else new_limit(action)
     if left:
         injuries.append(f"move it away from {listed([str(address) for address in left])}, to where nothing protects it")
     if not injuries and limited is None:
@@ -319,7 +346,7 @@ def _judge_action(bench: Bench, action: Action) -> Iterator[Finding]:
     if key is not None and endings and (key.is_enabled or removes(action, now)):
         yield from _judge_use(case, key, endings[0])
     if limited is not None:
-        yield from _judge_spend(case, *limited)
+        yield from _judge_spend(case, *_of_period(action, *limited, now))
 
 
 def _judge_use(case: _Case, key: LiveKey, deed: str) -> Iterator[Finding]:
@@ -338,11 +365,20 @@ def _judge_use(case: _Case, key: LiveKey, deed: str) -> Iterator[Finding]:
         yield case.warning("in-use", f"still in use: {used(usage)}")
 
 
-def _judge_spend(case: _Case, key: LiveKey, limit: Decimal) -> Iterator[Finding]:
-    """Judge the new limit of a key that may have spent it already."""
-    rule, usage = case.rails.limit_below_spend, case.bench.draft.inputs.usage(key.id)
+def _of_period(action: Action, key: LiveKey, limit: Decimal, now: datetime) -> tuple[LiveKey, Decimal, int]:
+    """Add the days of activity that a new limit is about; of a budget that renews, give the allowance in its place."""
+    after = outcome(action)
+    period = None if after is None or isinstance(action, Restore) else period_of(after.name)
+    if period is None:
+        return key, limit, LONGEST_DAYS
+    return key, limit - period.spent, max(1, min((now.date() - period.begin).days + 1, LONGEST_DAYS))
+
+
+def _judge_spend(case: _Case, key: LiveKey, limit: Decimal, days: int) -> Iterator[Finding]:
+    """Judge the new limit of a key that may have spent it already in the last days."""
+    rule, usage = case.rails.limit_below_spend, case.bench.draft.inputs.usage(key.id, days)
     if usage is None:
-        if rule and is_lower(limit, key.credit_limit):
+        if rule and is_lower(limit, budgets.allowance(key)):
             message = f"whether the new limit of {dollars(limit)} is spent already (limit_below_spend) is not known"
             yield case.unchecked("limit-below-spend", rule, message)
     elif rule and limit < usage.cost:

@@ -28,7 +28,16 @@ from unicodedata import combining, normalize
 from reconciler.model import Address
 from reconciler.planning.actions import matcher
 from reconciler.planning.matching import match
-from reconciler.planning.names import LONGEST_LIVE_NAME, LONGEST_SUFFIX, NAME, Naming, Role, is_lock, under
+from reconciler.planning.names import (
+    LONGEST_LIVE_NAME,
+    LONGEST_SUFFIX,
+    NAME,
+    Naming,
+    Role,
+    is_lock,
+    under,
+    without_period,
+)
 from reconciler.units import MONEY_DECIMALS, MONEY_LIMIT
 
 if TYPE_CHECKING:
@@ -196,7 +205,7 @@ class _Places:
 
     def find(self, name: str) -> Address | None:
         """Give the address that a name would have in an environment that is not declared yet."""
-        found = self._pattern and self._pattern.fullmatch(name)
+        found = self._pattern and self._pattern.fullmatch(without_period(name))
         if not found:
             return None
         first, second = found.groups()
@@ -303,7 +312,7 @@ def _order(key: LiveKey) -> tuple[str, int]:
 
 def _is_engines(key: LiveKey) -> bool:
     """Tell whether a name ends as only those do that the engine makes."""
-    return bool(under("", key.name))
+    return bool(under("", without_period(key.name)))
 
 
 def _engines(matching: Matching, snapshot: Snapshot) -> Iterator[LiveKey]:

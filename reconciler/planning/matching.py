@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from reconciler.diagnostic import Severity
 from reconciler.planning.actions import DeleteReason, Finding
-from reconciler.planning.names import Naming, ParsedName, Role, is_lock, parse_inherited
+from reconciler.planning.names import Naming, ParsedName, Role, is_lock, parse_inherited, without_period
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -54,7 +54,7 @@ def match(declaration: Declaration, snapshot: Snapshot) -> Matching:
 def _follow_renames(seekers: Iterable[DeclaredKey], declaration: Declaration, matching: Matching) -> None:
     """Give a renamed key what the engine named after its earlier name: a rotation under way, a retired key."""
     present = {key.name for key in declaration.keys}
-    staying = {key.name for _, key in matching.undeclared} | {key.name for key in matching.foreign}
+    staying = {without_period(key.name) for key in (*(key for _, key in matching.undeclared), *matching.foreign)}
     heirs: dict[str, Address] = {}
     # Of several with the same earlier name, the one that has no key by its own is the one who gets the earlier's key.
     for wanted in sorted(seekers, key=lambda key: key.address not in matching.live):
@@ -65,7 +65,7 @@ def _follow_renames(seekers: Iterable[DeclaredKey], declaration: Declaration, ma
     inherited = [
         (parsed, key)
         for key in (*(key for _, key in matching.engine), *matching.foreign)
-        if (parsed := parse_inherited(key.name, heirs))
+        if (parsed := parse_inherited(key.name, heirs)) and parsed.role is not Role.SETTLED
     ]
     ids = {key.id for _, key in inherited}
     matching.engine[:] = [*inherited, *(entry for entry in matching.engine if entry[1].id not in ids)]
@@ -79,11 +79,11 @@ def _match_by_name(declaration: Declaration, snapshot: Snapshot) -> Matching:
     declared = {key.name: key for key in declaration.keys}
     namesakes: dict[str, list[LiveKey]] = {}
     for key in snapshot.keys:
-        wanted = declared.get(key.name)
+        wanted = declared.get(key.name) or declared.get(without_period(key.name))
         if wanted is None:
             _place_undeclared(key, naming, matching)
         elif live.setdefault(wanted.address, key) is not key:
-            namesakes.setdefault(key.name, [live[wanted.address]]).append(key)
+            namesakes.setdefault(wanted.name, [live[wanted.address]]).append(key)
     for name, keys in namesakes.items():
         wanted = declared[name]
         del live[wanted.address]
@@ -188,7 +188,8 @@ def _candidates(
     if wanted.id in by_id:
         return [] if wanted.id in engine else [by_id[wanted.id]]
     earlier = set(wanted.renamed_from)
-    return [key for key in snapshot.keys if key.name in earlier and key.id not in taken and key.id not in engine]
+    keys = (key for key in snapshot.keys if key.name in earlier or without_period(key.name) in earlier)
+    return [key for key in keys if key.id not in taken and key.id not in engine]
 
 
 def _may_return(parsed: ParsedName, now: datetime) -> bool:

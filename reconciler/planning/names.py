@@ -4,6 +4,8 @@ The API has no labels, so a key's place in its life is written in its name. A se
 of its address; `~` starts what the engine adds:
 
     production/api                          settled
+    dev/anna~per.<yyyymmdd>.<spend>         settled, with a budget that renews: the first day of its period, and what
+                                            the key had spent before it, in USD
     production/api~new.<nonce>              being created, under a lease; its secret has reached nobody
     production/api~sent.<nonce>             a rotation's new key whose delivery has begun, under the same lease
     production/api~next                     delivered, waiting to take over
@@ -17,11 +19,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from reconciler.model import Address
+from reconciler.units import format_money
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -29,12 +33,15 @@ if TYPE_CHECKING:
 NAME: Final = r"[a-z0-9][a-z0-9._-]{0,62}"
 LONGEST_LIVE_NAME: Final = 255
 LONGEST_SUFFIX: Final = len("~gone.20270101T000000Z")
+LONGEST_PERIOD_SUFFIX: Final = len("~per.20270101.123456789012.123456")
 
 _STAMP: Final = "%Y%m%dT%H%M%SZ"
 _SUFFIX: Final = re.compile(
-    r"~(?:(?P<leased>new|sent|run)\.[a-z0-9]{1,16}|(?P<next>next)|(?P<kind>old|gone)\.(?P<stamp>\d{8}T\d{6}Z))",
+    r"~(?:(?P<leased>new|sent|run)\.[a-z0-9]{1,16}|(?P<next>next)|(?P<kind>old|gone)\.(?P<stamp>\d{8}T\d{6}Z)"
+    r"|per\.(?P<begin>\d{8})\.(?P<spent>\d{1,12}(?:\.\d{1,6})?))",
     re.ASCII,
 )
+_PERIOD: Final = "~per."
 _LOCK: Final = re.compile(r"reconciler~lock\.[a-z0-9]{1,16}", re.ASCII)
 
 
@@ -51,12 +58,24 @@ class Role(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Period:
+    """A period of a budget that renews: its first day (UTC), and what the key had spent before it, in USD."""
+
+    begin: date
+    spent: Decimal
+
+
+@dataclass(frozen=True, slots=True)
 class ParsedName:
-    """A live name that a declared environment owns; `until` is the stamp of an `~old` or `~gone` name."""
+    """A live name that a declared environment owns.
+
+    `until` is the stamp of an `~old` or `~gone` name, `period` that of a settled `~per` name.
+    """
 
     address: Address
     role: Role
     until: datetime | None = None
+    period: Period | None = None
 
 
 class Naming:
@@ -123,6 +142,23 @@ def gone_name(settled: str, until: datetime) -> str:
     return f"{settled}~gone.{until.astimezone(UTC):{_STAMP}}"
 
 
+def period_name(settled: str, period: Period) -> str:
+    """Name a settled key whose budget renews."""
+    return f"{settled}{_PERIOD}{period.begin:%Y%m%d}.{format_money(period.spent)}"
+
+
+def period_of(name: str) -> Period | None:
+    """Return the period that a live name tells; None where it tells none."""
+    settled, sign, _ = name.rpartition(_PERIOD)
+    suffix = _SUFFIX.fullmatch(name, len(settled)) if sign else None
+    return None if suffix is None else _parse_period(suffix)
+
+
+def without_period(name: str) -> str:
+    """Return a live name without the period that it tells."""
+    return name if period_of(name) is None else name.rpartition(_PERIOD)[0]
+
+
 def under(settled: str, name: str) -> str:
     """Give a live name under another address: what the engine added to it stays."""
     _, tilde, suffix = name.rpartition("~")
@@ -152,8 +188,18 @@ def _parse_suffix(text: str, address: Address) -> ParsedName | None:
         return ParsedName(address, Role(suffix["leased"]))
     if suffix["next"]:
         return ParsedName(address, Role.NEXT)
+    if suffix["begin"]:
+        period = _parse_period(suffix)
+        return None if period is None else ParsedName(address, Role.SETTLED, period=period)
     until = _parse_stamp(suffix["stamp"])
     return None if until is None else ParsedName(address, Role(suffix["kind"]), until)
+
+
+def _parse_period(suffix: re.Match[str]) -> Period | None:
+    try:
+        return Period(date.fromisoformat(suffix["begin"]), Decimal(suffix["spent"]))
+    except ValueError:
+        return None
 
 
 def _parse_stamp(text: str) -> datetime | None:

@@ -4,13 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, assert_never
 
 from reconciler.diagnostic import Severity
 from reconciler.errors import StalePlan, UsageError
 from reconciler.model import Address
-from reconciler.planning.actions import Create, Delete, Finish, Options, Plan, Rename, Restore, Retire, Rotate, Update
+from reconciler.planning.actions import (
+    Create,
+    Delete,
+    Finish,
+    Options,
+    Plan,
+    Rename,
+    Renew,
+    Restore,
+    Retire,
+    Rotate,
+    Update,
+)
+from reconciler.planning.budgets import allowance
 from reconciler.units import format_instant, format_money
 
 if TYPE_CHECKING:
@@ -219,6 +232,10 @@ def _operation(action: Action) -> _Json:
         case Retire():
             # Not the state after: its name holds the day on which the grace ends, which moves on with every plan.
             return {**operation, "before": _live(action.live), "grace": action.grace.total_seconds()}
+        case Renew():
+            # Not what was spent, which may go on until the renewal.
+            after = _state(replace(action.after, name=action.declared.name, credit_limit=allowance(action.after)))
+            return {**operation, "before": _live(action.live), "after": after}
         case Update() | Rename() | Restore():
             return {**operation, "before": _live(action.live), "after": _state(action.after)}
         case Delete():

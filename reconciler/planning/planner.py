@@ -2,7 +2,7 @@
 
 ==================================  ===============================================================
 declared, and live as ...
-... its name                        nothing, update, or rotate when due or asked for
+... its name                        nothing, update, renew where a period is over, or rotate when due or asked for
 ... what id or renamed_from name    rename, with whatever else differs
 ... `~next`                         finish the rotation
 ... `~gone`, within its grace       restore, or rotate when asked for or interrupted before it retired
@@ -28,7 +28,8 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
 from reconciler.diagnostic import Severity
-from reconciler.model import KeyPatch, KeyState, Unmanaged
+from reconciler.model import LONGEST_DAYS, KeyPatch, KeyState, Unmanaged
+from reconciler.planning import budgets
 from reconciler.planning.actions import (
     AS_THE_FILE_SAYS,
     NOTHING_READ,
@@ -45,6 +46,7 @@ from reconciler.planning.actions import (
     Plan,
     PlanInputs,
     Rename,
+    Renew,
     Restore,
     Retire,
     Rotate,
@@ -199,6 +201,7 @@ def make_plan(
     unknown: list[Finding] = []
     if inputs.base is not None and inputs.offline:
         declaration, unknown = in_terms_of(inputs.base, declaration)
+    declaration = budgets.as_of(declaration, snapshot.now)
     if inputs.base is not None:
         declaration = with_new_marked(declaration, inputs.base)
     now = snapshot.now
@@ -206,7 +209,7 @@ def make_plan(
     lineages = trace(matching.engine, now)
     matching.findings.extend(_rival_successors(declaration, lineages, matching))
     converging = [
-        _converge(key, matching, lineages.get(key.address, _NO_LINEAGE), options, now)
+        _converge(key, matching, lineages.get(key.address, _NO_LINEAGE), options, inputs, now)
         for key in _chosen(declaration, options)
         if key.address not in matching.unclear
     ]
@@ -226,6 +229,7 @@ def make_plan(
     findings = [*unknown, *_mismatches(declaration, matching, options), *review(draft)]
     for change in changes:
         findings += _doubts(change, options, now)
+    findings += _periods(declaration, matching, options, inputs, now)
     findings += _perhaps_renamed(draft, _unmanaged(declaration, matching))
     return Plan(
         created_at=now,
@@ -264,7 +268,7 @@ def _rival_successors(
 
 
 def _converge(
-    wanted: DeclaredKey, matching: Matching, lineage: Lineage, options: Options, now: datetime
+    wanted: DeclaredKey, matching: Matching, lineage: Lineage, options: Options, inputs: PlanInputs, now: datetime
 ) -> Change | None:
     live = matching.live.get(wanted.address)
     if lineage.upcoming:
@@ -274,16 +278,25 @@ def _converge(
         return Finish(wanted, successor, old, wanted.state, fields, _overlap(wanted, options))
     if live is None:
         return _revive(wanted, lineage, options, now)
-    fields = _to_change(live, wanted, now)
     reason = _rotation(wanted, live, lineage, options, now)
     if reason:
+        fields = _to_change(live, budgets.target(wanted, live, inputs, now, renews=False).state, now)
         return Rotate(wanted, live, fields, _overlap(wanted, options), reason)
-    if Field.NAME in fields:
-        return Rename(wanted, live, wanted.state, fields)
-    return Update(wanted, live, wanted.state, fields) if fields else None
+    state = budgets.target(wanted, live, inputs, now).state
+    fields = _to_change(live, state, now)
+    if not fields:
+        return None
+    if Field.NAME not in fields or budgets.keeps_name(wanted, live):
+        kind = Renew if budgets.begins_period(live, state) else Update
+        return kind(wanted, live, _as_state(state), fields)
+    return Rename(wanted, live, _as_state(state), fields)
 
 
-def _to_change(live: LiveKey, wanted: DeclaredKey, now: datetime) -> tuple[Field, ...]:
+def _as_state(state: Settable) -> KeyState:
+    return KeyState(state.name, state.is_enabled, state.credit_limit, state.expires_at)
+
+
+def _to_change(live: LiveKey, wanted: Settable, now: datetime) -> tuple[Field, ...]:
     """Give the fields of a live key that have to be changed.
 
     One that has expired as declared works neither way, and the service may disable it by itself: to enable it would
@@ -301,12 +314,13 @@ def _revive(wanted: DeclaredKey, lineage: Lineage, options: Options, now: dateti
     retired = lineage.restorable(wanted.id)
     if retired is None:
         return Create(wanted)
-    fields = _to_change(retired, wanted, now)
+    state = budgets.restored(wanted, retired, now)
+    fields = _to_change(retired, state, now)
     # One that is due comes back first, so that who still has its secret can go on for the overlap.
     reason = _rotation(wanted, retired, lineage, replace(options, due=False), now)
     if reason:
         return Rotate(wanted, retired, fields, _overlap(wanted, options), reason)
-    return Restore(wanted, retired, wanted.state, fields)
+    return Restore(wanted, retired, _as_state(state), fields)
 
 
 def _overlap(wanted: DeclaredKey, options: Options) -> timedelta | None:
@@ -365,6 +379,27 @@ def _unmanaged(declaration: Declaration, matching: Matching) -> list[LiveKey]:
     return sorted((key for key in matching.foreign if not ignored(key.name)), key=lambda key: (key.name, key.id))
 
 
+def _periods(
+    declaration: Declaration, matching: Matching, options: Options, inputs: PlanInputs, now: datetime
+) -> Iterable[Finding]:
+    """Say which periods begin without all that was spent before being known, and which raises are over."""
+    for wanted in _chosen(declaration, options):
+        live = matching.live.get(wanted.address)
+        if wanted.raised and wanted.raised.until <= now:
+            message = "the time of `raise` is over; delete it from the file"
+            yield Finding("raise-over", Severity.NOTE, message, wanted.address, wanted.source)
+        if wanted.renew is None or live is None:
+            continue
+        found = budgets.target(wanted, live, inputs, now)
+        if found.waits:
+            message = "its period is over, and what it spent is not known, so its budget is not renewed yet"
+            yield Finding("renewal-waits", Severity.WARNING, message, wanted.address, wanted.source)
+        if found.late:
+            message = f"its last period began more than {LONGEST_DAYS} days ago: only what it spent in the last "
+            message += f"{LONGEST_DAYS} days is known and counted, so it may have less than its allowance"
+            yield Finding("renewed-late", Severity.WARNING, message, wanted.address, wanted.source)
+
+
 def _doubts(action: Change, options: Options, now: datetime) -> Iterable[Finding]:
     """Say what a reviewer should know about a change, before it is made."""
     wanted = action.declared
@@ -411,7 +446,7 @@ def _perhaps_renamed(draft: Draft, unmanaged: Iterable[LiveKey]) -> Iterable[Fin
         return parsed.address.key if parsed else key.name.rpartition("/")[2]
 
     def settings_of(key: LiveKey | DeclaredKey) -> Hashable:
-        return key.credit_limit, key.expires_at
+        return budgets.allowance(key), key.expires_at
 
     pairs: dict[Address, LiveKey] = {}
     for keys, new, old in (
@@ -457,7 +492,7 @@ def _unmanaged_error(declaration: Declaration, key: LiveKey) -> Finding:
 
 def _credit(declaration: Declaration, matching: Matching, options: Options, balance: Decimal | None) -> Credit:
     covers = options.selector()
-    before = [(address, key.credit_limit) for address, key in (*matching.live.items(), *matching.undeclared)]
+    before = [(address, budgets.allowance(key)) for address, key in (*matching.live.items(), *matching.undeclared)]
     # What the run is not about stays as it is.
     staying = [limit for address, limit in before if not covers(address)] if options.selective else []
     after = [*staying, *(key.credit_limit for key in _chosen(declaration, options))]

@@ -1,7 +1,7 @@
 """What a plan takes from people and what it gives them, beside what it does to keys.
 
-A rename, the end of a rotation, the return of a key and the cleanup of one that is dead change nobody's access. They
-are counted apart.
+A renewal, a rename, the end of a rotation, the return of a key and the cleanup of one that is dead change nobody's
+access. They are counted apart.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from reconciler.planning import guardrails
-from reconciler.planning.actions import ActionKind, Create, Delete, Finish, Rename, Restore, Retire
+from reconciler.planning.actions import ActionKind, Create, Delete, Finish, Rename, Renew, Restore, Retire
 from reconciler.planning.places import deliveries_of
 
 if TYPE_CHECKING:
@@ -21,7 +21,13 @@ if TYPE_CHECKING:
     from reconciler.planning.actions import Action, Plan
 
 CLEANUP: Final = "cleanup"
-MOVES: Final = (ActionKind.RENAME.value, ActionKind.FINISH.value, ActionKind.RESTORE.value, CLEANUP)
+MOVES: Final = (
+    ActionKind.RENEW.value,
+    ActionKind.RENAME.value,
+    ActionKind.FINISH.value,
+    ActionKind.RESTORE.value,
+    CLEANUP,
+)
 """What moves are counted by: the words of their actions, and one for the deletion of keys that are dead already."""
 
 
@@ -90,7 +96,7 @@ def _count(action: Action, power: Power, now: datetime) -> None:
             else:
                 power.moves[CLEANUP] += 1
             return
-        case Rename() | Finish() | Restore():
+        case Renew() | Rename() | Finish() | Restore():
             power.moves[action.kind.value] += 1
         case _:
             pass
@@ -101,7 +107,7 @@ def _count(action: Action, power: Power, now: datetime) -> None:
         power.disabling.append(action)
     elif after.is_enabled and not before.is_enabled and not isinstance(action, Restore):
         power.enabling.append(action)
-    _compare_limits(LimitChange(action, before.credit_limit, after.credit_limit), power)
+    _compare_limits(LimitChange(action, *guardrails.limits_of(action)), power)
     _compare_expiries(ExpiryChange(action, before.expires_at, after.expires_at), power)
 
 

@@ -12,6 +12,7 @@ from reconciler.planning.actions import (
     Delete,
     Finish,
     Rename,
+    Renew,
     Restore,
     Retire,
     Rotate,
@@ -181,7 +182,7 @@ def _states(action: Action) -> tuple[KeyState | None, KeyState | None, Sequence[
     match action:
         case Create(declared=declared):
             return None, declared.state, ()
-        case Update() | Rename() | Finish() | Retire() | Restore():
+        case Update() | Renew() | Rename() | Finish() | Retire() | Restore():
             return action.live.state, action.after, action.fields
         case Rotate(declared=declared):
             return action.live.state, declared.state, action.fields

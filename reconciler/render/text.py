@@ -13,6 +13,7 @@ from reconciler.planning.actions import (
     Delete,
     Finish,
     Rename,
+    Renew,
     Restore,
     Retire,
     Rotate,
@@ -156,7 +157,7 @@ def _ink(action: Action) -> Ansi:
             return Ansi.GREEN
         case Update():
             return Ansi.YELLOW
-        case Rename() | Rotate() | Finish():
+        case Renew() | Rename() | Rotate() | Finish():
             return Ansi.CYAN
         case Retire() | Delete():
             return Ansi.ALARM

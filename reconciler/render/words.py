@@ -18,6 +18,7 @@ from reconciler.planning.actions import (
     Field,
     Finish,
     Rename,
+    Renew,
     Restore,
     Retire,
     Rotate,
@@ -25,6 +26,8 @@ from reconciler.planning.actions import (
     Update,
     usage_key,
 )
+from reconciler.planning.budgets import allowance
+from reconciler.planning.names import period_of
 from reconciler.render.overview import delivery_line
 from reconciler.units import format_duration, format_instant
 
@@ -40,6 +43,7 @@ if TYPE_CHECKING:
 SYMBOLS: Final = {
     ActionKind.CREATE: "+",
     ActionKind.UPDATE: "~",
+    ActionKind.RENEW: "↻",
     ActionKind.RENAME: "→",
     ActionKind.ROTATE: "±",
     ActionKind.FINISH: "±",
@@ -96,6 +100,14 @@ def essentials(action: Action, show: Show) -> tuple[str, ...]:
     match action:
         case Create(declared=key):
             return (", ".join(_traits(key.state, show)),)
+        case Renew():
+            period, limit = period_of(action.after.name), allowance(action.after)
+            assert period is not None  # noqa: S101  # a renewal begins one
+            assert limit is not None  # noqa: S101  # a budget that renews has a limit
+            begin, spent = show.value(f"{period.begin}"), show.value(dollars(period.spent))
+            first = f"a new period from {begin}: {show.value(dollars(limit))} beyond the {spent} spent before"
+            others = tuple(field for field in action.fields if field not in {Field.NAME, Field.CREDIT_LIMIT})
+            return (first, *_changes(others, action.live, action.after, show))
         case Update() | Rename():
             return _changes(action.fields, action.live, action.after, show)
         case Rotate(declared=key, live=live):
@@ -139,7 +151,7 @@ def particulars(action: Action, show: Show) -> tuple[str, ...]:
                 return (", ".join([*name, *_traits(live.state, show)]),)
             created = f"created {show.value(_day(live.created_at))}"
             return (", ".join([f"id {show.value(str(live.id))}", *name, *_traits(live.state, show), created, *whose]),)
-        case Create() | Update() | Rename() | Rotate() | Finish() | Retire() | Restore():
+        case Create() | Update() | Renew() | Rename() | Rotate() | Finish() | Retire() | Restore():
             return ()
         case _:
             assert_never(action)

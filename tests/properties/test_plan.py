@@ -82,7 +82,7 @@ def carried_out(plan: Plan, account: Snapshot) -> Snapshot:
                 keys[successor.id] = changed(successor, action.after)
                 if left:
                     keys[left.id] = rotated_out(left, wanted)
-            case Update() | Rename() | Retire() | Restore():
+            case Update() | Renew() | Rename() | Retire() | Restore():
                 keys[action.live.id] = changed(action.live, action.after)
             case Delete():
                 del keys[action.live.id]

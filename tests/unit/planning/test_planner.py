@@ -17,6 +17,7 @@ from reconciler.planning.actions import (
     Finish,
     Options,
     Rename,
+    Renew,
     Restore,
     Retire,
     Rotate,
@@ -45,7 +46,7 @@ def told(plan: Plan) -> list[str]:
         match action:
             case Create():
                 lines.append(f"create {action.address}")
-            case Update() | Rename() | Rotate() | Finish() | Retire() | Restore():
+            case Update() | Renew() | Rename() | Rotate() | Finish() | Retire() | Restore():
                 fields = ",".join(action.fields)
                 lines.append(f"{action.kind} {action.address} #{action.live.id} {fields}".rstrip())
             case Delete():
