@@ -10,7 +10,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.model import Declaration, DeclaredKey, Environment, KeyState, LiveKey, Snapshot, Unmanaged
-from reconciler.planning.actions import Create, Delete, Finish, Options, Plan, Rename, Restore, Retire, Rotate, Update
+from reconciler.planning.actions import (
+    Create,
+    Delete,
+    Finish,
+    Options,
+    Plan,
+    Rename,
+    Renew,
+    Restore,
+    Retire,
+    Rotate,
+    Update,
+)
 from reconciler.planning.names import Naming, old_name
 from reconciler.planning.planfile import digest
 from reconciler.planning.planner import make_plan

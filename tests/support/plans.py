@@ -23,6 +23,7 @@ from reconciler.planning.actions import (
     Outcome,
     Plan,
     Rename,
+    Renew,
     Restore,
     Retire,
     Rotate,
@@ -59,6 +60,11 @@ def plan(*actions: Action, **fields: object) -> Plan:
 
 def update(wanted: DeclaredKey, key: LiveKey, *fields: Field) -> Update:
     return Update(wanted, key, wanted.state, fields)
+
+
+def renew(wanted: DeclaredKey, key: LiveKey, name: str, limit: str) -> Renew:
+    after = replace(wanted.state, name=name, credit_limit=Decimal(limit))
+    return Renew(wanted, key, after, (Field.NAME, Field.CREDIT_LIMIT))
 
 
 def rename(wanted: DeclaredKey, key: LiveKey, *fields: Field) -> Rename:
@@ -108,6 +114,12 @@ def full_plan() -> Plan:
             Field.IS_ENABLED,
             Field.CREDIT_LIMIT,
             Field.EXPIRES_AT,
+        ),
+        renew(
+            declared("production/reports", "50", renew="month", source=at(27)),
+            live(16, "production/reports~per.20261001.120.5", "170.5"),
+            "production/reports~per.20261101.163.25",
+            "213.25",
         ),
         rename(search, live(15, "search key (old)", "75")),
         Delete(

@@ -137,6 +137,7 @@ def test_every_kind_is_counted_even_when_there_is_none() -> None:
     assert document["summary"] == {
         "create": 1,
         "update": 0,
+        "renew": 0,
         "rename": 0,
         "rotate": 0,
         "finish": 0,

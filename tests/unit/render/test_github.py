@@ -89,11 +89,14 @@ def test_the_most_severe_stands_first() -> None:
 
 
 def test_every_kind_of_change_is_annotated() -> None:
-    titles = {command.properties["title"] for command in commands(annotate_plan(full_plan()))}
+    everything = full_plan()  # a step shows ten notices: one of two creations is left out
+    shown = replace(everything, actions=everything.actions[1:])
+    titles = {command.properties["title"] for command in commands(annotate_plan(shown))}
 
     assert {
         "create ci/tests",
         "update production/api",
+        "renew production/reports",
         "rename production/search",
         "rotate staging/search",
         "finish staging/api",

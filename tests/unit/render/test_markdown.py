@@ -136,6 +136,7 @@ def test_every_kind_of_change_has_its_sign_and_its_word() -> None:
     assert {row[0] for row in changes[1:]} == {
         "+ create",
         "~ update",
+        "↻ renew",
         "→ rename",
         "± rotate",
         "± finish",
