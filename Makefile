@@ -27,7 +27,7 @@ LOCK_ARGS ?=
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: help demo dev test proof format lint types imports workflows schemas gate prism browser promtool editor shells wheel fmt lock release release-version audit pictures clean python
+.PHONY: help demo dev test proof format lint types imports workflows schemas gate prism browser promtool editor shells mutants wheel fmt lock release release-version audit pictures clean python
 
 help: ## list what make can do
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -110,6 +110,19 @@ shells: wheel ## press the Tab key in bash, zsh and fish (needs all three)
 	  echo "a shell was not found: install them (on Debian and Ubuntu: apt install bash-completion zsh fish)" >&2; exit 1; }
 	PYTHONSAFEPATH=1 $(BIN)/pytest tests/shells/shells_completion.py
 
+# One room at a time: a mutant costs a run of its tests. Cosmic Ray has a venv of its own and needs nothing of the tests'.
+ROOM ?= insight
+COUNT ?= 50
+mutants: wheel build/mutants/venv/.installed ## change the code of a ROOM a little, COUNT times, and tell what no test notices
+	build/mutants/venv/bin/python tests/mutants/sample.py $(ROOM) --count $(COUNT) --seed $(SEED) \
+	  --python $(CURDIR)/$(BIN)/python --pytest-args "$(PYTEST_ARGS)"
+
+# Without yattag, which has no wheel: only an HTML report imports it. `pip check` would miss it, so there is none here.
+build/mutants/venv/.installed: requirements/mutants.txt | python
+	$(PYTHON) -m venv --clear build/mutants/venv
+	build/mutants/venv/bin/$(PIP_PINNED) --requirement requirements/mutants.txt
+	touch $@
+
 # Always built and installed anew: it takes two seconds, and a stale wheel would test yesterday's code.
 wheel: $(TEST_VENV)/.installed ## build the wheel and install it into the tests' venv
 	rm -rf $(WHEELS)
@@ -125,6 +138,7 @@ lock: $(TEST_VENV)/.installed ## pin requirements/ anew from pyproject.toml (LOC
 	$(UV_LOCK) $(LOCK_ARGS) --constraint requirements/dev.txt --all-extras pyproject.toml --output-file requirements/runtime.txt
 	$(UV_LOCK) $(LOCK_ARGS) --constraint requirements/dev.txt --group build --output-file requirements/build.txt
 	$(UV_LOCK) $(LOCK_ARGS) --constraint requirements/dev.txt --group release --output-file requirements/release.txt
+	$(UV_LOCK) $(LOCK_ARGS) --constraint requirements/dev.txt --group mutants --no-emit-package yattag --output-file requirements/mutants.txt
 
 # Of two fresh clones of the commit, so that nothing of this folder gets in, and both have to be the same bytes.
 release: build/release/.installed ## build a release into dist/, twice, with checksums, an SBOM and its changes
@@ -145,7 +159,7 @@ release-version: build/release/.installed ## check that VERSION is the one of th
 	grep --quiet --fixed-strings '## [$(VERSION)]' CHANGELOG.md
 
 audit: build/release/.installed ## look up the known vulnerabilities of what is pinned (needs the network)
-	for list in build runtime dev release; do $(RELEASE)/pip-audit --disable-pip --require-hashes --requirement requirements/$$list.txt || exit; done
+	for list in build runtime dev release mutants; do $(RELEASE)/pip-audit --disable-pip --require-hashes --requirement requirements/$$list.txt || exit; done
 
 build/release/.installed: requirements/release.txt | python
 	$(PYTHON) -m venv --clear build/release

@@ -44,6 +44,11 @@ def test_one_whole_day_is_enough_for_a_pace_and_today_does_not_count_then() -> N
     assert paces(statistics(by_day={0: "9", 1: "2"}), [young], NOW) == (Pace(7, 1, Decimal(2)),)
 
 
+def test_of_a_window_of_today_only_today_counts_whatever_else_the_service_tells() -> None:
+    told = statistics(by_day={0: "3", 1: "5"}, days=1)
+    assert pace(told, [OLD], NOW, 7) == Pace(7, 1, Decimal(3), partial=True)
+
+
 def test_a_day_beyond_today_is_not_a_whole_one_and_does_not_make_the_account_older() -> None:
     assert pace(statistics(by_day={-1: "5"}), [], NOW, 7) == Pace(7, 1, Decimal(5), partial=True)
 
