@@ -129,6 +129,11 @@ KINDS: Final = {
         manner=frozenset({"selected_repositories", "visibility"}),
         caseless=True,
     ),
+    "kubernetes": Kind(
+        names=re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?", re.ASCII),
+        words="the name of an entry (letters, digits and . _ - between them, at most 63)",
+        manner=frozenset({"restart"}),
+    ),
     PYTHON: Kind(
         names=re.compile(r"\S(?:.*\S)?", re.DOTALL), words="a name without spaces at its ends", own_name="receiver"
     ),

@@ -23,6 +23,7 @@ _METHODS: Final = ("preflight", "deliver")
 EXTRAS: Final = {
     "age": "age",
     "gcp-secret-manager": "gcp",
+    "kubernetes": "kubernetes",
     "github-actions": "github",
     "aws-secrets-manager": "aws",
     "vault": "vault",

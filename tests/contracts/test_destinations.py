@@ -21,6 +21,7 @@ from support.places.dotenv import DotenvPlace
 from support.places.exec import ExecPlace
 from support.places.gcp import GcpPlace
 from support.places.github import GitHubPlace
+from support.places.kubernetes import KubernetesPlace
 from support.places.python import PythonPlace
 from support.places.vault import VaultPlace
 
@@ -41,6 +42,7 @@ PLACES: dict[str, Callable[[Path, pytest.MonkeyPatch], Place]] = {
     "exec": ExecPlace,
     "gcp-secret-manager": GcpPlace,
     "github-actions": GitHubPlace,
+    "kubernetes": KubernetesPlace,
     "python": PythonPlace,
     "vault": VaultPlace,
 }

@@ -85,7 +85,8 @@ def test_a_type_whose_library_is_missing_names_the_extra_that_brings_it(
 def test_an_unknown_type_lists_what_there_is() -> None:
     assert refusal("dotnev") == (
         "no installed package offers the destination type 'dotnev' (there are: age, aws-secrets-manager, dotenv, exec, "
-        "gcp-secret-manager, github-actions, python, vault); correct the type, or install the package that offers it"
+        "gcp-secret-manager, github-actions, kubernetes, python, vault); correct the type, or install the package that "
+        "offers it"
     )
 
 
