@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, Final, TextIO, TypeVar
 import click
 
 from reconciler.render.escape import terminal
+from reconciler.secret import HIDDEN
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterator
+    from collections.abc import Callable, Coroutine, Iterable, Iterator
 
     from reconciler.secret import Secret
 
@@ -50,12 +51,32 @@ def width() -> int | None:
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
+# A secret that was typed as an argument is never repeated: neither in a result, nor in an error about the argument.
+
+_typed: list[str] = []
+
+
+def hide_typed(arguments: Iterable[str]) -> None:
+    """Hide from now on, in all that is shown, what in these arguments looks like a key of the service."""
+    _typed.clear()
+    if any("ng-" in each or "naga_sk_" in each for each in arguments):
+        from reconciler.http.redact import keys_in
+
+        _typed.extend(keys_in(arguments))
+
+
+def _without_typed(text: str) -> str:
+    for key in _typed:
+        text = text.replace(key, HIDDEN)
+    return text
+
+
 def show(text: str, *, err: bool = False) -> None:
     """Show a result, whole lines whose names are escaped already, on stdout; with `err`, beside the results."""
     if err:
         _to_stderr(text, color=use_color())
     else:
-        click.echo(text, nl=False, color=use_color())
+        click.echo(_without_typed(text), nl=False, color=use_color())
 
 
 def note(message: str, *, start: str = "", end: str = "\n") -> None:
@@ -81,7 +102,7 @@ def let_go(stream: TextIO) -> None:
 
 def _to_stderr(text: str, *, color: bool = False) -> None:
     try:
-        click.echo(text, nl=False, err=True, color=color)
+        click.echo(_without_typed(text), nl=False, err=True, color=color)
     except OSError:
         # Nobody listens any more, which is no reason to stop in the middle of something.
         let_go(sys.stderr)

@@ -137,9 +137,13 @@ def cli(context: click.Context, *, verbose: bool) -> None:
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and give its exit code; this is the only place where errors become exit codes."""
+    from reconciler.cli.console import hide_typed
+
     verbose = False
+    typed = sys.argv[1:] if arguments is None else [*arguments]
+    hide_typed(typed)
     try:
-        with cli.make_context(NAME, sys.argv[1:] if arguments is None else [*arguments]) as context:
+        with cli.make_context(NAME, typed) as context:
             verbose = bool(context.params["verbose"])
             code = cli.invoke(context)
         sys.stdout.flush()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -20,8 +20,12 @@ if TYPE_CHECKING:
     from reconciler.secret import Secret
 
 
+_FROM_STDIN: Final = "-"
+"""The target that stands for a secret on standard input."""
+
+
 @click.command("revoke")
-@click.argument("targets", metavar="ADDRESS|ID...", nargs=-1, required=True, shell_complete=options.addresses)
+@click.argument("targets", metavar="ADDRESS|ID|-...", nargs=-1, required=True, shell_complete=options.addresses)
 @file_option
 @simulator_option
 @environments_option("Look in the account of")
@@ -45,7 +49,9 @@ def command(
     """Kill leaked keys at once, then replace them.
 
     ADDRESS is environment/key or a glob like 'production/*', and means all keys of these addresses, also those that
-    wait to take over or have been rotated out. The id of a live key, or its live name, means that key alone.
+    wait to take over or have been rotated out. The id of a live key, or its live name, means that key alone. A dash
+    reads a leaked secret from standard input and finds its address by asking the destinations that can tell: dotenv
+    compares, vault and aws-secrets-manager have its fingerprint.
 
     One request disables each key and names it ~old, so that no later run enables it again. No lock is waited for, no
     guardrail asks, and no other change of the file is made. Then a declared address with destinations gets a new key,
@@ -56,12 +62,15 @@ def command(
       reconciler revoke production/api
       reconciler revoke 4711 --no-replace
       reconciler revoke 'production/*' --yes --format json
+      reconciler revoke - --yes < leaked.txt
     """
     from reconciler.cli import console
     from reconciler.engine.revoking import RevokeRequest, find, revoke
     from reconciler.render.revocation import result_json, result_text
 
     declaration, broken = _declaration(context, file)
+    if _FROM_STDIN in targets:
+        targets = (*(each for each in targets if each != _FROM_STDIN), *_addresses(declaration, allow_exec=allow_exec))
     request = RevokeRequest(
         targets=targets,
         declaration=declaration,
@@ -77,6 +86,26 @@ def command(
     result = console.run(revoke(request, found, _Progress(), console.signals_call))
     console.show(result_json(result) if output_format == "json" else result_text(result))
     return result.exit_code
+
+
+def _addresses(declaration: Declaration | None, *, allow_exec: bool) -> tuple[str, ...]:
+    """Read a secret and find its addresses; raises UsageError where that is not possible."""
+    from getpass import getpass
+
+    from reconciler.cli import console
+    from reconciler.engine.revoking import holders
+    from reconciler.errors import UsageError
+    from reconciler.secret import Secret
+
+    if declaration is None:
+        msg = "- asks the destinations of a declaration that can be used; without one, give the address or the id"
+        raise UsageError(msg)
+    text = getpass("Secret: ") if sys.stdin.isatty() else sys.stdin.read()
+    if not text.strip():
+        msg = "standard input holds no secret"
+        raise UsageError(msg)
+    with Secret(text.strip()) as secret:
+        return console.run(holders(secret, declaration, allow_exec=allow_exec))
 
 
 def _declaration(context: click.Context, file: Path) -> tuple[Declaration | None, bool]:

@@ -23,7 +23,7 @@ import boto3
 from botocore import exceptions
 from botocore.config import Config
 
-from reconciler.destinations.base import Held
+from reconciler.destinations.base import Held, fingerprint
 from reconciler.destinations.shared import Memo, PerRun, Threads, one_line, repeated, utf8
 from reconciler.errors import DestinationError
 from reconciler.http.address import unencrypted
@@ -33,7 +33,7 @@ from reconciler.secret import Secret
 from reconciler.units import format_instant, parse_instant
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from types_boto3_secretsmanager import SecretsManagerClient
 
@@ -235,6 +235,7 @@ class _Delivery:
             "address": str(secret_delivery.address),
             "since": format_instant(datetime.now(UTC).replace(microsecond=0)),
             "version": self.version,
+            "sha256": fingerprint(secret_delivery.secret),
         }
         self.tags = [{"Key": f"{_TAG}{name}", "Value": value} for name, value in notes.items()]
 
@@ -281,6 +282,12 @@ class AwsSecretsManager:
         """Say which of the secrets there are, by their tags; see `Describing`."""
         found = await asyncio.gather(*(self._held(name) for name in names))
         return {name: held for name, held in zip(names, found, strict=True) if held is not None}
+
+    async def holds(self, secret: Secret, names: Sequence[str]) -> Collection[str]:
+        """Compare the fingerprints in the tags of the current versions, without reading a secret; see `Searching`."""
+        wanted = fingerprint(secret)
+        found = await asyncio.gather(*(self._tags(name) for name in names))
+        return [name for name, tags in zip(names, found, strict=True) if tags and tags.get(f"{_TAG}sha256") == wanted]
 
     async def aclose(self) -> None:
         """Close the connections, for all who share them; see `Closing`."""
@@ -353,6 +360,11 @@ class AwsSecretsManager:
         return [*found, probe.said] if probe.denied else found
 
     async def _held(self, name: str) -> Held | None:
+        tags = await self._tags(name)
+        return None if tags is None else _noted(tags)
+
+    async def _tags(self, name: str) -> Mapping[str, str] | None:
+        """Read the tags of a secret, none where they are of another version; None where there is no secret."""
         reply = await self._read("describe_secret", name)
         if reply.code == _MISSING:
             return None
@@ -362,7 +374,7 @@ class AwsSecretsManager:
         if not current or reply.body.get("DeletedDate"):
             return None
         tags = {tag["Key"]: tag["Value"] for tag in reply.body.get("Tags", [])}
-        return _noted(tags) if tags.get(f"{_TAG}version") in current else Held(None, None)
+        return tags if tags.get(f"{_TAG}version") in current else {}
 
 
 def _expect(reply: Reply) -> None:

@@ -6,19 +6,20 @@ the Target and gives the Destination, once per target and run, and many keys sha
 whatever else costs something belong into `preflight` and `deliver`, not into the creation. Credentials come from each
 system's usual place, never from the target's settings.
 
-A destination may do more than it must: one that can tell whose secrets it holds is Describing too, one that keeps
-earlier secrets is Ending too, one that keeps something open is Closing too. All are found by their method, there is
-nothing to inherit from.
+A destination may do more than it must: one that can tell whose secrets it holds is Describing too, one that can find a
+secret among those it holds is Searching too, one that keeps earlier secrets is Ending too, one that keeps something
+open is Closing too. All are found by their method, there is nothing to inherit from.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime
 
     from reconciler.model import Address
@@ -91,6 +92,24 @@ class Describing(Protocol):
             DestinationError: it cannot be found out.
         """
         ...
+
+
+@runtime_checkable
+class Searching(Protocol):
+    """A destination that can find a secret among those it holds: by comparing, or by the fingerprint it has noted."""
+
+    async def holds(self, secret: Secret, names: Sequence[str]) -> Collection[str]:
+        """Say under which of these names this very secret is; writes nothing.
+
+        Raises:
+            DestinationError: it cannot be found out; the error does not hold the secret.
+        """
+        ...
+
+
+def fingerprint(secret: Secret) -> str:
+    """Give what a destination notes beside a secret: its SHA-256 in hex, which tells nothing of a random secret."""
+    return hashlib.sha256(secret.reveal().encode("utf-8", "surrogatepass")).hexdigest()
 
 
 @runtime_checkable

@@ -18,7 +18,7 @@ from reconciler.model import is_acted_on
 from reconciler.secret import Secret
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from reconciler.destinations.base import SecretDelivery
     from reconciler.model import Target
@@ -240,6 +240,23 @@ class Dotenv:
             message = one_line(f"{secret_delivery.name} was not written to {self._path}: {problem.words}")
             raise DestinationError(message, uncertain=problem.uncertain)
 
+    async def holds(self, secret: Secret, names: Sequence[str]) -> Collection[str]:
+        """Compare what the variables are set to, however it is quoted; see `Searching`."""
+        value = secret.reveal()
+        spelt = {value, f"'{value}'", f'"{value}"', quote(value)}
+
+        def found() -> set[str | None] | str:
+            try:
+                document = parse(files.peek(files.resolve(self._path), own=True) or b"")
+            except (OSError, Unreadable) as error:
+                return _reason(error)
+            return {each.name for each in document if _value_of(each) in spelt}
+
+        holding = await asyncio.to_thread(found)
+        if isinstance(holding, str):
+            raise DestinationError(one_line(f"{self._path}: {holding}"))
+        return [name for name in names if name in holding]
+
     def _enlist(self, secret_delivery: SecretDelivery) -> files.Problem | None:
         quoted = quote(secret_delivery.secret.reveal())
         if not is_name(secret_delivery.name):
@@ -302,6 +319,11 @@ class Dotenv:
             parse(files.peek(path, own=True) or b"")
         except (OSError, Unreadable) as error:
             yield _reason(error)
+
+
+def _value_of(binding: Binding) -> str:
+    value = binding.text.partition("=")[2].strip()
+    return value.removesuffix(binding.comment).rstrip() if binding.comment else value
 
 
 def _reason(error: OSError | Unreadable) -> str:

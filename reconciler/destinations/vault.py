@@ -15,7 +15,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
-from reconciler.destinations.base import Held
+from reconciler.destinations.base import Held, fingerprint
 from reconciler.destinations.shared import one_line, repeated, utf8
 from reconciler.destinations.vault_server import SERVERS, Access, Server
 from reconciler.errors import DestinationError
@@ -23,11 +23,12 @@ from reconciler.http.retry import Passing, Timing, with_retries
 from reconciler.units import parse_instant
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from reconciler.destinations.base import SecretDelivery
     from reconciler.destinations.vault_server import Answer
     from reconciler.model import Target
+    from reconciler.secret import Secret
 
 MOST_NOTES: Final = 64
 """Entries that the custom metadata of one secret can have."""
@@ -35,7 +36,7 @@ MOST_NOTES: Final = 64
 _NEEDED: Final = {"data": ("create", "patch", "update"), "metadata": ("patch", "read")}
 _FIELD: Final = re.compile(r"[A-Za-z0-9_.-]{1,100}", re.ASCII)
 _SEGMENTS: Final = re.compile(r"(?!\.{1,2}(/|$))[\w.@:=-]+(/(?!\.{1,2}(/|$))[\w.@:=-]+)*", re.ASCII)
-_NOTE: Final = re.compile(r"key_id=(\d{1,18}) since=(\S+) address=\S+", re.ASCII)
+_NOTE: Final = re.compile(r"key_id=(\d{1,18}) since=(\S+) address=\S+(?: sha256=([0-9a-f]{64}))?", re.ASCII)
 _PLACES: Final = frozenset({"path", "mount", "namespace", "auth_mount"})
 _CONFLICT: Final = "check-and-set"
 
@@ -111,6 +112,13 @@ class Vault:
         fields = await self._known("subkeys", "subkeys")
         notes = (await self._known("metadata", "custom_metadata")) if fields else {}
         return {name: _held(notes.get(_note_name(name))) for name in names if name in fields}
+
+    async def holds(self, secret: Secret, names: Sequence[str]) -> Collection[str]:
+        """Compare the fingerprints that the custom metadata notes, without reading a secret; see `Searching`."""
+        wanted = fingerprint(secret)
+        notes = await self._known("metadata", "custom_metadata")
+        found = {name: _NOTE.fullmatch(str(notes.get(_note_name(name)))) for name in names}
+        return [name for name, note in found.items() if note is not None and note[3] == wanted]
 
     async def aclose(self) -> None:
         """Log out and close the connections, for all who share them; see `Closing`."""
@@ -203,6 +211,7 @@ class Vault:
             shipment.written = await self._write(shipment, server)
         notes = {
             _note_name(name): f"key_id={each.key_id} since={shipment.written} address={each.address}"
+            f" sha256={fingerprint(each.secret)}"
             for name, each in shipment.group.items()
         }
         _expect(await server.ask("PATCH", self._at("metadata"), {"custom_metadata": notes}))

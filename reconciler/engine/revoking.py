@@ -17,12 +17,15 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from reconciler.account.lock import Lock
 from reconciler.account.record import altered_fields
+from reconciler.destinations.base import FOREIGN, Searching
 from reconciler.destinations.registry import Registry
+from reconciler.destinations.shared import unforeseen
 from reconciler.engine.planning import in_a_line, read_all
-from reconciler.errors import AccountError, ReconcilerError, RefusedByService, UsageError
+from reconciler.errors import AccountError, DestinationError, ReconcilerError, RefusedByService, UsageError
 from reconciler.execution.executor import execute
 from reconciler.execution.issue import ApplyContext
 from reconciler.execution.preflight import obstacles
+from reconciler.http.redact import redact
 from reconciler.model import KEY_VARIABLE
 from reconciler.planning.accounts import account_variables, part_of
 from reconciler.planning.actions import Create, Finish, Options, Rotate, Status
@@ -44,7 +47,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from reconciler.account.client import Account
-    from reconciler.model import Address, Declaration, DeclaredKey, LiveKey, Snapshot
+    from reconciler.model import Address, Declaration, DeclaredKey, LiveKey, Snapshot, Target
     from reconciler.planning.actions import Action, Outcome
     from reconciler.planning.revocation import Revocation
     from reconciler.secret import Secret
@@ -154,6 +157,46 @@ def _choose(
     if len(homes) > 1 and target.isdigit():
         msg = f"{target} is the id of a key in more than one account ({', '.join(homes)}); choose one with -e ENV"
         raise UsageError(msg)
+
+
+async def holders(secret: Secret, declaration: Declaration, *, allow_exec: bool = False) -> tuple[str, ...]:
+    """Find the addresses whose secret this is, by asking the destinations that can tell.
+
+    Raises UsageError where none holds it, which says which of them could not tell and where to look then.
+    """
+    asked: dict[Target, dict[str, str]] = {}
+    for key in declaration.keys:
+        for each in key.deliver:
+            asked.setdefault(each.target, {})[each.name] = str(key.address)
+    async with aclosing(Registry(allow_exec=allow_exec)) as registry:
+        answers = await asyncio.gather(*(_ask(target, [*names], secret, registry) for target, names in asked.items()))
+    found: dict[str, None] = {}
+    silent: list[str] = []
+    for (target, names), answer in zip(asked.items(), answers, strict=True):
+        if isinstance(answer, str):
+            silent.append(f"{target.destination}: {answer}")
+        else:
+            found.update({names[name]: None for name in answer})
+    if found:
+        return tuple(found)
+    where = f"; not known of {'; '.join(silent)}" if silent else ""
+    msg = (
+        f"no destination that can tell holds this secret{where}; look on the dashboard for the key, "
+        "and revoke it by its address or id"
+    )
+    raise UsageError(msg)
+
+
+async def _ask(target: Target, names: Sequence[str], secret: Secret, registry: Registry) -> Collection[str] | str:
+    try:
+        destination = registry.open(target)
+        if not isinstance(destination, Searching):
+            return f"{target.type} cannot read back what it holds"
+        return await destination.holds(secret, names)
+    except DestinationError as error:
+        return redact(str(error), [secret])
+    except FOREIGN as error:
+        return unforeseen(error)
 
 
 # Kill, then replace.

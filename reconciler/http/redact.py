@@ -45,6 +45,11 @@ _ENTITIES: Final = {"amp": "&", "lt": "<", "gt": ">", "quot": '"', "apos": "'"}
 _ESCAPES: Final = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 
 
+def keys_in(texts: Iterable[str]) -> tuple[str, ...]:
+    """Give what in these texts looks like a key of the service, so that it can be hidden wherever it comes back."""
+    return tuple(found for text in texts for found in _ISSUED_SECRET.findall(text))
+
+
 def quote(text: str, secrets: Iterable[Secret] = ()) -> str:
     """Give foreign text as one short line without these secrets and without characters that act on a terminal.
 

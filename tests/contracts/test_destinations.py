@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler.destinations.base import SecretDelivery
+from reconciler.destinations.base import Searching, SecretDelivery
 from reconciler.destinations.registry import GROUP, Registry
 from reconciler.errors import DestinationError
 from reconciler.model import Address, Target
@@ -96,6 +96,20 @@ def test_opening_a_destination_touches_nothing(place: Place) -> None:
 def test_a_delivered_secret_is_there_under_its_name(place: Place, destination: Destination) -> None:
     asyncio.run(destination.deliver(secret_delivery("NAGA_API", "ng-1")))
     assert place.held() == {"NAGA_API": "ng-1"}
+
+
+def test_who_can_search_finds_a_secret_under_its_name_and_only_while_it_is_there(
+    request: pytest.FixtureRequest, destination: Destination
+) -> None:
+    asyncio.run(destination.deliver(secret_delivery("NAGA_API")))
+    searching = isinstance(destination, Searching)
+    assert searching == (request.node.callspec.params["place"] in {"aws-secrets-manager", "dotenv", "vault"})
+    if isinstance(destination, Searching):
+        names = ["NAGA_API", "NAGA_JOBS"]
+        assert [*asyncio.run(destination.holds(Secret(LEAK), names))] == ["NAGA_API"]
+        assert [*asyncio.run(destination.holds(Secret(LEAK[::-1]), names))] == []
+        asyncio.run(destination.deliver(secret_delivery("NAGA_API", "ng-2")))
+        assert [*asyncio.run(destination.holds(Secret(LEAK), names))] == []
 
 
 def test_a_second_delivery_replaces_the_secret_of_its_name_and_no_other(place: Place, destination: Destination) -> None:

@@ -337,6 +337,92 @@ def test_a_signal_begins_no_successor(done: Front, monkeypatch: pytest.MonkeyPat
     assert kinds(done) == ["ci/a~old", "ci/b"]
 
 
+# --- a secret in place of a name --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("line", ["{}", "'{}'", 'export KEY_A="{}" # the key of a'])
+def test_a_leaked_secret_on_standard_input_is_enough(done: Front, line: str) -> None:
+    leaked = secret("KEY_A")
+    written = line.format(leaked)
+    text = (
+        Path("secrets.env")
+        .read_text(encoding="utf-8")
+        .replace(f"KEY_A={leaked}", written if "=" in line else f"KEY_A={written}")
+    )
+    Path("secrets.env").write_text(text, encoding="utf-8")
+    ended = done("revoke", "-", "--yes", "--format", "json", answer=f" {leaked}\n")
+    assert (ended.code, of(ended.document)) == (0, [("ci/a", "replaced")])
+    assert not done.state.opens(leaked)
+    assert leaked not in ended.out + ended.err
+
+
+def test_on_a_terminal_the_secret_is_not_shown(done: Front, monkeypatch: pytest.MonkeyPatch) -> None:
+    leaked = secret("KEY_B")
+    monkeypatch.setattr("getpass.getpass", lambda _: leaked)
+    assert done("revoke", "-", terminal=True, answer="y\n").code == 0
+    assert not done.state.opens(leaked)
+
+
+@pytest.mark.parametrize(
+    ("destination", "typed", "says"),
+    [
+        ("{type: dotenv, path: secrets.env}", "ng-unknown", "no destination that can tell holds this secret; look on"),
+        ("{type: dotenv, path: .}", "ng-unknown", "not known of local: .: "),
+        ("{type: exec, command: [cat]}", "ng-unknown", "not known of local: it runs a command"),
+        ("{type: github-actions, repository: a/b}", "ng-x", "github-actions cannot read back"),
+        ("{type: dotenv, path: secrets.env}", " ", "holds no secret"),
+    ],
+)
+def test_where_no_destination_holds_it_the_message_says_where_to_look(
+    done: Front, destination: str, typed: str, says: str
+) -> None:
+    text = Path("keys.yaml").read_text(encoding="utf-8")
+    done.write(text.replace("{type: dotenv, path: secrets.env}", destination))
+    ended = done("revoke", "-", "--yes", answer=typed)
+    assert (ended.code, done.names()) == (1, ["ci/a", "ci/b"])
+    assert says in ended.err
+    assert "ng-" not in ended.err
+
+
+def test_a_destination_that_breaks_while_it_is_asked_tells_nothing(
+    done: Front, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(_: object, *seen: object) -> None:
+        raise RuntimeError(seen)
+
+    monkeypatch.setattr("reconciler.destinations.dotenv.Dotenv.holds", broken)
+    ended = done("revoke", "-", "--yes", answer="ng-unknown")
+    assert (ended.code, "ng-unknown" in ended.err) == (1, False)
+
+
+def test_without_a_declaration_nobody_can_be_asked(done: Front) -> None:
+    Path("keys.yaml").unlink()
+    assert done("revoke", "-", "--yes", answer="ng-x").code == 1
+
+
+@pytest.mark.parametrize("key", ["ng-" + "a1" * 16, "naga_sk_" + "a-1_" * 5])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("show",),
+        ("revoke", "--yes"),
+        ("plan", "--only"),
+        ("plan", "--format", "json", "-e"),
+        ("apply", "--format", "json", "--auto-approve", "--allow"),
+        ("plan", "-f"),
+        ("plan",),
+        ("balance", "--min"),
+        (),
+    ],
+)
+def test_a_secret_given_as_an_argument_is_never_repeated(done: Front, words: tuple[str, ...], key: str) -> None:
+    ended = done(*words, key)
+    assert ended.code == 1
+    assert key not in ended.out + ended.err
+    assert key not in done(*words, f"--{key}").err
+    assert "ci/a" in done("list").out
+
+
 # --- several accounts -------------------------------------------------------------------------------------------------
 
 ACCOUNTS = """\

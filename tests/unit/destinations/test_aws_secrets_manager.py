@@ -173,7 +173,7 @@ def test_a_new_secret_says_whose_it_is(owner: SecretsManagerClient) -> None:
     assert described[NAME].key_id == 7
     assert abs(described[NAME].since - datetime.now(UTC)) < timedelta(minutes=5)
     noted = tags(owner)
-    assert noted.keys() == {"naga:key-id", "naga:address", "naga:since", "naga:version"}
+    assert noted.keys() == {"naga:key-id", "naga:address", "naga:since", "naga:version", "naga:sha256"}
     assert (noted["naga:key-id"], noted["naga:address"]) == ("7", "production/api")
 
 

@@ -18,7 +18,7 @@ import trustme
 import urllib3
 
 from reconciler.destinations import vault_server
-from reconciler.destinations.base import Closing, Describing, Held, SecretDelivery
+from reconciler.destinations.base import Closing, Describing, Held, SecretDelivery, fingerprint
 from reconciler.destinations.vault import MOST_NOTES, Vault
 from reconciler.errors import DestinationError
 from reconciler.http.retry import ATTEMPTS, Timing
@@ -164,7 +164,8 @@ def test_the_custom_metadata_notes_the_key_beside_what_others_have_noted(
     run(vault(path).deliver(secret_delivery()))
     notes = bao.metadata(path)["custom_metadata"]
     written = bao.metadata(path)["versions"]["1"]["created_time"][:19]
-    assert notes == {"owner": "platform", "naga.NAGA_API": f"key_id=7 since={written}Z address=production/api"}
+    known = f"key_id=7 since={written}Z address=production/api sha256={fingerprint(secret_delivery().secret)}"
+    assert notes == {"owner": "platform", "naga.NAGA_API": known}
     assert len(front.seen) == 3
 
 
