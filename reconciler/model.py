@@ -415,13 +415,13 @@ class Guardrails:
 class Alerts:
     """What is worth a word, beside the plan; None, or one that is declared `false`, is no alert.
 
-    `balance_below` in USD, `runway_below` how long the balance lasts, `key_spend_above` a share of the key's limit from
-    0 to 1.
+    `balance_below` in USD, `runway_below` how long the balance lasts, `key_spend_above` shares of the key's limit from
+    0 to 1 in rising order: of several, the last one is an error.
     """
 
     balance_below: Rule[Decimal] | None = None
     runway_below: Rule[timedelta] | None = None
-    key_spend_above: Rule[Decimal] | None = None
+    key_spend_above: Rule[tuple[Decimal, ...]] | None = None
     expiring_within: Rule[timedelta] | None = None
     rotation_overdue: Rule[Literal[True]] | None = None
     drift: Rule[Literal[True]] | None = None

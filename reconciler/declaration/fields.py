@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from decimal import Decimal
 from functools import lru_cache
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, TypedDict, cast
 
 from reconciler.declaration.destinations import read_deliver
@@ -214,6 +215,14 @@ def _read_count(count: int | None) -> int | None:
     return count
 
 
+def _read_shares(given: Decimal | list[Decimal]) -> tuple[Decimal, ...]:
+    shares = tuple(map(Decimal, given)) if isinstance(given, list) else (Decimal(given),)
+    if any(share <= before for before, share in pairwise(shares)):
+        msg = "must be in rising order: the last one is an error, the others are warnings"
+        raise ValueError(msg)
+    return shares
+
+
 def _read_rule_period(text: str) -> timedelta:
     period = read_duration(text)
     if not period:
@@ -243,7 +252,7 @@ _RULE_READERS: Final[dict[str, Callable[[Any], object]]] = {
     "limit_below_spend": bool,
     "balance_below": read_money,
     "runway_below": _read_rule_period,
-    "key_spend_above": Decimal,
+    "key_spend_above": _read_shares,
     "expiring_within": _read_rule_period,
     "rotation_overdue": bool,
     "drift": bool,

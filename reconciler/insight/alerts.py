@@ -148,7 +148,7 @@ def standard_alerts(source: Location) -> Alerts:
     return Alerts(
         balance_below=Rule(Decimal(10), source),
         runway_below=Rule(timedelta(days=7), source),
-        key_spend_above=Rule(Decimal("0.9"), source),
+        key_spend_above=Rule((Decimal("0.9"),), source),
         expiring_within=Rule(timedelta(days=14), source),
         rotation_overdue=Rule(value=True, source=source),
         drift=Rule(value=True, source=source),
@@ -262,17 +262,19 @@ def _key_spend(alerts: Alerts, evidence: Evidence, standing: Standing) -> Iterat
         share = key.share
         if share is None or not _is_enabled(key) or key.status not in _WORKING or key.declared is None:
             continue
-        if share.spent > rule.value * share.limit:
+        passed = [each for each in rule.value if share.spent > each * share.limit]
+        if passed:
+            is_last = len(rule.value) > 1 and passed == [*rule.value]
             spent = f"{'at least ' if share.at_least else ''}{dollars(share.spent)}"
             about = "" if key.status is KeyStatus.SETTLED else f"{key.live}, which is {key.status}, "
             message = (
                 f"{about}has spent {spent} of its limit of {dollars(share.limit)} ({percent(share.value)}), "
-                f"more than {percent(rule.value)}"
+                f"more than {percent(passed[-1])}"
             )
             yield _about(
                 key,
                 AlertRule.KEY_SPEND_ABOVE,
-                Severity.ERROR if share.spent >= share.limit else Severity.WARNING,
+                Severity.ERROR if is_last or share.spent >= share.limit else Severity.WARNING,
                 message,
                 "find out what spends it, and raise credit_limit if that is right",
                 f"reconciler show {key.name}",

@@ -6,6 +6,7 @@ from decimal import Decimal
 import pytest
 
 from reconciler.diagnostic import Location
+from reconciler.errors import DeclarationError
 from reconciler.model import Alerts, Guardrails, Rule
 from support.declarations import errors, keys_file, loaded
 
@@ -138,12 +139,22 @@ environments: {}
     assert alerts == Alerts(
         balance_below=Rule(Decimal("20.5"), at(3)),
         runway_below=Rule(timedelta(days=14), at(4)),
-        key_spend_above=Rule(Decimal("0.85"), at(5)),
+        key_spend_above=Rule((Decimal("0.85"),), at(5)),
         expiring_within=Rule(timedelta(days=14), at(6)),
         rotation_overdue=Rule(value=True, source=at(7)),
         drift=Rule(value=True, source=at(8)),
         unmanaged=Rule(value=True, source=at(9)),
     )
+
+
+def test_shares_may_be_several_in_rising_order() -> None:
+    text = "version: 1\nalerts: {key_spend_above: %s}\nenvironments: {}\n"
+    rule = loaded(text % "[0.8, 0.95]").alerts.key_spend_above
+    assert rule is not None
+    assert rule.value == (Decimal("0.8"), Decimal("0.95"))
+    for wrong in ("[0.9, 0.8]", "[0.8, 0.8]", "[]", "[80]", "[high]", "high", "[0.8, 1.1]", "{}"):
+        with pytest.raises(DeclarationError, match="key_spend_above"):
+            loaded(text % wrong)
 
 
 def test_without_alerts_there_are_none() -> None:

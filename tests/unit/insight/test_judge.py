@@ -76,14 +76,25 @@ def test_a_balance_that_lasts_is_fine(days: str | None) -> None:
 )
 def test_a_key_that_has_spent_too_much_of_its_limit(cost: str, severity: str | None) -> None:
     known = standing([SETTLED], WANTED, [activity({1: (cost, 5)})])
-    verdict = judge(alerts(key_spend_above=Decimal("0.8")), evidence(standing=known))
+    verdict = judge(alerts(key_spend_above=(Decimal("0.8"),)), evidence(standing=known))
     assert fired(verdict) == ([] if severity is None else [("key_spend_above", severity, "production/api")])
+
+
+@pytest.mark.parametrize(
+    ("cost", "severity", "share"),
+    [("80", None, ""), ("81", "warning", "80 %"), ("95", "warning", "80 %"), ("96", "error", "95 %")],
+)
+def test_of_several_shares_the_last_is_an_error(cost: str, severity: str | None, share: str) -> None:
+    known = standing([SETTLED], WANTED, [activity({1: (cost, 5)})])
+    verdict = judge(alerts(key_spend_above=(Decimal("0.8"), Decimal("0.95"))), evidence(standing=known))
+    assert fired(verdict) == ([] if severity is None else [("key_spend_above", severity, "production/api")])
+    assert all(alert.message.endswith(f"more than {share}") for alert in verdict.alerts)
 
 
 def test_says_what_a_key_has_spent_and_where_it_is_declared() -> None:
     old = live(1, "production/api", "100", created_at=NOW - 90 * DAY)
     known = standing([old], WANTED, [activity({1: ("92.04", 5)})])
-    alert = the_one(judge(alerts(key_spend_above=Decimal("0.8")), evidence(standing=known)))
+    alert = the_one(judge(alerts(key_spend_above=(Decimal("0.8"),)), evidence(standing=known)))
     assert alert.message == "has spent at least $92.04 of its limit of $100 (92 %), more than 80 %"
     assert (alert.source, alert.command) == (API.source, "reconciler show production/api")
 
@@ -91,14 +102,14 @@ def test_says_what_a_key_has_spent_and_where_it_is_declared() -> None:
 def test_a_key_that_was_rotated_out_and_still_works_is_named() -> None:
     old = live(2, "production/api~old.20261201T000000Z", "100")
     known = standing([SETTLED, old], WANTED, [activity({2: ("100", 5)})])
-    alert = the_one(judge(alerts(key_spend_above=Decimal("0.8")), evidence(standing=known)))
+    alert = the_one(judge(alerts(key_spend_above=(Decimal("0.8"),)), evidence(standing=known)))
     assert alert.message.startswith("key 2 (production/api~old.20261201T000000Z), which is old, has spent $100")
 
 
 @pytest.mark.parametrize("suffix", ["", "~next", "~old.20261201T000000Z"])
 def test_a_key_may_spend_too_much_wherever_it_works_in_its_life(suffix: str) -> None:
     known = standing([live(1, f"production/api{suffix}", "100")], WANTED, [activity({1: ("100", 5)})])
-    verdict = judge(alerts(key_spend_above=Decimal("0.8")), evidence(standing=known))
+    verdict = judge(alerts(key_spend_above=(Decimal("0.8"),)), evidence(standing=known))
     assert fired(verdict) == [("key_spend_above", "error", "production/api")]
 
 
@@ -115,7 +126,7 @@ def test_a_key_may_spend_too_much_wherever_it_works_in_its_life(suffix: str) -> 
 )
 def test_what_a_key_spent_that_does_not_work_or_is_not_declared_is_nobodys_alert(key: LiveKey) -> None:
     known = standing([key], WANTED, [activity({1: ("100", 5)})])
-    assert judge(alerts(key_spend_above=Decimal("0.8")), evidence(standing=known)) == Verdict()
+    assert judge(alerts(key_spend_above=(Decimal("0.8"),)), evidence(standing=known)) == Verdict()
 
 
 @pytest.mark.parametrize(
@@ -274,7 +285,7 @@ def test_a_destination_that_could_not_be_asked_leaves_the_alert_unjudged_and_one
 EVERY = alerts(
     balance_below=Decimal(1),
     runway_below=DAY,
-    key_spend_above=Decimal("0.5"),
+    key_spend_above=(Decimal("0.5"),),
     expiring_within=DAY,
     rotation_overdue=True,
     drift=True,
@@ -380,7 +391,7 @@ def test_a_runway_alert_never_fires_on_the_safe_side(days: Decimal, least: timed
 @given(st.decimals(0, 200, places=2), st.decimals(0, 1, places=2))
 def test_a_spend_alert_never_fires_on_the_safe_side(cost: Decimal, share: Decimal) -> None:
     known = standing([SETTLED], WANTED, [activity({1: (str(cost), 1)})])
-    verdict = judge(alerts(key_spend_above=share), evidence(standing=known))
+    verdict = judge(alerts(key_spend_above=(share,)), evidence(standing=known))
     assert bool(verdict.alerts) == (cost > share * 100)
 
 
