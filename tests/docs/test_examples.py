@@ -88,8 +88,8 @@ def test_every_whole_file_is_in_the_form_that_fmt_gives_it(text: str) -> None:
 def test_the_quick_start_leads_to_keys_whose_secrets_have_arrived(folder: Path) -> None:
     blocks = pages.blocks(pages.read("README.md"), "console")
     typed = [each.line for block in blocks for each in pages.commands(block)]
-    lines = [line for line in typed if not re.match(r"make |export |python3 -m venv|\S*pip ", line)]
-    assert len(typed) - len(lines) == 8, "what a test cannot type: two of make, venv, three of pip, and two exports"
+    lines = [line for line in typed if not re.match(r"make |export |python3 -m venv|\S*pip |uv |pipx ", line)]
+    assert len(typed) - len(lines) == 10, "what a test cannot type: make, uv, pipx, venv, pip and exports"
     (folder / "keys.yaml").unlink()
     with State(folder / "account.db") as state, served(create_app(state)) as address:
         script = "\n".join(["set -e", "git init --quiet", *lines])
