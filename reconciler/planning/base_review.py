@@ -13,7 +13,7 @@ from reconciler.planning.actions import Create, DeleteReason, Finding, Finish, R
 from reconciler.planning.budgets import as_of
 from reconciler.planning.guard_context import kept, rules, tightest, with_default
 from reconciler.planning.names import Naming
-from reconciler.planning.phrases import dollars, plural
+from reconciler.planning.phrases import dollars, plural, show_limit
 from reconciler.planning.places import judge_places
 from reconciler.units import format_duration
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from datetime import datetime
 
-    from reconciler.model import Address, Declaration, DeclaredKey, Delivery, Guardrails
+    from reconciler.model import Address, Declaration, DeclaredKey, Delivery, Guardrails, Lease
     from reconciler.planning.actions import Delete, Options, Plan, Retire
     from reconciler.planning.guard_context import Bench, Draft
 
@@ -76,6 +76,7 @@ def compare(bench: Bench) -> Iterator[Finding]:
     yield from _not_delivered(bench)
     yield from judge_places(bench, base)
     yield from _loosened(bench, base)
+    yield from _more_leased(bench.draft, base)
 
 
 def left_behind(
@@ -206,6 +207,29 @@ def _loosened(bench: Bench, base: Declaration) -> Iterator[Finding]:
         if exposed and key.address in lost and covers(key.address):
             message = "this change removes the protection of the key; it still holds for this plan"
             yield Finding("guardrail-loosened", Severity.WARNING, message, key.address, key.source)
+
+
+def _more_leased(draft: Draft, base: Declaration) -> Iterator[Finding]:
+    """Find leases that a change adds or makes worth more: they are no keys yet, so no action of a plan shows them."""
+    before, covers = {lease.address: lease for lease in base.leases}, draft.options.selector()
+    for lease in draft.declaration.leases:
+        was = before.get(lease.address)
+        if not covers(lease.address) or (was is not None and _worth(lease) <= _worth(was)):
+            continue
+        now = f"{plural(lease.max_open, 'key')} at a time, {show_limit(lease.credit_limit)} each"
+        more = "adds a lease" if was is None else "makes a lease worth more"
+        message = f"this change {more}: whoever runs commands under it can have {now}"
+        yield Finding("more-leased", Severity.WARNING, message, lease.address, lease.source)
+
+
+def _worth(lease: Lease) -> tuple[Decimal, int]:
+    """Give, to compare it, what the keys of a lease may spend that are open at the same time, in USD, and their number.
+
+    The number counts where there is no limit, which is beyond all bounds.
+    """
+    if lease.credit_limit is None:
+        return Decimal("Infinity"), lease.max_open
+    return lease.credit_limit * lease.max_open, 0
 
 
 def _looser(after: Guardrails, before: Guardrails, whom: str) -> Iterator[Finding]:

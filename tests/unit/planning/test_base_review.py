@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from reconciler.model import Environment, Unmanaged
+from reconciler.model import Environment, Lease, Unmanaged
 from reconciler.planning.actions import Delete, DeleteReason, Options, PlanInputs, Retire
 from reconciler.planning.base_review import snapshot_of
 from reconciler.planning.planner import make_plan
@@ -482,3 +482,33 @@ def test_a_change_of_naming_says_whom_it_leaves_behind(naming: str, expected: li
 def test_a_change_of_naming_that_leaves_nobody_behind_says_nothing() -> None:
     plan = three_way(declaration([declared("ci/a")]), declaration([], ["ci"], naming="{environment}:{key}"))
     assert messages(plan, "naming-changed") == []
+
+
+# --- leases -----------------------------------------------------------------------------------------------------------
+
+
+def leased(limit: str | None, most: int, where: str = "ci/z") -> Lease:
+    return Lease(address(where), where, None if limit is None else Decimal(limit), DAY, most, SOMEWHERE)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "found"),
+    [
+        (None, leased("1", 10), True),
+        (leased("1", 10), leased("1", 10), False),
+        (leased("1", 10), leased("2", 5), False),
+        (leased("1", 10), leased("1", 11), True),
+        (leased("1", 10), leased("1.1", 10), True),
+        (leased("1", 10), leased(None, 1), True),
+        (leased(None, 10), leased(None, 11), True),
+        (leased(None, 10), leased("5", 10), False),
+    ],
+)
+def test_a_lease_that_the_change_makes_worth_more_is_a_warning(before: Lease | None, after: Lease, found: bool) -> None:  # noqa: FBT001  # a table
+    base = declaration([declared("ci/b")], leases=() if before is None else (before,))
+    wanted = declaration([declared("ci/b")], leases=(after,))
+    plan = three_way(base, wanted, live(4, "ci/b"))
+    assert [(each.address, each.severity) for each in plan.findings if each.rule == "more-leased"] == (
+        [(after.address, "warning")] if found else []
+    )
+    assert not messages(three_way(base, wanted, live(4, "ci/b"), options=Options(only=("ci/b",))), "more-leased")
