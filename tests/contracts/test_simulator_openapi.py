@@ -78,7 +78,7 @@ def test_every_operation_behaves_as_it_is_described(service: ASGIApp, case: sche
 
 
 def test_a_story_of_many_requests_behaves_as_it_is_described(service: ASGIApp) -> None:
-    tell_stories(service)
+    tell_stories(service, examples(12))
 
 
 def test_a_deletion_that_does_not_delete_is_found(
@@ -86,11 +86,11 @@ def test_a_deletion_that_does_not_delete_is_found(
 ) -> None:
     monkeypatch.setattr(state, "delete_key", lambda key_id: state.key(key_id) is not None)
     with pytest.raises(FailureGroup) as caught:
-        tell_stories(service)
+        tell_stories(service, 12)
     assert [type(failure).__name__ for failure in caught.value.exceptions] == ["UseAfterFree"]
 
 
-def tell_stories(service: ASGIApp) -> None:
+def tell_stories(service: ASGIApp, stories: int) -> None:
     """Follow the links of the description from one answer to the next request."""
     machine: Any = described(service).as_state_machine()
 
@@ -99,7 +99,7 @@ def tell_stories(service: ASGIApp) -> None:
             del case
             return {"headers": BEARER}
 
-    run_state_machine_as_test(Story, settings=settings(BOUNDED, max_examples=examples(12), stateful_step_count=6))
+    run_state_machine_as_test(Story, settings=settings(BOUNDED, max_examples=stories, stateful_step_count=6))
 
 
 # --- the same checks find what is wrong ---

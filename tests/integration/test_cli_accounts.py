@@ -225,7 +225,7 @@ def test_what_can_be_applied_is_applied_beside_an_account_that_cannot_be_read(
     [
         ("GET /v1/account/keys status=503 retry-after=60", "503 server_error"),
         ("GET /v1/account/keys status=429 retry-after=60", "429 rate_limit_exceeded"),
-        ("* * latency=6s", "no complete answer within 5 s"),
+        pytest.param("* * latency=6s", "no complete answer within 5 s", marks=pytest.mark.proof),
     ],
 )
 def test_an_account_that_is_down_is_given_up_and_the_others_are_applied(

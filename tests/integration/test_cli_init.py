@@ -151,11 +151,21 @@ def test_a_declaration_is_used_where_it_is(place: str, argument: str, file: str,
     assert not Path("keys.yaml").exists()
 
 
-def test_a_declaration_that_is_a_link_keeps_its_place(tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_a_declaration_that_is_a_link_keeps_its_place() -> None:
+    Path("real.yaml").write_text(KEYS, "utf-8")
+    Path("keys.yaml").symlink_to("real.yaml")
+    assert said().startswith("used   keys.yaml\n")
+    assert Path("keys.yaml").is_symlink()
+
+
+def test_a_declaration_that_is_a_link_out_of_the_repository_is_refused(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
     elsewhere = tmp_path_factory.mktemp("elsewhere") / "real.yaml"
     elsewhere.write_text(KEYS, "utf-8")
     Path("keys.yaml").symlink_to(elsewhere)
-    assert said().startswith("used   keys.yaml\n")
+    assert call("init").code == 1
+    assert [file for file in FILES if file.exists()] == []
 
 
 def test_in_a_folder_the_file_goes_there_and_the_workflows_to_the_top() -> None:
