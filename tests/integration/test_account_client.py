@@ -210,7 +210,7 @@ def test_a_redirect_goes_nowhere() -> None:
 
     requests, message = asyncio.run(run())
     assert requests == []
-    assert "a redirect to 127.0.0.1, which is never followed" in message
+    assert "127.0.0.1" in message
 
 
 def test_nobody_listening_is_connection_refused() -> None:

@@ -109,7 +109,8 @@ def test_the_gate_works_when_activity_cannot_be_read(
         shown = front("balance", "--min", minimum)
     assert shown.code == code
     assert shown.out.startswith("Balance: $100, ")
-    assert shown.err.startswith("warning: the activity of 30 days could not be read: ")
+    assert shown.err.startswith("warning: ")
+    assert "GET /v1/account/activity" in shown.err
 
 
 def test_the_gate_is_shut_when_the_balance_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -79,13 +79,13 @@ def test_secrets_arrive_at_a_server_of_ones_own(
 
 def test_a_redirect_is_not_followed(monkeypatch: pytest.MonkeyPatch) -> None:
     away = say(http(307, b"", "Location: http://localhost:1/elsewhere"))
-    with pytest.raises(DestinationError, match="307, a redirect to localhost:1, which is never followed") as caught:
+    with pytest.raises(DestinationError, match=r"\b307\b.* localhost:1\b") as caught:
         deliver_through(monkeypatch, away)
     assert not caught.value.uncertain
 
 
 def test_a_location_that_is_none_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(DestinationError, match="301, a redirect, which is never followed"):
+    with pytest.raises(DestinationError, match=r"\b301\b"):
         deliver_through(monkeypatch, say(http(301, b"", "Location: http://[")))
 
 

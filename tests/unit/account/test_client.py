@@ -586,7 +586,8 @@ def test_a_wrong_field_is_told_with_the_request() -> None:
 def test_a_redirect_is_not_followed() -> None:
     came = talk(list_keys, answer(307, Location="https://evil.example/keys?token=hunter2"))
     assert isinstance(came.raised, UnexpectedAnswer)
-    assert "a redirect to evil.example, which is never followed" in came.complaint
+    assert "evil.example" in came.complaint
+    assert "hunter2" not in came.complaint
     assert len(came.script.requests) == 1
 
 

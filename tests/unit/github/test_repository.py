@@ -75,7 +75,7 @@ def test_the_token_is_sent_nowhere_else(job: GitHubJob, url: str) -> None:
 
 def test_a_redirect_is_not_followed(job: GitHubJob) -> None:
     job.way.expect("acme/api", Mishap(301, {"Location": "https://evil.example.com/"}))
-    with pytest.raises(GitHubError, match=r"301, a redirect to evil\.example\.com, which is never followed"):
+    with pytest.raises(GitHubError, match=r"\b301\b.*evil\.example\.com"):
         tip(job, job_environment())
     assert {each.url.host for each in job.way.asked} == {"api.github.com"}
 
