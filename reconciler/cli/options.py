@@ -236,7 +236,7 @@ _OPTIONS: Final = (
         multiple=True,
         metavar="ADDRESS",
         shell_complete=addresses,
-        help="Rotate this declared key (environment/key) now; can be given several times.",
+        help="Rotate this declared key now; a glob like 'ci/*' too, and several times.",
     ),
     click.option(
         "--no-overlap",
@@ -314,13 +314,13 @@ def make_request(shared_options: SharedOptions) -> PlanRequest:
         if name not in environments:
             refuse_unknown(f"environment {name} is not declared", name, environments)
     options = Options(
-        rotate=_declared(shared_options.rotate, declaration),
         overlap=not shared_options.no_overlap,
         allow=shared_options.allow,
         environments=frozenset(shared_options.environment),
         only=shared_options.only,
     )
     covers = options.selector()
+    options = replace(options, rotate=_declared(shared_options.rotate, declaration, covers))
     for address in sorted(options.rotate):
         if not covers(address):
             msg = f"--rotate {address} is left out by -e or --only; name it there as well"
@@ -365,12 +365,19 @@ def _in_place_of(folder: Path, source: SourceFile) -> SourceFile:
     return replace(source, folder=folder, earlier=Earlier(fingerprint))
 
 
-def _declared(texts: Iterable[str], declaration: Declaration) -> frozenset[Address]:
+def _declared(texts: Iterable[str], declaration: Declaration, covers: Callable[[Address], bool]) -> frozenset[Address]:
+    from reconciler.planning.actions import matcher
+
     known = {str(key.address): key.address for key in declaration.keys} if texts else {}
+    found: set[Address] = set()
     for text in texts:
-        if text not in known:
+        meant = matcher([text])
+        addresses = [address for name, address in known.items() if meant(name)]
+        if not addresses:
             refuse_unknown(f"{text} is not declared, an address is environment/key", text, known)
-    return frozenset(known[text] for text in texts)
+        # A glob reaches what the run is about; what reaches nothing of it is a mistake, which is told by an address.
+        found.update([each for each in addresses if covers(each)] or addresses)
+    return frozenset(found)
 
 
 def refuse_unknown(message: str, name: str, known: Collection[str]) -> NoReturn:

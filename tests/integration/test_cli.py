@@ -277,6 +277,26 @@ def test_a_key_can_be_rotated_that_is_declared(front: Front) -> None:
 
 
 @pytest.mark.parametrize(
+    ("words", "code", "rotated"),
+    [
+        (("ci/*",), 0, ["ci/a", "ci/b"]),
+        (("*", "--only", "*/b"), 0, ["ci/b"]),
+        (("*/a", "--only", "*/b"), 1, []),
+        (("qa/*",), 1, []),
+    ],
+)
+def test_a_glob_rotates_what_the_run_is_about(
+    front: Front, words: tuple[str, ...], code: int, rotated: list[str]
+) -> None:
+    for key in ("ci/a", "ci/b"):
+        front.state.create_key(key, Decimal(1))
+    front.declare("{a: {credit_limit: 1}, b: {credit_limit: 1}}")
+    ended = front("plan", "--format", "json", "--rotate", *words)
+    assert ended.code == code
+    assert [each["address"] for each in (ended.document["changes"] if code == 0 else [])] == rotated
+
+
+@pytest.mark.parametrize(
     ("address", "said"),
     [
         ("ci/aa", "error: ci/aa is not declared, an address is environment/key; did you mean ci/a?\n"),
