@@ -53,7 +53,9 @@ def read_fields(node: Fields, destinations: Mapping[str, Destination | None], re
     values: dict[str, Any] = {}
     unsound: list[str] = []
     for name, value in node.items():
-        if name in _PLAIN or value is None:
+        if name == "raise":
+            values["raised"] = None if value is None else _read_raise(cast("Fields", value), report)
+        elif name in _PLAIN or value is None:
             values[name] = value
         elif name in _READERS:
             try:
@@ -61,8 +63,6 @@ def read_fields(node: Fields, destinations: Mapping[str, Destination | None], re
             except ValueError as error:
                 report.error(node.value_marks[name], f"{name} {error}")
                 unsound.append(name)
-        elif name == "raise":
-            values["raised"] = _read_raise(cast("Fields", value), report)
         elif name == "deliver":
             values[name] = read_deliver(cast("Items", value), destinations, report)
     for name in unsound:
