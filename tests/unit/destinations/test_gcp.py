@@ -55,6 +55,7 @@ def delivered(key_id: int, secret: str = SECRET, name: str = "naga-api") -> None
         destination = opened()
         await destination.deliver(SecretDelivery(Address("production", "api"), key_id, name, Secret(secret)))
         await destination.aclose()
+        await destination.aclose()
 
     run(deliver())
 
@@ -88,6 +89,8 @@ def test_a_version_of_somebody_else_is_of_no_known_key(service: FakeGoogle) -> N
     service.kept["naga-api"].versions.append("theirs")
     service.kept["empty"] = Kept()
     assert run(opened().describe(["naga-api", "empty"])) == {"naga-api": Held(None, SINCE)}
+    service.kept["naga-api"].annotations["naga-v2"] = f"key_id=9 since=then sha256={'0' * 64} address=a/b"
+    assert run(opened().describe(["naga-api"])) == {"naga-api": Held(9, None)}
     service.kept["naga-api"].disabled.add(2)
     assert run(opened().describe(["naga-api"])) == {}
 
@@ -109,6 +112,7 @@ def test_the_version_of_a_key_that_ended_is_disabled_and_no_other(service: FakeG
     before = list(service.asked)
     run(opened().ended("naga-api", 7))
     run(opened().ended("naga-none", 7))
+    run(opened().preflight(["naga-api"]))
     assert service.asked == before
 
 
@@ -137,7 +141,7 @@ def test_a_failure_says_whether_the_secret_may_be_there(
 
 
 def test_an_answer_that_cannot_be_read_is_asked_for_again(service: FakeGoogle, monkeypatch: pytest.MonkeyPatch) -> None:
-    bodies = [b"[]", b"<html>"]
+    bodies = [b"[]", b"<html>", b'{"error": "no"}']
 
     def odd(request: httpx.Request) -> httpx.Response:
         if request.url.path.endswith("addVersion") and bodies:
@@ -153,6 +157,10 @@ def _pool_of(handler: Any) -> Any:
     from reconciler.http.limits import client_pool
 
     return lambda base, _, timeouts: client_pool(base, httpx.MockTransport(handler), timeouts)
+
+
+def test_a_login_can_look_at_the_headers_of_an_answer() -> None:
+    assert gcp._Response(httpx.Response(200, headers={"Retry-After": "7"})).headers["retry-after"] == "7"
 
 
 def test_a_secret_that_is_no_text_is_not_sent(service: FakeGoogle) -> None:
