@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         lease,
         load,
         plan,
+        record,
         to_dict,
     )
 
@@ -45,6 +46,7 @@ __all__ = [
     "lease",
     "load",
     "plan",
+    "record",
     "to_dict",
 ]
 __version__ = "0.2.0"

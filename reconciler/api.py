@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from reconciler.engine.applying import ApplyRequest
+    from reconciler.engine.recording import Recording
     from reconciler.model import Lease
     from reconciler.secret import Secret
 
@@ -45,6 +46,7 @@ __all__ = [
     "lease",
     "load",
     "plan",
+    "record",
     "to_dict",
 ]
 
@@ -288,6 +290,35 @@ class LeasedKey:
     ) -> None:
         """Delete the key."""
         self._leaving.pop().__exit__(kind, error, traceback)
+
+
+def record(
+    to: str | Path,
+    declaration: Declaration | None = None,
+    *,
+    simulator: str | Path | None = None,
+    credentials: Mapping[str, str] | None = None,
+) -> Recording:
+    """Keep in a folder what the service forgets after 30 days: who used what, by UTC day.
+
+    Args:
+        to: The folder of the history; one is begun where there is none.
+        declaration: What names the accounts and the teams; None is the account of `NAGA_PROVISIONING_KEY`.
+        simulator: Reads simulated accounts at this path in place of the service's.
+        credentials: The provisioning keys by variable, in place of the environment.
+
+    Returns:
+        The days that are new or corrected and those that are lost, by account; the `unread` accounts, each with its
+        error; the paths of the files that were written.
+
+    Raises:
+        UsageError: the folder is no history or one of another account, a line of it is not as it was written, a
+            provisioning key is missing, or this was called from a running event loop.
+        AccountError: the only account, or none of several, could be read, or it is just after midnight (UTC).
+    """
+    from reconciler.engine.recording import record_use
+
+    return _run(record_use(Path(to), declaration, simulator=_path(simulator), credentials=credentials))
 
 
 def to_dict(value: Plan | ApplyResult) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from reconciler import api
 from reconciler.account.client import Account
 from reconciler.errors import AccountError
 from reconciler.simulator.state import Usage
@@ -325,3 +326,10 @@ def test_what_can_not_be_written_changes_nothing(
     monkeypatch.setattr("pathlib.Path.mkdir", full)
     ended = front("record", "--to", "elsewhere")
     assert (ended.code, "No space left" in ended.err) == (1, True)
+
+
+def test_a_program_records_as_the_command_does(front: Front, used: dict[str, int], tmp_path: Path) -> None:
+    assert used
+    record(front)
+    assert api.record(tmp_path / "other", api.load(tmp_path / "keys.yaml"), simulator=tmp_path / "sim.db").unread == {}
+    assert contents(tmp_path / "other") == contents(tmp_path / "history")
