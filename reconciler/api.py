@@ -74,8 +74,9 @@ def load(path: str | Path | None = None, *, text: str | None = None) -> Declarat
         DeclarationError: something is wrong; its `diagnostics` are everything that is, each with its place.
         UsageError: there is nothing to read at this path, or both a path and a text were given.
     """
-    from reconciler.declaration import SourceFile, default_path, load_sources
+    from reconciler.declaration import SourceFile, load_sources
     from reconciler.declaration import load as load_path
+    from reconciler.files import default_path
 
     if text is None:
         return load_path(default_path() if path is None else Path(path))

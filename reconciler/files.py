@@ -11,11 +11,11 @@ import os
 import re
 import unicodedata
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
-    from pathlib import Path
 
 _GIT: Final = ".git"
 _GITS: Final = re.compile(r"\.(?:git|github)|(?:git|github)~[0-9]+")
@@ -28,6 +28,12 @@ _MOST_LINKS: Final = 40  # as many as Linux follows
 _SECONDS: Final = 60
 _CAREFUL: Final = ("-c", "core.fsmonitor=false", "-c", "safe.bareRepository=explicit")
 """What is checked out may be anybody's: no program of its configuration runs, and a folder of it is no repository."""
+
+
+def default_path() -> Path:
+    """Name the declaration where nobody does: keys.yaml, else the folder keys/ if it holds a file of a declaration."""
+    file, folder = Path("keys.yaml"), Path("keys")
+    return folder if not file.exists() and any(folder.glob("*.yaml")) else file
 
 
 def real_path(path: str | Path) -> str:

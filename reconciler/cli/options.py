@@ -44,7 +44,7 @@ DEFAULT_SHOWN: Final = "keys.yaml, else keys/"
 
 def default_file() -> Path:
     """Name the declaration where nobody does."""
-    from reconciler.declaration import default_path
+    from reconciler.files import default_path
 
     return default_path()
 

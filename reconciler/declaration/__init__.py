@@ -8,7 +8,6 @@ come at once.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reconciler.declaration.destinations import Ground
@@ -29,16 +28,11 @@ from reconciler.files import link_out
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from reconciler.model import Declaration
 
-__all__ = ["STANDARD_INPUT", "SourceFile", "default_path", "load", "load_sources", "read_folder", "read_sources"]
-
-
-def default_path() -> Path:
-    """Name the declaration where nobody does: keys.yaml, else the folder keys/ if it holds a file of a declaration."""
-    file, folder = Path("keys.yaml"), Path("keys")
-    return folder if not file.exists() and any(folder.glob("*.yaml")) else file
+__all__ = ["STANDARD_INPUT", "SourceFile", "load", "load_sources", "read_folder", "read_sources"]
 
 
 def load(path: Path) -> Declaration:

@@ -55,17 +55,25 @@ def _follow_renames(seekers: Iterable[DeclaredKey], declaration: Declaration, ma
     """Give a renamed key what the engine named after its earlier name: a rotation under way, a retired key."""
     present = {key.name for key in declaration.keys}
     staying = {without_period(key.name) for key in (*(key for _, key in matching.undeclared), *matching.foreign)}
+    # What is deleted at once leaves the sign of an interrupted rotation, which the next plan could not place better.
+    without_grace = {env.name for env in declaration.environments.values() if not env.deletion_grace}
+    leaving = {without_period(key.name) for address, key in matching.undeclared if address.environment in without_grace}
     heirs: dict[str, Address] = {}
+    heirs_of_signs: dict[str, Address] = {}
     # Of several with the same earlier name, the one that has no key by its own is the one who gets the earlier's key.
     for wanted in sorted(seekers, key=lambda key: key.address not in matching.live):
         for name in wanted.renamed_from:
             # A key that does not move, since its new name is already another's, keeps what belongs to it.
             if name not in present and not (wanted.address in matching.live and name in staying):
                 heirs[name] = wanted.address
+            elif name in leaving:
+                heirs_of_signs[name] = wanted.address
+    heirs_of_signs = {name: address for name, address in heirs_of_signs.items() if name not in heirs}
     inherited = [
         (parsed, key)
         for key in (*(key for _, key in matching.engine), *matching.foreign)
-        if (parsed := parse_inherited(key.name, heirs)) and parsed.role is not Role.SETTLED
+        if ((parsed := parse_inherited(key.name, heirs)) and parsed.role is not Role.SETTLED)
+        or ((parsed := parse_inherited(key.name, heirs_of_signs)) and parsed.role is Role.DELIVERING)
     ]
     ids = {key.id for _, key in inherited}
     matching.engine[:] = [*inherited, *(entry for entry in matching.engine if entry[1].id not in ids)]

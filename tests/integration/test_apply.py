@@ -133,7 +133,7 @@ def test_a_post_that_never_gets_an_answer_is_given_up_and_leaves_nothing(world: 
     world.faults = ["POST * lose=after"]
     result = world.apply(declaration([world.key("ci/a")]))
     assert statuses(result) == ["create ci/a failed"]
-    assert "tried 3 times, and what may be left behind expires within 24 h" in messages(result)
+    assert "tried 3 times, and what may be left behind expires within 1d" in messages(result)
     assert (world.names(), world.secrets(), result.in_sync) == ([], {}, False)
 
 

@@ -132,5 +132,5 @@ def test_a_folder_that_is_missing_is_said(tmp_path: Path) -> None:
 def test_a_library_that_is_missing_names_its_extra() -> None:
     need_extra("report", "json")
 
-    with pytest.raises(UsageError, match=r"no_such_one and nor_this cannot be imported; .*'naga-reconciler\[report\]'"):
+    with pytest.raises(UsageError, match=r"no_such_one and nor_this cannot be imported; install: .*\[report\]"):
         need_extra("report", "json", "no_such_one", "nor_this")

@@ -587,6 +587,12 @@ def rotated(text: str, credit_limit: str = "5", **fields: Any) -> DeclaredKey:
             ["rotate ci/b #1 name"],
             id="the sign of an interrupted rotation follows its key, not somebody who was called like it once",
         ),
+        pytest.param(
+            [declared("ci/b", renamed_from=("ci/a",))],
+            [live(1, "ci/b"), live(2, "ci/a"), live(3, "ci/a~next"), live(4, "ci/a~sent.00ff", expires_at=LATER)],
+            ["delete ci/a #2", "delete ci/a #3", "rotate ci/b #1"],
+            id="the key it followed is deleted at once: what the next plan would do is done now",
+        ),
     ],
 )
 def test_rotation(keys: list[DeclaredKey], account: list[LiveKey], expected: list[str]) -> None:

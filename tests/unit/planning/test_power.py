@@ -94,7 +94,7 @@ def test_new_places_are_told_with_whose_they_are() -> None:
 
 
 def test_every_action_of_a_plan_counts() -> None:
-    assert said(power_of(full_plan())) == {*Power.__slots__, "rename", "finish", "restore", "cleanup"} - {
+    assert said(power_of(full_plan())) == {*Power.__slots__, "rename", "renew", "finish", "restore", "cleanup"} - {
         "moves",
         "removed_limits",
         "enabling",
