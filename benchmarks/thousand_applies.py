@@ -102,7 +102,7 @@ class History:
         if kind == "change a grace period":
             self.grace[self.chance.choice(list(self.grace))] = self.chance.choice(GRACES)
         elif kind == "add a key":
-            kind = self._add(self.chance.choice(free))
+            kind = self.add(self.chance.choice(free))
         elif self.keys:
             self._edit(kind, self.chance.choice(sorted(self.keys)), free)
         self.edits[kind] += 1
@@ -125,7 +125,8 @@ class History:
                 key = replace(key, credit_limit=self.chance.choice([None, Decimal(1), Decimal("2.5")]))
         self.keys[key.name] = key
 
-    def _add(self, name: str) -> str:
+    def add(self, name: str) -> str:
+        """Declare a key, as it was before if it can be; say which of the two it was."""
         before = self.removed.get(name)
         used = {(to.target, to.name) for key in self.keys.values() for to in key.deliver}
         if before and used.isdisjoint((to.target, to.name) for to in before.deliver):
@@ -212,6 +213,8 @@ def finish(world: ChaosWorld, history: History, tally: Tally) -> None:
     """Apply what the file says, let everything run out, apply once more, and look for what is lost and what is left."""
     tally.lost += world.promises.broken
     world.promises.broken.clear()
+    if not history.keys:
+        history.add(ADDRESSES[0])
     world.apply(Order(history.declaration()))
     world.travel(60 * DAY)
     # A change of each key's limit, so that there certainly is something to apply, and no rotation on top.

@@ -323,7 +323,10 @@ def test_a_file_of_a_pull_request_runs_nothing_and_gets_no_secret(world: World) 
     for shown in (comment.body, run.said, *run.summaries, *(text for _, _, text in run.annotations)):
         assert KEY not in shown
     assert run.outputs["digest"] != "sha256:0"
-    assert [kind for kind, _, _ in run.annotations if kind == "warning"] == []
+    warnings = {where["title"] for kind, where, _ in run.annotations if kind == "warning"}
+    assert warnings <= {"Gives", "git-ignore: account", "new-place: production/api"}, (
+        "one that the file wrote itself has another title"
+    )
 
 
 def test_a_file_of_a_pull_request_cannot_bring_a_credential_of_another_name(world: World) -> None:
@@ -338,9 +341,10 @@ def test_a_destination_that_becomes_another_place_is_in_the_comment(world: World
     world.plan(head)
     assert world.apply(world.merged(head)).code == 0
     run = world.plan(world.change("repository: acme/api", "repository: mallory/api"))
-    assert run.code == 0, run.log
+    assert run.exits == [3], run.log
     (comment,) = world.github.discussions.on(NUMBER)
-    assert "it is another place now: repository `acme/api` → `mallory/api`" in comment.body
+    assert "repository mallory/api" in comment.body.replace("`", "")
+    assert "repository acme/api" in comment.body.replace("`", "")
 
 
 def test_a_plan_that_a_guardrail_forbids_fails_its_job_and_the_comment_says_why(world: World) -> None:

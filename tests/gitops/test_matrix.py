@@ -155,6 +155,7 @@ class Fleet:
 def declare(account: str, limit: int = 1, *, protected: bool = False) -> None:
     file = Path("accounts") / f"{account}.yaml"
     file.parent.mkdir(exist_ok=True)
+    Path(".gitignore").write_text("/accounts/secrets.env\n", "utf-8")
     file.write_text(DECLARATION.format(limit=limit, protected=str(protected).lower()), "utf-8")
 
 

@@ -110,6 +110,9 @@ class Actions:
         (stub / "action.yml").write_text(_STUB, "utf-8")
         self._python = python
         self._shortcut = ""
+        # Isolated, as make runs it, pip looks at no PYTHONPATH: what is found there is put into its venv.
+        found = f'for site in "$3"/lib/python*/site-packages; do echo "{folder / "packages"}" > "$site/found.pth"; done'
+        self._venv = f'case "$*" in "-m venv "*) "{sys.executable}" "$@" && {found}; exit ;; esac\n'
         self._give_python("")
         mine = {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)}
         self.gh = GitHubProgram(folder / "gh")
@@ -135,7 +138,7 @@ class Actions:
 
     def _give_python(self, shortcut: str) -> None:
         for name in ("python", "python3"):
-            _write_python(self._python / name, shortcut)
+            _write_python(self._python / name, f"{self._venv}{shortcut}")
 
     def run(self, workflow: str, event_name: str, event: dict[str, Any], **options: Any) -> Run:
         """Run a workflow to its end."""
