@@ -77,7 +77,7 @@ gate: wheel ## run the tests that decide, which draw the same examples each time
 	mv $(COVERED)/running $(COVERED)/gate
 
 # All that is marked with `proof`, and once more what draws examples. The gate is run first, unless it has just been.
-proof: wheel ## run what takes longer: every kill, the action, packaging, fresh examples, branch coverage of 100 %
+proof: wheel ## run what takes longer: every kill, the action, packaging, fresh examples, branch coverage
 	@test -z "$$(find $(TESTS_READ) -type f -not -name '*.pyc' -newer $(COVERED)/gate 2>&1)" || $(MAKE) --no-print-directory gate
 	@echo "Fresh examples: make proof SEED=$(SEED) draws the same ones again"
 	rm -f $(COVERED)/proof*
