@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from reconciler.model import Delivery, LiveKey, Setting, Target, Usage
 
 _NAMED: Final = 5
-_PLAIN: Final = re.compile(r"[a-z_]+", re.ASCII)
+_PLAIN: Final = re.compile(r"(?![a-f]{7})[a-z_]+", re.ASCII)  # seven hexadecimal digits may be a commit on a forge
 _FEW: Final = 8  # names that a line has room for
 
 
