@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -164,7 +165,14 @@ def test_signals_reach_the_command_and_the_key_ends_with_it(front: Front, number
         "open('ready', 'w').close()\n"
         "time.sleep(60)"
     )
-    with started("run", "ci/agent", *front.options, *python(code)) as process:
+    before = signal.signal(number, signal.SIG_DFL)  # who runs these tests in the background ignores Ctrl-C
+    try:
+        starting = started("run", "ci/agent", *front.options, *python(code))
+        process = starting.__enter__()
+    finally:
+        signal.signal(number, before)
+    with contextlib.ExitStack() as stack:
+        stack.push(starting)
         wait_until(lambda: os.path.exists("ready"))  # noqa: PTH110  # a file of the working folder
         process.send_signal(number)
         assert process.wait(60) == 42
