@@ -165,7 +165,7 @@ def test_a_file_that_is_no_dotenv_file_says_where(content: bytes, message: str) 
         "'A'=1",
         "a.b=1",
         "A-B=1",
-        "//registry.npmjs.org/:_authToken=1",
+        "//registry.example.com/:_authToken=1",
         "A: 1",
         "A:=1",
         "A+=1",
