@@ -119,7 +119,7 @@ def parse(content: bytes) -> Document:
     bindings = [Binding(None, text[:end])] if end else []
     for found in _LINE.finditer(text, end):
         if not found[0]:
-            break
+            continue  # the end of the file, where a line of nothing is found
         if found["other"]:  # which matches everywhere, so that nothing is ever skipped or looked for
             msg = f"line {text.count(LINE_END, 0, end) + 1} is neither NAME=value nor a comment"
             raise Unreadable(msg)

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 KEYS = """\
 version: 1
 environments:
-  ci: {keys: {tests: {credit_limit: 1}, lint: {credit_limit: 1}}}
+  ci:
+    keys: {tests: {credit_limit: 1}, lint: {credit_limit: 1}}
+    leases: {agent: {credit_limit: 1, ttl: 1h, max_open: 2}}
   production: {keys: {api: {credit_limit: 1}}}
 """
 PROGRAM = f"""\
@@ -90,6 +92,7 @@ def _lines(*words: str, **variables: str) -> list[str]:
         (("plan", "--only", "pro"), ["production/api"]),
         (("plan", "--allow", "ci/t"), ["ci/tests"]),
         (("plan", "--format", "m"), ["markdown"]),
+        (("run", ""), ["ci/agent"]),
         (("-v", "apply", "--auto-approve", "--rotate", "production/api", "--rotate", "ci/t"), ["ci/tests"]),
         (("plan", "-e", "nothing"), []),
     ],
@@ -115,6 +118,7 @@ def test_without_a_sound_declaration_nothing_is_proposed_and_nothing_said(conten
         Path("keys.yaml").write_text(content)
     assert in_bash("plan", "-e", "") == []
     assert in_bash("plan", "--rotate", "") == []
+    assert in_bash("run", "") == []
 
 
 @pytest.mark.parametrize("file", ["-", "pipe"])

@@ -101,7 +101,8 @@ def test_a_device_is_no_place_by_any_way(path: str, tree: Path) -> None:
 def test_a_circle_of_links_is_left_to_whoever_opens_it(tree: Path) -> None:
     (tree / "a").symlink_to("b")
     (tree / "b").symlink_to("a")
-    assert unfit(tree / "a", tree) is None
+    (tree / "c").symlink_to("a")
+    assert [unfit(tree / each, tree) for each in ("a", "b", "c")] == [None] * 3
 
 
 @pytest.mark.parametrize(

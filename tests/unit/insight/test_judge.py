@@ -331,6 +331,15 @@ def test_the_usual_alerts_find_an_empty_account_and_a_missing_key() -> None:
     assert {each.rule.value for each in verdict.alerts} == {"balance_below", "runway_below", "drift"}
 
 
+def test_a_budget_that_waits_for_its_renewal_is_drift() -> None:
+    key = live(1, "production/api~per.20261001.0", "100", created_at=NOW - 90 * DAY)
+    monthly = declaration([declared("production/api", "100", renew="month")])
+    spent = [activity({1: ("50", 5)}), activity({1: ("20", 2)}, days=NOW.day)]
+    assert fired(judge(alerts(drift=True), evidence(standing=standing([key], monthly, spent)))) == [
+        ("drift", "warning", "production/api")
+    ]
+
+
 # --- order, and promises ----------------------------------------------------------------------------------------------
 
 
