@@ -12,8 +12,7 @@ from reconciler.cli.options import days_option, environments_option, file_option
 if TYPE_CHECKING:
     from datetime import date
 
-    from reconciler.cli.reading import AccountReading
-    from reconciler.insight.activity import AccountActivity, ActivityReport, Question
+    from reconciler.insight.activity import ActivityReport, Question
     from reconciler.insight.breakdown import Grouping
     from reconciler.insight.history import Span
     from reconciler.model import Declaration
@@ -120,10 +119,11 @@ def command(
       reconciler activity --from history --since 2026-10-01 --format focus > focus.csv
     """
     from reconciler.cli import console
-    from reconciler.cli.console import note, show
-    from reconciler.cli.reading import declaration_if_any, named
+    from reconciler.cli.console import show
+    from reconciler.cli.options import declaration_if_any
+    from reconciler.engine.inspect import Scope, read_activity
     from reconciler.errors import ReconcilerError, UsageError
-    from reconciler.insight.activity import Question, activity_report
+    from reconciler.insight.activity import Question
     from reconciler.insight.breakdown import Grouping
 
     if folder is not None:
@@ -134,23 +134,10 @@ def command(
     question = Question(days, Grouping(by), environments, daily)
     declaration = declaration_if_any(context, file)
     _check(question, declaration)
-    readings, failures = console.run(_read(question, declaration, simulator))
-    for failure in failures:
-        note(f"error: {failure}")
-    if not readings:
-        return ReconcilerError.exit_code
-    unread = [named(each.variable, text, (*readings, *failures)) for each in readings for text in each.unread]
-    for text in unread:
-        note(f"warning: {text}")
-    report = activity_report(
-        question,
-        max(reading.now for reading in readings).date(),
-        [_answer(question, reading, declaration) for reading in readings],
-        declared=declaration is not None,
-        unread=(*failures, *unread),
-    )
+    report = console.run(read_activity(Scope(declaration, environments, simulator), question))
+    console.tell(report)
     show(_formatted(report, output_format, top))
-    return ReconcilerError.exit_code if failures else 0
+    return ReconcilerError.exit_code if report.errors else 0
 
 
 def _period(
@@ -183,7 +170,7 @@ def _recorded(
 ) -> int:
     """Show what is recorded."""
     from reconciler.cli.console import note, show
-    from reconciler.cli.reading import named
+    from reconciler.engine.inspect import named
     from reconciler.engine.recording import read_period
     from reconciler.insight.activity import Question
     from reconciler.insight.breakdown import Grouping
@@ -236,38 +223,6 @@ def _check(question: Question, declaration: Declaration | None) -> None:
     if question.daily and question.by is Grouping.DAY:
         msg = "--daily does not go with --by day, which shows the days already"
         raise UsageError(msg)
-
-
-async def _read(
-    question: Question, declaration: Declaration | None, simulator: Path | None
-) -> tuple[list[AccountReading], list[str]]:
-    """Read what the question needs; gives what could be read, and what went wrong with the other accounts."""
-    from reconciler.cli.reading import AccountReading, accounts_of, named, read_accounts
-    from reconciler.insight.activity import half
-    from reconciler.insight.breakdown import OWNED
-
-    needed = {*range(1, question.days + 1)} if question.daily else {question.days}
-    windows = sorted(needed | {half(question.days)} - {0})
-    accounts = accounts_of(declaration, question.environments)
-    readings = await read_accounts(accounts, windows, simulator, balance=False)
-    usable: list[AccountReading] = []
-    failures: list[str] = []
-    for variable, reading in readings.items():
-        if not isinstance(reading, AccountReading):
-            failures.append(named(variable, str(reading), accounts))
-        elif reading.partial or not needed <= {*reading.statistics} or (question.by in OWNED and not reading.snapshot):
-            failures += [named(variable, text, accounts) for text in reading.unread]
-        else:
-            usable.append(reading)
-    return usable, failures
-
-
-def _answer(question: Question, reading: AccountReading, declaration: Declaration | None) -> AccountActivity:
-    from reconciler.insight.activity import account_activity
-    from reconciler.planning.accounts import part_of
-
-    declared = None if declaration is None else part_of(declaration, reading.variable)
-    return account_activity(question, reading.variable, reading.statistics, reading.snapshot, reading.now, declared)
 
 
 def _formatted(report: ActivityReport, output_format: str, top: int) -> str:

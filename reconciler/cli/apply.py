@@ -154,19 +154,21 @@ def _plan_and_apply(apply_request: ApplyRequest, output: Output, review: str | S
     `review` is what a review said that is needed for changes only: the digest, or why there is none.
     """
     from reconciler.cli import console
-    from reconciler.cli.reading import read_plan, tell_of_unread
     from reconciler.engine.applying import check_outset, execute_plans
+    from reconciler.engine.planning import read_plan
     from reconciler.errors import StalePlan
 
     # Where something else than a reviewed plan would be refused, nothing is swept before that.
     readings = console.run(read_plan(apply_request.request, sweeps=apply_request.expected is None and review is None))
+    console.warn(readings.warnings)
     output.show_plan(readings.plan)
     if isinstance(review, str) and (readings.plan.actions or readings.unread):
         apply_request = replace(apply_request, expected=review)
     check_outset(readings, apply_request)
     if isinstance(review, StalePlan) and readings.plan.actions:
         raise review
-    tell_of_unread(readings)
+    for text in readings.errors:
+        console.note(f"error: {text}")
     if readings.plan.actions and not apply_request.auto_approve:
         ask(len(readings.plan.actions))
     return console.run(execute_plans(readings, apply_request, output, console.signals_call))

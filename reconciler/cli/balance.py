@@ -10,13 +10,9 @@ import click
 from reconciler.cli.options import environments_option, file_option, format_option, simulator_option
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
-    from reconciler.cli.reading import AccountReading
-    from reconciler.errors import ReconcilerError
-    from reconciler.insight.balance import Balance, BalanceReport, Runway
-    from reconciler.model import Declaration
+    from reconciler.insight.balance import BalanceReport
 
 
 def read_money(context: click.Context, parameter: click.Parameter, value: str | None) -> Decimal | None:
@@ -67,69 +63,17 @@ def command(
     """
     from reconciler.cli import console
     from reconciler.cli.console import show
-    from reconciler.cli.reading import declaration_if_any
+    from reconciler.cli.options import declaration_if_any
+    from reconciler.engine.inspect import Scope, read_balance
     from reconciler.errors import GuardrailRefused, ReconcilerError
 
-    declaration = declaration_if_any(context, file)
-    report = console.run(_read(declaration, environments, simulator, minimum))
+    scope = Scope(declaration_if_any(context, file), environments, simulator)
+    report = console.run(read_balance(scope, minimum))
+    console.tell(report)
     show(_formatted(report, output_format))
     if report.suffices is False:
         return GuardrailRefused.exit_code
-    unknown = report.whole is None or any(balance.partial for balance in report.accounts)
-    return ReconcilerError.exit_code if unknown else 0
-
-
-async def _read(
-    declaration: Declaration | None, environments: tuple[str, ...], simulator: Path | None, minimum: Decimal | None
-) -> BalanceReport:
-    from datetime import UTC, datetime
-
-    from reconciler.cli.reading import AccountReading, accounts_of, read_accounts
-    from reconciler.insight.balance import BalanceReport
-    from reconciler.model import LONGEST_DAYS
-
-    readings = await read_accounts(accounts_of(declaration, environments), [LONGEST_DAYS], simulator)
-    for variable, reading in readings.items():
-        _complain(variable, reading, readings)
-    accounts = tuple(_balance(variable, reading, declaration) for variable, reading in readings.items())
-    now = next((each.now for each in readings.values() if isinstance(each, AccountReading)), datetime.now(UTC))
-    return BalanceReport(now, accounts, minimum)
-
-
-def _complain(
-    variable: str, reading: AccountReading | ReconcilerError, readings: Mapping[str, AccountReading | ReconcilerError]
-) -> None:
-    """Say what could not be read; without the balance that is an error, and of an only account the end."""
-    from reconciler.cli.console import note
-    from reconciler.cli.reading import named
-    from reconciler.errors import ReconcilerError
-
-    if isinstance(reading, ReconcilerError):
-        if len(readings) == 1:
-            raise reading
-        note(f"error: {named(variable, str(reading), readings)}")
-        return
-    for text in reading.unread:
-        is_error = reading.balance is None or text == reading.partial
-        note(f"{'error' if is_error else 'warning'}: {named(variable, text, readings)}")
-
-
-def _balance(variable: str, reading: AccountReading | ReconcilerError, declaration: Declaration | None) -> Balance:
-    from reconciler.errors import ReconcilerError
-    from reconciler.insight.balance import Balance, limits, runways
-    from reconciler.model import LONGEST_DAYS
-    from reconciler.planning.accounts import part_of
-
-    environments = () if declaration is None else tuple(part_of(declaration, variable).environments)
-    if isinstance(reading, ReconcilerError):
-        return Balance(variable, environments, None, unread=(str(reading),))
-    statistics, keys = reading.statistics.get(LONGEST_DAYS), reading.snapshot
-    lasting: tuple[Runway, ...] = ()
-    if reading.balance is not None and statistics is not None:
-        lasting = runways(reading.balance, statistics, keys.keys if keys else (), reading.now)
-    promised = None if keys is None else limits(keys, statistics)
-    partial = reading.partial is not None
-    return Balance(variable, environments, reading.balance, lasting, promised, reading.unread, partial)
+    return ReconcilerError.exit_code if report.errors else 0
 
 
 def _formatted(report: BalanceReport, output_format: str) -> str:

@@ -74,8 +74,9 @@ def command(
     from reconciler.cli import console
     from reconciler.cli.console import show
     from reconciler.cli.options import annotated
-    from reconciler.cli.review import judge_accounts, wanted_alerts
     from reconciler.declaration import load
+    from reconciler.engine.inspect import Scope
+    from reconciler.engine.review import check, wanted_alerts
     from reconciler.errors import GuardrailRefused, ReconcilerError
     from reconciler.formatting.files import check_output
     from reconciler.planning.accounts import account_variables
@@ -92,7 +93,8 @@ def command(
     alerts, standard = wanted_alerts(declaration, check_destinations=check_destinations)
     if standard:
         note("note: the file declares no alerts, so the usual ones are judged; `alerts` in the file chooses others")
-    verdict = console.run(judge_accounts(declaration, alerts, simulator))
+    verdict = console.run(check(Scope(declaration, simulator=simulator), alerts))
+    console.warn(verdict.warnings)
     verdict = _repeatable(verdict, context, file, simulator)
     several = len(account_variables(declaration)) > 1
     show(format_verdict(verdict, output_format, standard=standard, several=several))

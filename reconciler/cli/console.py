@@ -9,7 +9,7 @@ import signal
 import stat
 import sys
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final, TextIO, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, TextIO, TypeVar
 
 import click
 
@@ -82,6 +82,33 @@ def show(text: str, *, err: bool = False) -> None:
 def note(message: str, *, start: str = "", end: str = "\n") -> None:
     """Say something that is no result, on one line of stderr; what would act on a terminal is made visible."""
     _to_stderr(f"{start}{terminal(message)}{end}")
+
+
+class Told(Protocol):
+    """A result that says what could not be read."""
+
+    @property
+    def errors(self) -> tuple[str, ...]:
+        """What is missing in it, in a line each."""
+        ...
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What else to know about it, in a line each."""
+        ...
+
+
+def tell(result: Told) -> None:
+    """Say beside a result what could not be read, and what else to know about it."""
+    for text in result.errors:
+        note(f"error: {text}")
+    warn(result.warnings)
+
+
+def warn(texts: Iterable[str]) -> None:
+    """Say what to know, on a line each."""
+    for text in texts:
+        note(f"warning: {text}")
 
 
 def mask(secret: Secret) -> None:

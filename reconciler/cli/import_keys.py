@@ -161,16 +161,14 @@ def _account_of(declaration: Declaration, into: str) -> str:
 
 async def _read(declaration: Declaration, variable: str, simulator: Path | None) -> tuple[Snapshot, PlanInputs]:
     from reconciler.cli.console import note
-    from reconciler.cli.reading import check_clock
-    from reconciler.engine.accounts import open_account
-    from reconciler.engine.planning import read_account, used
+    from reconciler.engine.accounts import clock_warnings, open_account
+    from reconciler.engine.planning import read_inputs, used
     from reconciler.planning.accounts import part_of
 
     async with open_account(simulator, variable=variable) as account:
-        snapshot, inputs = await read_account(part_of(declaration, variable), None, account)
+        snapshot, inputs = await read_inputs(variable, account, part_of(declaration, variable))
         await account.refuse_partial(snapshot, used(inputs))
-        check_clock(account)
-    for text in inputs.unread:
+    for text in (*clock_warnings([account.clock_skew]), *inputs.unread):
         note(f"warning: {text}")
     return snapshot, inputs
 

@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING
 
 import click
 
 from reconciler.cli import options
 from reconciler.cli.options import days_option, environments_option, file_option, format_option, simulator_option
-from reconciler.insight.inventory import KeyStatus, LastUse
+from reconciler.insight.inventory import SORTS, UNUSED_FOR, Filter, KeyStatus, sorted_by
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from decimal import Decimal
+    from collections.abc import Sequence
     from pathlib import Path
 
     from reconciler.insight.inventory import InventoryKey
-
-_UNUSED: Final = {
-    "1d": (timedelta(days=1), {LastUse.WEEK, LastUse.MONTH, LastUse.NOT_LATELY, LastUse.NEVER}),
-    "7d": (timedelta(days=7), {LastUse.MONTH, LastUse.NOT_LATELY, LastUse.NEVER}),
-    "30d": (timedelta(days=30), {LastUse.NOT_LATELY, LastUse.NEVER}),
-}
 
 
 @click.command("list")
@@ -54,12 +45,12 @@ _UNUSED: Final = {
 )
 @click.option(
     "--unused-for",
-    type=click.Choice([*_UNUSED]),
+    type=click.Choice([*UNUSED_FOR]),
     help="List keys that are at least that old and were not used for that long.",
 )
 @click.option(
     "--sort",
-    type=click.Choice(["address", "state", "limit", "spend", "share", "age", "expiry", "rotation", "last-use", "team"]),
+    type=click.Choice(["address", *SORTS]),
     default="address",
     show_default=True,
     help="The order: amounts and ages from the highest down, instants from the soonest on.",
@@ -100,74 +91,19 @@ def command(
     """
     from reconciler.cli import console
     from reconciler.cli.console import note, show
-    from reconciler.cli.reading import declaration_if_any, read_keys, readings_or_raise
+    from reconciler.cli.options import declaration_if_any
+    from reconciler.engine.inspect import Scope, list_keys
     from reconciler.errors import ReconcilerError
 
     declaration = declaration_if_any(context, file)
     if declaration is None:
         note(f"note: there is no {file}, so names are read as environment/key and no key counts as declared")
-    among = environments if declaration is not None else ()
-    answers = console.run(read_keys(declaration, simulator, among, days=days))
-    readings, incomplete = readings_or_raise(answers)
-    wanted = Filter(frozenset(environments), only, frozenset(states), frozenset(teams), unused_for)
-    keys = [key for reading in readings for key in reading.keys if wanted.covers(key)]
-    ordered = in_order(keys, sort, reverse=reverse)
-    show(format_inventory(ordered, output_format, days, declared=declaration is not None))
-    return ReconcilerError.exit_code if incomplete else 0
-
-
-@dataclass(frozen=True, slots=True)
-class Filter:
-    """Which keys to list; what is empty leaves out nothing."""
-
-    environments: frozenset[str] = frozenset()
-    only: tuple[str, ...] = ()
-    states: frozenset[str] = frozenset()
-    teams: frozenset[str] = frozenset()
-    unused_for: str | None = None
-
-    def covers(self, key: InventoryKey) -> bool:
-        """Tell whether a key is to be listed."""
-        from reconciler.planning.actions import matcher
-
-        return (
-            (not self.environments or (key.address is not None and key.address.environment in self.environments))
-            and (not self.only or matcher(self.only)(key.name))
-            and (not self.states or key.status.value in self.states)
-            and (not self.teams or key.team in self.teams)
-            and (self.unused_for is None or _is_unused(key, *_UNUSED[self.unused_for]))
-        )
-
-
-def _is_unused(key: InventoryKey, period: timedelta, uses: set[LastUse]) -> bool:
-    return key.last_use in uses and key.age is not None and key.age >= period
-
-
-def in_order(keys: Sequence[InventoryKey], field: str, *, reverse: bool) -> list[InventoryKey]:
-    """Sort keys by a field; of equal ones, and with nothing known about it, the order stays."""
-    if field == "address":
-        return [*reversed(keys)] if reverse else [*keys]
-    value, descending = _SORTS[field]
-    known = [key for key in keys if value(key) is not None]
-    unknown = [key for key in keys if value(key) is None]
-    return [*sorted(known, key=value, reverse=descending != reverse), *unknown]
-
-
-def _limit(key: InventoryKey) -> Decimal | None:
-    return None if key.live is None else key.live.credit_limit
-
-
-_SORTS: Final[dict[str, tuple[Callable[[InventoryKey], Any], bool]]] = {
-    "state": (lambda key: [*KeyStatus].index(key.status), False),
-    "limit": (_limit, True),
-    "spend": (lambda key: None if key.usage is None else key.usage.cost, True),
-    "share": (lambda key: None if key.share is None else key.share.value, True),
-    "age": (lambda key: key.age, True),
-    "expiry": (lambda key: None if key.live is None else key.live.expires_at, False),
-    "rotation": (lambda key: key.rotation_due, False),
-    "last-use": (lambda key: None if key.last_use is LastUse.UNKNOWN else [*LastUse].index(key.last_use), False),
-    "team": (lambda key: key.team, False),
-}
+    found = console.run(list_keys(Scope(declaration, environments, simulator), days=days))
+    console.tell(found)
+    wanted = Filter(only, frozenset(states), frozenset(teams), unused_for)
+    keys = sorted_by([key for key in found.keys if wanted.covers(key)], sort, reverse=reverse)
+    show(format_inventory(keys, output_format, days, declared=found.declared))
+    return ReconcilerError.exit_code if found.errors else 0
 
 
 def format_inventory(keys: Sequence[InventoryKey], output_format: str, days: int, *, declared: bool) -> str:

@@ -48,22 +48,21 @@ def command(context: click.Context, file: Path, simulator: Path | None, out: Pat
     from reconciler import __version__
     from reconciler.cli import console
     from reconciler.cli.console import show
-    from reconciler.cli.options import need_extra
-    from reconciler.cli.reading import declaration_if_any
-    from reconciler.cli.review import review_accounts
+    from reconciler.cli.options import declaration_if_any, need_extra
+    from reconciler.engine.inspect import Scope
+    from reconciler.engine.review import review
     from reconciler.errors import ReconcilerError
     from reconciler.formatting.files import check_output, write_whole
     from reconciler.insight.metrics import gauges
-    from reconciler.insight.report import UnreadAccount
     from reconciler.render.metrics import render_metrics
 
     check_output(out, example="naga.prom", declaration=file)
     need_extra("metrics", "prometheus_client")
-    declaration = declaration_if_any(context, file)
-    accounts = console.run(review_accounts(declaration, simulator))
-    text = render_metrics(gauges(accounts, version=__version__, most_keys=max_keys))
+    found = console.run(review(Scope(declaration_if_any(context, file), simulator=simulator)))
+    console.tell(found)
+    text = render_metrics(gauges(found.accounts, version=__version__, most_keys=max_keys))
     if str(out) == "-":
         show(text)
     else:
         write_whole(out, text, mode=_FOR_EVERYBODY)
-    return ReconcilerError.exit_code if any(isinstance(each, UnreadAccount) for each in accounts) else 0
+    return ReconcilerError.exit_code if found.errors else 0

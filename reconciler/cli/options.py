@@ -387,6 +387,17 @@ def refuse_unknown(message: str, name: str, known: Collection[str]) -> NoReturn:
     raise UsageError(message + near(name, known))
 
 
+def declaration_if_any(context: click.Context, file: Path) -> Declaration | None:
+    """Load the declaration; None when there is none at the default path and no other path was asked for."""
+    from click.core import ParameterSource
+
+    from reconciler.declaration import load
+
+    if context.get_parameter_source("file") is ParameterSource.DEFAULT and not file.exists():
+        return None
+    return load(file)
+
+
 # What a command needs beyond the program itself, and how to get it.
 
 

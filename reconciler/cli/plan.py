@@ -93,11 +93,10 @@ def command(
             plan, complete = plan_offline(request), True
         else:
             from reconciler.cli import console
-            from reconciler.cli.reading import tell_of_unread
 
             readings = console.run(_read(request, preflight=preflight, check_destinations=check_destinations))
             plan, complete = readings.plan, not readings.unread
-            tell_of_unread(readings)
+            console.tell(readings)
         plan = _with_exposed(plan, request)
         if out:
             save(plan, out)
@@ -150,7 +149,7 @@ def _check_offline(shared_options: SharedOptions, out: Path | None, *, asks: boo
 
 async def _read(request: PlanRequest, *, preflight: bool, check_destinations: bool) -> Readings:
     """Plan against the accounts, and ask the destinations what was to be asked."""
-    from reconciler.cli.reading import read_plan
+    from reconciler.engine.planning import read_plan
 
     readings = await read_plan(request)
     if not (preflight or check_destinations):

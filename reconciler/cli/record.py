@@ -41,7 +41,8 @@ def command(context: click.Context, folder: Path, file: Path, simulator: Path | 
     """
     from reconciler.cli import console
     from reconciler.cli.console import note, show
-    from reconciler.cli.reading import declaration_if_any, named
+    from reconciler.cli.options import declaration_if_any
+    from reconciler.engine.inspect import named
     from reconciler.engine.recording import record_use
     from reconciler.errors import ReconcilerError
 

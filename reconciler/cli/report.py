@@ -12,7 +12,7 @@ from reconciler.cli.options import days_option, environments_option, file_option
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from reconciler.insight.report import Account
+    from reconciler.insight.report import Review
     from reconciler.model import Declaration
 
 
@@ -54,37 +54,35 @@ def command(
     """
     from reconciler.cli import console
     from reconciler.cli.console import note, show
-    from reconciler.cli.options import need_extra
-    from reconciler.cli.reading import declaration_if_any
-    from reconciler.cli.review import review_accounts
+    from reconciler.cli.options import declaration_if_any, need_extra
+    from reconciler.engine.inspect import Scope
+    from reconciler.engine.review import review
     from reconciler.errors import ReconcilerError
     from reconciler.formatting.files import check_output, write_whole
-    from reconciler.insight.report import UnreadAccount
 
     check_output(out, example="report.html", declaration=file)
     need_extra("report", "jinja2", "pygal")
     declaration = declaration_if_any(context, file)
-    accounts = console.run(review_accounts(declaration, simulator, environments, days=days, daily=True))
-    text = _page(accounts, declaration, environments, days, file)
+    found = console.run(review(Scope(declaration, environments, simulator), days=days, daily=True))
+    console.tell(found)
+    text = _page(found, declaration, environments, file)
     if str(out) == "-":
         show(text)
     else:
         write_whole(out, text)
         note(f"wrote {out}")
-    return ReconcilerError.exit_code if any(isinstance(each, UnreadAccount) for each in accounts) else 0
+    return ReconcilerError.exit_code if found.errors else 0
 
 
-def _page(
-    accounts: Sequence[Account], declaration: Declaration | None, environments: Sequence[str], days: int, file: Path
-) -> str:
+def _page(found: Review, declaration: Declaration | None, environments: Sequence[str], file: Path) -> str:
     from datetime import UTC, datetime
 
     from reconciler.insight.report import AccountReport
     from reconciler.render.html import render_page
     from reconciler.render.report import report_page
 
-    times = [account.now for account in accounts if isinstance(account, AccountReport)]
+    times = [account.now for account in found.accounts if isinstance(account, AccountReport)]
     name = "standard input" if str(file) == "-" else str(file)
     facts = [name if declaration is not None else f"without a {name}, so nothing counts as declared"]
     facts += [f"Only {', '.join(environments)}"] if environments else []
-    return render_page(report_page(accounts, days, max(times, default=datetime.now(UTC)), facts))
+    return render_page(report_page(found.accounts, found.days, max(times, default=datetime.now(UTC)), facts))

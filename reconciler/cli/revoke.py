@@ -111,7 +111,7 @@ def _addresses(declaration: Declaration | None, *, allow_exec: bool) -> tuple[st
 def _declaration(context: click.Context, file: Path) -> tuple[Declaration | None, bool]:
     """Load the declaration, if any, and say whether there is one that cannot be used: the key dies all the same."""
     from reconciler.cli.console import note
-    from reconciler.cli.reading import declaration_if_any
+    from reconciler.cli.options import declaration_if_any
     from reconciler.errors import DeclarationError
 
     try:

@@ -105,7 +105,7 @@ def command(
       reconciler run --min-balance 20 -- ./nightly-batch
     """
     from reconciler.cli import console
-    from reconciler.cli.reading import declaration_if_any
+    from reconciler.cli.options import declaration_if_any
     from reconciler.declaration import load
     from reconciler.engine.leasing import find_lease
     from reconciler.errors import UsageError

@@ -1,4 +1,4 @@
-"""Connects to accounts: which ones a plan request is about, and how each is opened."""
+"""Connects to accounts and reads them: which ones a request is about, how each is opened, and what it holds."""
 
 from __future__ import annotations
 
@@ -6,23 +6,31 @@ import hashlib
 import hmac
 import json
 import os
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from datetime import timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
-from reconciler.errors import UsageError
-from reconciler.model import KEY_VARIABLE
+from reconciler.errors import AccountError, IncompleteList, ReconcilerError, UsageError
+from reconciler.model import KEY_VARIABLE, LONGEST_DAYS, Snapshot
 from reconciler.planning.accounts import account_variables, base_of, part_of, selected_variables
 from reconciler.planning.actions import AS_THE_FILE_SAYS, Options
 from reconciler.secret import Secret
+from reconciler.units import format_duration
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Iterable, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping
+    from datetime import datetime
+    from decimal import Decimal
     from pathlib import Path
 
     from reconciler.account.client import Account
     from reconciler.model import Declaration
 
+T = TypeVar("T")
+W = TypeVar("W")
 
 URL_VARIABLE: Final = "NAGA_BASE_URL"
 _SIMULATOR_KEY: Final = "simulator-provisioning-key"
@@ -196,3 +204,223 @@ class Slot:
         if self.held:
             self.held = False
             self.slots.release()
+
+
+# Accounts are read at the same time; what goes wrong with one is kept from the others.
+
+AT_A_TIME: Final = 32
+"""How many accounts are open at once: each has its own connections."""
+
+CONNECTIONS: Final = 512
+"""How many requests may be under way in all accounts together."""
+
+LATE: Final = 5.0
+"""After how many seconds one that is still being read makes room for another: many that are down must not queue."""
+
+AMONG_SEVERAL: Final = Patience()
+"""How long one of several accounts is asked: it is not to hold up the others."""
+
+
+async def read_all(
+    variables: Iterable[str],
+    read: Callable[[str, Account], Awaitable[T]],
+    simulator: Path | None = None,
+    *,
+    parallelism: int = 4,
+    credentials: Mapping[str, str] | None = None,
+) -> dict[str, T | ReconcilerError]:
+    """Have `read` ask each of these accounts, at the same time; gives the answers by variable, in the order given.
+
+    `read` gets the variable and the open account, which takes `parallelism` requests at a time. Where an account has
+    no credential (UsageError) or does not answer (AccountError), that error is its answer, and the others go on. One of
+    several is given up sooner than one that stands alone.
+    `credentials` are what the variables hold, in place of the environment. Raises UsageError when two hold the same.
+    """
+    import asyncio
+
+    slots = asyncio.Semaphore(AT_A_TIME)
+    room = asyncio.Semaphore(max(AT_A_TIME, CONNECTIONS // parallelism))
+    names = list(variables)
+    several = len(names) > 1
+    if several and simulator is None:
+        refuse_same_credential(names, credentials)
+
+    async def one(variable: str) -> T | ReconcilerError:
+        try:
+            async with (
+                room,
+                _turn(slots),
+                open_account(
+                    simulator,
+                    parallelism=parallelism,
+                    variable=variable,
+                    credentials=credentials,
+                    patience=AMONG_SEVERAL if several else None,
+                    label=f"{variable}: " if several else "",
+                ) as account,
+            ):
+                return await read(variable, account)
+        except ReconcilerError as error:
+            return error
+
+    return dict(zip(names, await asyncio.gather(*map(one, names)), strict=True))
+
+
+@asynccontextmanager
+async def _turn(slots: asyncio.Semaphore) -> AsyncIterator[None]:
+    """Take a slot, and give it back at the end or when it is late, whichever comes first."""
+    import asyncio
+
+    slot = Slot(slots)
+    await slot.take()
+    late = asyncio.get_running_loop().call_later(LATE, slot.give_back)
+    try:
+        yield
+    finally:
+        late.cancel()
+        slot.give_back()
+
+
+def none_read(unread: Mapping[str, ReconcilerError]) -> ReconcilerError:
+    """Return what is raised where no account could be read, given why each could not."""
+    if len(unread) == 1:
+        return next(iter(unread.values()))
+    return AccountError("\n".join(f"{variable}: {in_a_line(error)}" for variable, error in unread.items()))
+
+
+def in_a_line(error: Exception) -> str:
+    """Put an error of an account into one line; of a foreign one the type only, since its words may hold a secret."""
+    return " ".join(str(error).split()) if isinstance(error, ReconcilerError) else f"unexpected {type(error).__name__}"
+
+
+# The one reader of an account: its keys, its balance and windows of its activity, all at the same time.
+
+TOLERATED_SKEW: Final = timedelta(minutes=5)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What to read of an account, beside its keys.
+
+    `days` are windows of activity that are read at once, `then` others that are asked for only where the longest of
+    these could be read: each may take as long to fail. `periods` adds those that tell what budgets that renew have
+    spent, by the live names and by what is declared for the account. Without `keys`, what can be read without the keys
+    is read.
+    """
+
+    days: Collection[int] = (LONGEST_DAYS,)
+    then: Collection[int] = ()
+    declaration: Declaration | None = None
+    periods: bool = False
+    balance: bool = True
+    keys: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class AccountReading(Generic[W]):
+    """What was read of one account, the one of a variable, at the service's `now`.
+
+    `balance` is in USD, `windows` are by their number of days. What was not read is None or left out, and `unread` says
+    in a line each what could not be read and why. `partial` is the one of those lines that says that the list of keys
+    is not the whole account, None where there is none: no command ends well then. `skew` is the service's time minus
+    this machine's.
+    """
+
+    variable: str
+    now: datetime
+    snapshot: Snapshot | None
+    balance: Decimal | None
+    windows: Mapping[int, W]
+    unread: tuple[str, ...] = ()
+    partial: str | None = None
+    skew: timedelta = timedelta(0)
+
+
+async def read_account(
+    variable: str, account: Account, wanted: Wanted, window: Callable[[int], Awaitable[W]]
+) -> AccountReading[W]:
+    """Read keys, balance and activity at the same time; what fails is kept as text.
+
+    Args:
+        variable: what holds the provisioning key of the account.
+        account: the account, open.
+        wanted: what to read.
+        window: reads a window of so many days: `account.activity`, or `account.statistics` for all that is told.
+
+    Raises:
+        AccountError: the keys could not be read, and they are wanted.
+    """
+    import asyncio
+
+    def windows(days: Iterable[int]) -> Awaitable[list[W | str]]:
+        return asyncio.gather(*(tried(f"the activity of {each} days", partial(window, each)) for each in days))
+
+    first = sorted({*wanted.days})
+    rest = asyncio.gather(tried("the balance", account.balance) if wanted.balance else _nothing(), windows(first))
+    snapshot: Snapshot | AccountError
+    try:
+        try:
+            snapshot = await account.list_keys()
+        except AccountError as error:
+            if wanted.keys:
+                raise
+            snapshot = error
+        balance, answers = await rest
+        found = dict(zip(first, answers, strict=True))
+        more = {*wanted.then} if not first or not isinstance(found[first[-1]], str) else set()
+        if wanted.periods and isinstance(snapshot, Snapshot):
+            more |= _period_windows(wanted.declaration, snapshot)
+        later = sorted(more - {*first})
+        found |= zip(later, await windows(later), strict=True)
+    finally:
+        # Without the keys, nobody waits for the rest, and no request may outlive the account that it is made to.
+        rest.cancel()
+        await asyncio.gather(rest, return_exceptions=True)
+    keys = f"the keys could not be read: {snapshot}" if isinstance(snapshot, AccountError) else None
+    told = (keys, balance, *(found[days] for days in sorted(found)))
+    return AccountReading(
+        variable=variable,
+        now=snapshot.now if isinstance(snapshot, Snapshot) else account.now(),
+        snapshot=snapshot if isinstance(snapshot, Snapshot) else None,
+        balance=None if isinstance(balance, str) else balance,
+        windows={days: answer for days, answer in sorted(found.items()) if not isinstance(answer, str)},
+        unread=tuple(answer for answer in told if isinstance(answer, str)),
+        partial=keys if isinstance(snapshot, IncompleteList) else None,
+        skew=account.clock_skew,
+    )
+
+
+def _period_windows(declaration: Declaration | None, snapshot: Snapshot) -> set[int]:
+    """Name the windows that tell what keys have spent in the periods of their budgets, and before those that begin."""
+    from reconciler.planning.budgets import days_since, windows_of
+    from reconciler.planning.matching import match
+    from reconciler.planning.names import period_of
+
+    periods = [period for key in snapshot.keys if (period := period_of(key.name))]
+    found = {days_since(period.begin, snapshot.now) for period in periods}
+    if declaration is not None and any(key.renew for key in declaration.keys):
+        found |= windows_of(declaration, match(declaration, snapshot).live, snapshot.now)
+    return found
+
+
+async def tried(what: str, read: Callable[[], Awaitable[T]]) -> T | str:
+    """Give what is read, or say in a line why it could not be."""
+    # Called in here, so that a run that ends before this starts leaves nothing behind that was never awaited.
+    try:
+        return await read()
+    except AccountError as error:
+        return f"{what} could not be read: {error}"
+
+
+async def _nothing() -> None:
+    return None
+
+
+def clock_warnings(skews: Iterable[timedelta]) -> tuple[str, ...]:
+    """Warn, once, where this machine's clock is more than 5 minutes from the service's, given the differences seen."""
+    skew = max(map(abs, skews), default=timedelta(0))
+    if skew <= TOLERATED_SKEW:
+        return ()
+    unit = next(unit for unit in (timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)) if skew >= 2 * unit)
+    rounded = format_duration(round(skew / unit) * unit)
+    return (f"this machine's clock and the service's differ by {rounded}; the service's counts",)

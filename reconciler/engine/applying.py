@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 from reconciler.account.lock import Lock
 from reconciler.destinations.registry import Registry
-from reconciler.engine.accounts import Slot
-from reconciler.engine.planning import AT_A_TIME, CONNECTIONS, doubtful, in_a_line, plan_account, spare_other_accounts
+from reconciler.engine.accounts import AT_A_TIME, CONNECTIONS, Slot, in_a_line
+from reconciler.engine.planning import doubtful, plan_account, spare_other_accounts
 from reconciler.engine.stopping import Stopping
 from reconciler.errors import AccountError, ReconcilerError, StalePlan
 from reconciler.execution.executor import apply_plan, refuse_errors

@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import partial
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING
 
-from reconciler.engine.accounts import Patience, Slot, open_account, refuse_same_credential
+from reconciler.engine.accounts import Wanted, clock_warnings, in_a_line, none_read, read_account, read_all
 from reconciler.errors import AccountError, ReconcilerError, UsageError
 from reconciler.model import Address
 from reconciler.planning.actions import Create, Delete, PlanInputs, matcher, windows
 from reconciler.planning.base_review import snapshot_of
-from reconciler.planning.budgets import windows_of
-from reconciler.planning.matching import match
 from reconciler.planning.names import Naming
 from reconciler.planning.phrases import listed, near
 from reconciler.planning.planner import make_plan
 
 if TYPE_CHECKING:
-    import asyncio
-    from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import timedelta
-    from pathlib import Path
 
     from reconciler.account.client import Account
     from reconciler.engine.accounts import PlanRequest
-    from reconciler.model import Activity, Declaration, Snapshot
+    from reconciler.model import Declaration, Snapshot
     from reconciler.planning.actions import Plan
 
 
@@ -109,20 +103,6 @@ def spare_other_accounts(request: PlanRequest, variable: str, shown: Plan, plan:
 
 # What plans are made from, read from each account all at once, and from all accounts at the same time.
 
-AT_A_TIME: Final = 32
-"""How many accounts are open at once: each has its own connections."""
-
-CONNECTIONS: Final = 512
-"""How many requests may be under way in all accounts together."""
-
-LATE: Final = 5.0
-"""After how many seconds one that is still being read makes room for another: many that are down must not queue."""
-
-AMONG_SEVERAL: Final = Patience()
-"""How long one of several accounts is asked: it is not to hold up the others."""
-
-T = TypeVar("T")
-
 
 @dataclass(frozen=True, slots=True)
 class Reading:
@@ -146,65 +126,15 @@ class Readings:
     accounts: Mapping[str, Reading]
     unread: Mapping[str, ReconcilerError]
 
+    @property
+    def errors(self) -> tuple[str, ...]:
+        """Which accounts could not be read, and why."""
+        return tuple(f"{variable}: {in_a_line(error)}" for variable, error in self.unread.items())
 
-async def read_all(
-    variables: Iterable[str],
-    read: Callable[[str, Account], Awaitable[T]],
-    simulator: Path | None = None,
-    *,
-    parallelism: int = 4,
-    credentials: Mapping[str, str] | None = None,
-) -> dict[str, T | ReconcilerError]:
-    """Have `read` ask each of these accounts, at the same time; gives the answers by variable, in the order given.
-
-    `read` gets the variable and the open account, which takes `parallelism` requests at a time. Where an account has
-    no credential (UsageError) or does not answer (AccountError), that error is its answer, and the others go on. One of
-    several is given up sooner than one that stands alone.
-    `credentials` are what the variables hold, in place of the environment. Raises UsageError when two hold the same.
-    """
-    import asyncio
-
-    slots = asyncio.Semaphore(AT_A_TIME)
-    room = asyncio.Semaphore(max(AT_A_TIME, CONNECTIONS // parallelism))
-    names = list(variables)
-    several = len(names) > 1
-    if several and simulator is None:
-        refuse_same_credential(names, credentials)
-
-    async def one(variable: str) -> T | ReconcilerError:
-        try:
-            async with (
-                room,
-                _turn(slots),
-                open_account(
-                    simulator,
-                    parallelism=parallelism,
-                    variable=variable,
-                    credentials=credentials,
-                    patience=AMONG_SEVERAL if several else None,
-                    label=f"{variable}: " if several else "",
-                ) as account,
-            ):
-                return await read(variable, account)
-        except ReconcilerError as error:
-            return error
-
-    return dict(zip(names, await asyncio.gather(*map(one, names)), strict=True))
-
-
-@asynccontextmanager
-async def _turn(slots: asyncio.Semaphore) -> AsyncIterator[None]:
-    """Take a slot, and give it back at the end or when it is late, whichever comes first."""
-    import asyncio
-
-    slot = Slot(slots)
-    await slot.take()
-    late = asyncio.get_running_loop().call_later(LATE, slot.give_back)
-    try:
-        yield
-    finally:
-        late.cancel()
-        slot.give_back()
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What to know about the reading itself."""
+        return clock_warnings(reading.skew for reading in self.accounts.values())
 
 
 async def read_plan(request: PlanRequest, *, sweeps: bool = False) -> Readings:
@@ -221,7 +151,7 @@ async def read_plan(request: PlanRequest, *, sweeps: bool = False) -> Readings:
     accounts = {variable: answer for variable, answer in answers.items() if isinstance(answer, Reading)}
     unread = {variable: answer for variable, answer in answers.items() if isinstance(answer, ReconcilerError)}
     if not accounts:
-        raise _none_read(unread)
+        raise none_read(unread)
     if not unread:  # what is not known may be what was meant
         refuse_empty_globs(request, [reading.snapshot for reading in accounts.values()])
     if not request.several:
@@ -230,51 +160,20 @@ async def read_plan(request: PlanRequest, *, sweeps: bool = False) -> Readings:
     return Readings(_merged(request, accounts, unread), accounts, unread)
 
 
-async def read_account(
-    declaration: Declaration, base: Declaration | None, account: Account
+async def read_inputs(
+    variable: str, account: Account, declaration: Declaration, base: Declaration | None = None
 ) -> tuple[Snapshot, PlanInputs]:
-    """Read keys, balance and activity at the same time; without the keys there is no plan, the rest is reported."""
-    import asyncio
-
-    days = windows(declaration, base)
-    rest = asyncio.gather(
-        tried("the balance", account.balance),
-        asyncio.gather(
-            *(tried(f"the activity of {number} days", partial(account.activity, number)) for number in days)
-        ),
-    )
-    try:
-        snapshot = await account.list_keys()
-        balance, activities = await rest
-        periods = await _read_periods(declaration, snapshot, account, days)
-    finally:
-        # Without the keys, nobody waits for the rest, and no request may outlive the account that it is made to.
-        rest.cancel()
-        await asyncio.gather(rest, return_exceptions=True)
-    unread = [answer for answer in (balance, *activities, *periods) if isinstance(answer, str)]
-    return snapshot, PlanInputs(
-        balance=None if isinstance(balance, str) else balance,
-        activity=tuple(activity for activity in (*activities, *periods) if not isinstance(activity, str)),
-        base=base,
-        unread=tuple(unread),
-    )
-
-
-async def _read_periods(
-    declaration: Declaration, snapshot: Snapshot, account: Account, known: Collection[int]
-) -> list[Activity | str]:
-    """Read the windows of activity that tell what budgets that renew have spent."""
-    import asyncio
-
-    if not any(key.renew for key in declaration.keys):
-        return []
-    wanted = windows_of(declaration, match(declaration, snapshot).live, snapshot.now) - {*known}
-    reads = (tried(f"the activity of {days} days", partial(account.activity, days)) for days in sorted(wanted))
-    return await asyncio.gather(*reads)
+    """Read what a plan of an account is made from; without the keys there is no plan, the rest is reported."""
+    wanted = Wanted(windows(declaration, base), declaration=declaration, periods=True)
+    reading = await read_account(variable, account, wanted, account.activity)
+    assert reading.snapshot is not None  # noqa: S101  # the keys are wanted
+    activity = tuple(reading.windows.values())
+    inputs = PlanInputs(balance=reading.balance, activity=activity, base=base, unread=reading.unread)
+    return reading.snapshot, inputs
 
 
 async def _read_one(request: PlanRequest, variable: str, account: Account, *, sweeps: bool) -> Reading:
-    snapshot, inputs = await read_account(request.part(variable), request.base_part(variable), account)
+    snapshot, inputs = await read_inputs(variable, account, request.part(variable), request.base_part(variable))
     plan = plan_account(request, variable, snapshot, inputs)
     gone = await account.refuse_partial(snapshot, doubtful(plan, inputs))
     if sweeps and not plan.actions and not plan.errors:
@@ -303,26 +202,6 @@ def _merged(request: PlanRequest, accounts: Mapping[str, Reading], unread: Mappi
     snapshots = {variable: reading.snapshot for variable, reading in accounts.items()}
     findings += of.same_account(request.declaration, snapshots)
     return with_moves(request, merge(parts, findings))
-
-
-def _none_read(unread: Mapping[str, ReconcilerError]) -> ReconcilerError:
-    if len(unread) == 1:
-        return next(iter(unread.values()))
-    return AccountError("\n".join(f"{variable}: {in_a_line(error)}" for variable, error in unread.items()))
-
-
-def in_a_line(error: Exception) -> str:
-    """Put an error of an account into one line; of a foreign one the type only, since its words may hold a secret."""
-    return " ".join(str(error).split()) if isinstance(error, ReconcilerError) else f"unexpected {type(error).__name__}"
-
-
-async def tried(what: str, read: Callable[[], Awaitable[T]]) -> T | str:
-    """Give what is read, or say in a line why it could not be."""
-    # Called in here, so that a run that ends before this starts leaves nothing behind that was never awaited.
-    try:
-        return await read()
-    except AccountError as error:
-        return f"{what} could not be read: {error}"
 
 
 # Plans without asking anybody: the base file stands for the accounts.

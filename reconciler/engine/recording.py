@@ -7,7 +7,7 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from reconciler.engine.planning import read_all
+from reconciler.engine.accounts import Wanted, read_account, read_all
 from reconciler.errors import AccountError, ReconcilerError, UsageError
 from reconciler.formatting.history import exists, months_of, read_history, write_history
 from reconciler.insight.history import History, is_of_another, missing_windows, period_of, record, unknown_days
@@ -108,10 +108,13 @@ def read_period(
 
 
 async def _read(history: History, folder: Path, variable: str, account: Account) -> _Reading:
-    snapshot = await account.list_keys()
-    today = snapshot.now.date()
+    reading = await read_account(variable, account, Wanted(balance=False), account.statistics)
+    snapshot, today = reading.snapshot, reading.now.date()
+    assert snapshot is not None  # noqa: S101  # the keys are wanted
     _refuse_midnight(snapshot.now, today)
-    longest = identified(await account.statistics(LONGEST_DAYS), snapshot)
+    if reading.unread:
+        raise AccountError(reading.unread[0])
+    longest = identified(reading.windows[LONGEST_DAYS], snapshot)
     if longest.total is None or "daily_stats" in longest.absent:
         msg = (
             "the service's answer lacks daily_stats or total_stats, without which no day can be told: nothing recorded"

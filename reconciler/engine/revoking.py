@@ -20,7 +20,7 @@ from reconciler.account.record import altered_fields
 from reconciler.destinations.base import FOREIGN, Searching
 from reconciler.destinations.registry import Registry
 from reconciler.destinations.shared import unforeseen
-from reconciler.engine.planning import in_a_line, read_all
+from reconciler.engine.accounts import in_a_line, read_all
 from reconciler.errors import AccountError, DestinationError, ReconcilerError, RefusedByService, UsageError
 from reconciler.execution.executor import execute
 from reconciler.execution.issue import ApplyContext

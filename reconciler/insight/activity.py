@@ -156,7 +156,8 @@ class ActivityReport:
     """The answer: the use of each account, and the `whole`, up to the day `today` of the service's clock.
 
     Without a file, `declared` is false: environments are read by the default naming. `unread` says in a line each what
-    could not be read and why.
+    could not be read and why: of these, the `errors` leave an account out. `warnings` are the others, and what to know
+    about the reading itself.
     """
 
     question: Question
@@ -165,6 +166,8 @@ class ActivityReport:
     whole: Breakdown
     declared: bool
     unread: tuple[str, ...] = ()
+    errors: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def since(self) -> date:

@@ -128,11 +128,15 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What has fired, the worst first, what could not be judged, and what to know about it all the same."""
+    """What has fired, the worst first, what could not be judged, and what to know about it all the same.
+
+    `warnings` are about the reading itself.
+    """
 
     alerts: tuple[Alert, ...] = ()
     unjudged: tuple[Unjudged, ...] = ()
     remarks: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     def __add__(self, other: Verdict) -> Verdict:
         """Take the verdicts on two accounts together."""
@@ -140,6 +144,7 @@ class Verdict:
             in_order((*self.alerts, *other.alerts)),
             (*self.unjudged, *other.unjudged),
             tuple(dict.fromkeys((*self.remarks, *other.remarks))),
+            (*self.warnings, *other.warnings),
         )
 
 

@@ -147,11 +147,17 @@ class Balance:
 
 @dataclass(frozen=True, slots=True)
 class BalanceReport:
-    """What is known of the balance of each account at an instant, and the `minimum` in USD that each has to reach."""
+    """What is known of the balance of each account at an instant, and the `minimum` in USD that each has to reach.
+
+    `errors` say in a line each which balance could not be read, or that a list of keys is not the whole account;
+    `warnings` what else could not be read.
+    """
 
     now: datetime
     accounts: tuple[Balance, ...]
     minimum: Decimal | None = None
+    errors: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def whole(self) -> Decimal | None:

@@ -12,16 +12,17 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from decimal import Decimal
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from reconciler.model import LONGEST_DAYS, Activity, Usage
-from reconciler.planning.actions import Create, is_whole_life
+from reconciler.planning.actions import Create, is_whole_life, matcher
+from reconciler.planning.budgets import days_since, period_end
 from reconciler.planning.matching import lease_end, match
-from reconciler.planning.names import NAME, Naming, ParsedName, Role, is_lock, parse_inherited
+from reconciler.planning.names import NAME, Naming, ParsedName, Role, is_lock, parse_inherited, period_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-    from datetime import datetime
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from datetime import date, datetime
 
     from reconciler.model import Address, Declaration, DeclaredKey, KeyTally, Lease, LiveKey, Snapshot, Statistics
     from reconciler.planning.actions import Action, Plan
@@ -32,11 +33,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class KeyDetail:
-    """A key, the others of its address, and of a plan what concerns them; `plan` None where nothing is declared."""
+    """A key, the others of its address, and of a plan what concerns them; `plan` None where nothing is declared.
+
+    `errors` say in a line each which accounts could not be looked at, `warnings` what else could not be read.
+    """
 
     key: InventoryKey
     relatives: tuple[InventoryKey, ...] = ()
     plan: Plan | None = None
+    errors: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 def matching(keys: Sequence[InventoryKey], text: str) -> list[InventoryKey]:
@@ -268,12 +274,27 @@ class Share:
 
 
 @dataclass(frozen=True, slots=True)
+class PeriodUse:
+    """What a key with a budget that renews has spent in its period, in USD, and what it may.
+
+    The period began on the day `begin` (UTC); the next one begins on `next`, None where the file does not ask for any.
+    `spent` None means that it was not read.
+    """
+
+    begin: date
+    next: date | None
+    spent: Decimal | None
+    allowance: Decimal
+
+
+@dataclass(frozen=True, slots=True)
 class InventoryKey:
     """A key with what there is to know; `live` None for one that is missing, `declared` None for one the file lacks.
 
     `until` is when a stage of the engine's ends: an overlap, a grace, a lease. `usage` is what the key was used for in
     the window that was asked for, None where that was not read. `account` is the variable with the
-    provisioning key of its account.
+    provisioning key of its account. With a budget that renews, `period` is what was spent of it, and the `share` is
+    that of the allowance.
     """
 
     account: str
@@ -288,6 +309,7 @@ class InventoryKey:
     age: timedelta | None = None
     rotation_due: datetime | None = None
     lease: Lease | None = None
+    period: PeriodUse | None = None
 
     @property
     def name(self) -> str:
@@ -301,6 +323,21 @@ class InventoryKey:
         """The team that the file names for it."""
         source = self.declared or self.lease
         return None if source is None else source.team
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """The keys of some accounts, with their use of the last `days` days.
+
+    Without a file, nothing counts as `declared`: names are read by the default naming. `errors` say in a line each
+    which accounts are left out, `warnings` what else could not be read.
+    """
+
+    keys: tuple[InventoryKey, ...]
+    days: int
+    declared: bool
+    errors: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 def key_activity(statistics: Statistics) -> Activity | None:
@@ -362,6 +399,7 @@ class _Clerk:
         live = owner.live
         assert live is not None  # noqa: S101  # the owner of a live key
         shown = self.activities.get(self.days)
+        period = self._period(owner, live) if owner.role is Role.SETTLED else None
         return InventoryKey(
             account=self.account,
             status=KeyStatus.UNCLEAR if unclear and owner.role is Role.SETTLED else self._status(owner, live),
@@ -370,11 +408,12 @@ class _Clerk:
             declared=owner.declared,
             until=_until(owner, live),
             usage=None if shown is None else shown.of(live.id),
-            share=self._share(live),
+            share=self._share(live, period),
             last_use=self._last_use(live),
             age=max(self.now - live.created_at, timedelta(0)),
             rotation_due=rotation_due(owner.declared, live, self.now) if owner.role is Role.SETTLED else None,
             lease=owner.lease,
+            period=period,
         )
 
     def _status(self, owner: Owner, live: LiveKey) -> KeyStatus:
@@ -388,7 +427,25 @@ class _Clerk:
             return KeyStatus.EXPIRED
         return KeyStatus.SETTLED if live.is_enabled else KeyStatus.DISABLED
 
-    def _share(self, live: LiveKey) -> Share | None:
+    def _period(self, owner: Owner, live: LiveKey) -> PeriodUse | None:
+        period = period_of(live.name)
+        if period is None or live.credit_limit is None:
+            return None
+        activity = self.activities.get(days_since(period.begin, self.now))
+        renew = None if owner.declared is None else owner.declared.renew
+        return PeriodUse(
+            period.begin,
+            None if renew is None else period_end(renew, period.begin),
+            None if activity is None else activity.of(live.id).cost,
+            live.credit_limit - period.spent,
+        )
+
+    def _share(self, live: LiveKey, period: PeriodUse | None) -> Share | None:
+        if period is not None:
+            if period.spent is None or period.allowance <= 0:
+                return None
+            late = (self.now.date() - period.begin).days >= LONGEST_DAYS
+            return Share(period.spent, period.allowance, at_least=late)
         activity = self.activities.get(LONGEST_DAYS)
         if activity is None or not live.credit_limit:
             return None
@@ -430,3 +487,60 @@ def _order(key: InventoryKey) -> tuple[object, ...]:
     stage = [*KeyStatus].index(key.status)
     name, number = ("", 0) if key.live is None else (key.live.name, key.live.id)
     return (group, key.address or (), stage, name, number)
+
+
+# Which keys of an inventory are meant, and in which order.
+
+UNUSED_FOR: Final = {
+    "1d": (timedelta(days=1), {LastUse.WEEK, LastUse.MONTH, LastUse.NOT_LATELY, LastUse.NEVER}),
+    "7d": (timedelta(days=7), {LastUse.MONTH, LastUse.NOT_LATELY, LastUse.NEVER}),
+    "30d": (timedelta(days=30), {LastUse.NOT_LATELY, LastUse.NEVER}),
+}
+"""For how long a key was not used: it is at least that old, and was last seen in use before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which keys are meant; what is empty leaves out nothing. `only` are globs, `unused_for` is one of `UNUSED_FOR`."""
+
+    only: tuple[str, ...] = ()
+    states: frozenset[str] = frozenset()
+    teams: frozenset[str] = frozenset()
+    unused_for: str | None = None
+
+    def covers(self, key: InventoryKey) -> bool:
+        """True when a key is meant."""
+        return (
+            (not self.only or matcher(self.only)(key.name))
+            and (not self.states or key.status.value in self.states)
+            and (not self.teams or key.team in self.teams)
+            and (self.unused_for is None or _is_unused(key, *UNUSED_FOR[self.unused_for]))
+        )
+
+
+def _is_unused(key: InventoryKey, period: timedelta, uses: set[LastUse]) -> bool:
+    return key.last_use in uses and key.age is not None and key.age >= period
+
+
+def sorted_by(keys: Sequence[InventoryKey], field: str, *, reverse: bool = False) -> list[InventoryKey]:
+    """Sort keys by `address` or a field of `SORTS`; of equal ones, and with nothing known about it, the order stays."""
+    if field == "address":
+        return [*reversed(keys)] if reverse else [*keys]
+    value, descending = SORTS[field]
+    known = [key for key in keys if value(key) is not None]
+    unknown = [key for key in keys if value(key) is None]
+    return [*sorted(known, key=value, reverse=descending != reverse), *unknown]
+
+
+SORTS: Final[Mapping[str, tuple[Callable[[InventoryKey], Any], bool]]] = {
+    "state": (lambda key: [*KeyStatus].index(key.status), False),
+    "limit": (lambda key: None if key.live is None else key.live.credit_limit, True),
+    "spend": (lambda key: None if key.usage is None else key.usage.cost, True),
+    "share": (lambda key: None if key.share is None else key.share.value, True),
+    "age": (lambda key: key.age, True),
+    "expiry": (lambda key: None if key.live is None else key.live.expires_at, False),
+    "rotation": (lambda key: key.rotation_due, False),
+    "last-use": (lambda key: None if key.last_use is LastUse.UNKNOWN else [*LastUse].index(key.last_use), False),
+    "team": (lambda key: key.team, False),
+}
+"""What keys can be sorted by, and which of these go from the highest down."""

@@ -84,6 +84,19 @@ class UnreadAccount:
 Account = AccountReport | UnreadAccount
 
 
+@dataclass(frozen=True, slots=True)
+class Review:
+    """All accounts that were looked at, with their use of the last `days` days.
+
+    `errors` say in a line each which of them could not be read, `warnings` what else could not be.
+    """
+
+    days: int
+    accounts: tuple[Account, ...]
+    errors: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
 # --- spend by day -----------------------------------------------------------------------------------------------------
 
 

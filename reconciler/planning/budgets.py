@@ -49,6 +49,19 @@ def period_begin(renew: str, today: date, anchor: date) -> date:
             return today - (today - anchor) % timedelta(days=int(renew[:-1]))
 
 
+def period_end(renew: str, begin: date) -> date:
+    """Return the day (UTC) after a period that began on a day: the first of the next one, if that begins in time."""
+    match renew:
+        case "month":
+            return (begin.replace(day=1) + timedelta(days=31)).replace(day=1)
+        case "week":
+            return begin + timedelta(days=7 - begin.weekday())
+        case "day":
+            return begin + timedelta(days=1)
+        case _:
+            return begin + timedelta(days=int(renew[:-1]))
+
+
 def as_of(declaration: Declaration, now: datetime) -> Declaration:
     """Return what the file asks for at an instant: raised limits in force, and the names that new keys settle under."""
     if not any(key.renew or key.raised for key in declaration.keys):
@@ -97,14 +110,13 @@ def target(wanted: DeclaredKey, live: LiveKey, inputs: PlanInputs, now: datetime
     begin = period_begin(wanted.renew, today, since)
     if begin <= since or not renews:
         return Target(_in_period(wanted, period or Period(begin, spent)))
-    days, rest = (today - since).days + 1, (today - begin).days + 1
-    before = inputs.usage(live.id, min(days, LONGEST_DAYS))
-    after = inputs.usage(live.id, min(rest, LONGEST_DAYS))
+    before = inputs.usage(live.id, days_since(since, now))
+    after = inputs.usage(live.id, days_since(begin, now))
     if before is None or after is None:
         state = _in_period(wanted, period) if period else replace(wanted.state, credit_limit=live.credit_limit)
         return Target(state if period else replace(state, name=wanted.name), waits=True)
     more = max(before.cost - after.cost, Decimal(0)).quantize(_SMALLEST, ROUND_DOWN)
-    return Target(_in_period(wanted, Period(begin, spent + more)), late=days > LONGEST_DAYS)
+    return Target(_in_period(wanted, Period(begin, spent + more)), late=(today - since).days >= LONGEST_DAYS)
 
 
 def restored(wanted: DeclaredKey, retired: LiveKey, now: datetime) -> Settable:
@@ -139,8 +151,13 @@ def windows_of(declaration: Declaration, live: Mapping[Address, LiveKey], now: d
         period = period_of(key.name)
         since = key.created_at.date() if period is None else period.begin
         begin = max(period_begin(wanted.renew, today, since), since)
-        found |= {min((today - day).days + 1, LONGEST_DAYS) for day in (since, begin) if day <= today}
+        found |= {days_since(day, now) for day in (since, begin)}
     return found
+
+
+def days_since(day: date, now: datetime) -> int:
+    """Return how many days the window of activity has that begins on a day, 1 to 30: today is the last of them."""
+    return min(max((now.date() - day).days, 0) + 1, LONGEST_DAYS)
 
 
 def renews_like(live: LiveKey) -> str | None:

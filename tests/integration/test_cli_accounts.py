@@ -20,6 +20,7 @@ from reconciler.account import lock
 from reconciler.account.client import Account
 from reconciler.cli.output import Output, Progress
 from reconciler.destinations.dotenv import Dotenv
+from reconciler.engine import accounts as of_accounts
 from reconciler.engine import applying, planning, stopping
 from reconciler.engine.accounts import Patience
 from reconciler.simulator.state import Usage
@@ -232,7 +233,7 @@ def test_an_account_that_is_down_is_given_up_and_the_others_are_applied(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str, why: str
 ) -> None:
     """It is asked once: with a wait of its own choice, or as long as any answer may take, it would hold up all."""
-    monkeypatch.setattr(planning, "AMONG_SEVERAL", Patience(failing=1.0, limited=1.0, answer=5.0))
+    monkeypatch.setattr(of_accounts, "AMONG_SEVERAL", Patience(failing=1.0, limited=1.0, answer=5.0))
     with at_a_service(tmp_path, monkeypatch, NAGA_B=fault) as accounts:
         ended = accounts.declare_both("{x: {}}", "{x: {}}")("apply", "--auto-approve", "--format", "json")
         assert (ended.code, accounts.names_of(A)) == (5, ["a/x"])
@@ -243,8 +244,8 @@ def test_an_account_that_is_down_is_given_up_and_the_others_are_applied(
 
 @pytest.mark.usefixtures("local")
 def test_accounts_that_do_not_answer_do_not_keep_the_others_from_their_turn(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(planning, "AT_A_TIME", 1)
-    monkeypatch.setattr(planning, "LATE", 0.001)
+    monkeypatch.setattr(of_accounts, "AT_A_TIME", 1)
+    monkeypatch.setattr(of_accounts, "LATE", 0.001)
     last = asyncio.Event()
 
     async def read(variable: str, _: Account) -> str:
@@ -253,7 +254,7 @@ def test_accounts_that_do_not_answer_do_not_keep_the_others_from_their_turn(monk
         await asyncio.wait_for(last.wait(), 60)
         return variable
 
-    assert asyncio.run(planning.read_all((A, B, C), read, Path("sim.db"))) == {A: A, B: B, C: C}
+    assert asyncio.run(of_accounts.read_all((A, B, C), read, Path("sim.db"))) == {A: A, B: B, C: C}
 
 
 def test_who_waits_for_one_of_several_accounts_is_told_for_which(

@@ -241,7 +241,7 @@ def test_use_that_is_told_by_live_names_alone_counts_everywhere(
 def test_statistics_without_what_single_keys_spent_leave_their_alert_unjudged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("reconciler.cli.reading.key_activity", lambda _: None)
+    monkeypatch.setattr("reconciler.engine.inspect.key_activity", lambda _: None)
     with on_a_file(tmp_path, monkeypatch) as front:
         declare(front, "{key_spend_above: 0.5}")
         ended = front("check")
@@ -250,7 +250,7 @@ def test_statistics_without_what_single_keys_spent_leave_their_alert_unjudged(
 
 
 def test_statistics_without_days_leave_the_runway_unjudged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("reconciler.cli.reading.runways", lambda *_: ())
+    monkeypatch.setattr("reconciler.engine.review.runways", lambda *_: ())
     with on_a_file(tmp_path, monkeypatch) as front:
         declare(front, "{runway_below: 1d}")
         ended = front("check")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler.cli.reading import read_plan
+from reconciler.engine.planning import read_plan
 from reconciler.errors import AccountError
 from reconciler.github.threads import PlanMarker
 from support.command import KEYS, on_a_file
@@ -117,7 +117,7 @@ def test_an_account_that_cannot_be_read_is_not_taken_for_one_without_changes(pla
         assert not sweeps
         return replace(await read_plan(request), unread={"NAGA_OTHER": AccountError("the account sleeps")})
 
-    place.monkeypatch.setattr("reconciler.cli.reading.read_plan", read_with_another)
+    place.monkeypatch.setattr("reconciler.engine.planning.read_plan", read_with_another)
     ended = place.front(*APPLY, "--reviewed")
     assert (ended.code, place.outputs) == (1, {"exitcode": "1"})
     assert "NAGA_OTHER: the account sleeps" in ended.err
@@ -330,7 +330,7 @@ def test_an_apply_that_is_interrupted_tells_the_step(place: Workplace, monkeypat
         raise asyncio.CancelledError
 
     merge(place)
-    monkeypatch.setattr("reconciler.cli.reading.read_plan", interrupted)
+    monkeypatch.setattr("reconciler.engine.planning.read_plan", interrupted)
     assert place.front(*APPLY).code == 130
     assert place.outputs == {"exitcode": "130"}
     assert "### ❌ Interrupted" in place.summary

@@ -15,7 +15,7 @@ import pytest
 
 from reconciler.declaration import load
 from reconciler.engine.accounts import open_account
-from reconciler.engine.planning import read_account
+from reconciler.engine.planning import read_inputs
 from reconciler.simulator import State
 from support.builders import declaration
 from support.command import on_a_file, on_a_socket, started
@@ -489,7 +489,7 @@ def test_spend_that_cannot_be_read_is_a_warning(tmp_path: Path, monkeypatch: pyt
 def test_an_interruption_before_the_requests_have_started_is_no_warning() -> None:
     async def interrupted() -> None:
         async with open_account(Path("sim.db"), variable="NAGA_PROVISIONING_KEY") as account:
-            reading = asyncio.create_task(read_account(declaration(), None, account))
+            reading = asyncio.create_task(read_inputs("NAGA_PROVISIONING_KEY", account, declaration()))
             await asyncio.sleep(0)
             reading.cancel()
             with pytest.raises(asyncio.CancelledError):

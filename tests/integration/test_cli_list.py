@@ -264,7 +264,7 @@ def test_an_account_of_many_keys_is_listed(tmp_path: Path, monkeypatch: pytest.M
 
 def test_any_amount_that_a_service_may_write_can_be_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     most = activity({1: ("9" * 30, 1)})
-    monkeypatch.setattr("reconciler.cli.reading.key_activity", lambda each: replace(most, days=each.days))
+    monkeypatch.setattr("reconciler.engine.inspect.key_activity", lambda each: replace(most, days=each.days))
     with on_a_file(tmp_path, monkeypatch) as front:
         front.state.create_key("ci/a", Decimal("0.000001"))
         front.write(FILE)

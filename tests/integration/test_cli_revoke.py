@@ -10,7 +10,7 @@ import pytest
 from dotenv import dotenv_values
 
 from reconciler import errors
-from reconciler.engine import planning, revoking
+from reconciler.engine import accounts, revoking
 from reconciler.planning import planner, revocation
 from reconciler.planning.names import next_name, old_name, pending_name, sent_name
 from support.command import Front, on_a_file
@@ -456,7 +456,7 @@ def test_an_account_that_cannot_be_read_holds_up_what_is_in_another(
 ) -> None:
     front.write(ACCOUNTS)
     assert front("apply", "--auto-approve").code == 0
-    read = planning.read_all
+    read = accounts.read_all
 
     async def half(variables: Any, *given: Any, **more: Any) -> Any:
         answers = await read(variables, *given, **more)

@@ -184,7 +184,7 @@ def test_an_address_is_looked_for_in_its_own_account_and_elsewhere_only_if_it_is
         assert (ended.code, ended.err) == (0, "")
         assert facts(ended.out)["Account"].strip() == A
         for name in ("1", "a/y", "c/x"):
-            assert f"error: the account of {B} is left out: {B} is not set" in accounts("show", name).err
+            assert f"the account of {B} is left out: {B} is not set" in accounts("show", name).err
         refused = accounts("show", "b/x")
     assert (refused.code, refused.out) == (1, "")
     assert refused.err.startswith(f"error: {B} is not set")

@@ -6,8 +6,8 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from reconciler.cli.reading import AccountReading
-from reconciler.cli.review import make_report
+from reconciler.engine.accounts import AccountReading
+from reconciler.engine.review import make_report
 from reconciler.model import KEY_VARIABLE, KeyTally, Statistics, Tally
 from support.builders import NOW, declaration, declared, live, snapshot
 
@@ -50,7 +50,7 @@ def reading(
     windows: Mapping[int, Statistics] | None = None,
     unread: tuple[str, ...] = (),
     variable: str = KEY_VARIABLE,
-) -> AccountReading:
+) -> AccountReading[Statistics]:
     """All that was read of an account, every window of activity included."""
     spent = [*spent]
     return AccountReading(
@@ -58,7 +58,7 @@ def reading(
         now=NOW,
         snapshot=snapshot(*keys),
         balance=None if balance is None else Decimal(balance),
-        statistics={days: window(days, spent) for days in range(1, 31)} if windows is None else windows,
+        windows={days: window(days, spent) for days in range(1, 31)} if windows is None else windows,
         unread=unread,
     )
 

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler.cli.reading import accounts_of
-from reconciler.engine.planning import read_all
+from reconciler.engine.accounts import read_all
+from reconciler.engine.inspect import Scope
 from reconciler.errors import UsageError
 from support.declarations import loaded
 
@@ -23,18 +23,18 @@ TWO = loaded("version: 1\nenvironments: {ci: {keys: {}}, production: {provisioni
     [((), ("NAGA_B", "NAGA_PROVISIONING_KEY")), (("ci",), ("NAGA_PROVISIONING_KEY",)), (("production",), ("NAGA_B",))],
 )
 def test_environments_select_accounts(environments: tuple[str, ...], variables: tuple[str, ...]) -> None:
-    assert accounts_of(TWO, environments) == variables
+    assert Scope(TWO, environments).variables() == variables
 
 
 def test_without_a_file_it_is_the_usual_account() -> None:
-    assert accounts_of(None) == ("NAGA_PROVISIONING_KEY",)
+    assert Scope().variables() == ("NAGA_PROVISIONING_KEY",)
 
 
 def test_an_environment_that_is_not_declared_is_refused() -> None:
     with pytest.raises(UsageError, match=r"^environment productoin is not declared; did you mean production\?$"):
-        accounts_of(TWO, ["productoin"])
+        Scope(TWO, ("productoin",)).variables()
     with pytest.raises(UsageError, match=r"^-e needs a keys\.yaml, which declares the environments; give one with -f$"):
-        accounts_of(None, ["ci"])
+        Scope(None, ("ci",)).variables()
 
 
 def test_accounts_are_read_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,216 @@
+"""Judges accounts by the alerts of a file, and gathers what reports and metrics show of them."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from reconciler.destinations.registry import Registry
+from reconciler.engine.accounts import clock_warnings, none_read
+from reconciler.engine.inspect import balance_of, keys_of, named, read_statistics, wanted_of_keys
+from reconciler.errors import AccountError, ReconcilerError
+from reconciler.execution.preflight import ask_destinations
+from reconciler.insight.alerts import Evidence, Standing, Unread, Verdict, judge, standard_alerts, unjudged
+from reconciler.insight.balance import runways
+from reconciler.insight.breakdown import Grouping, Sorter, by_day, by_model, by_owner, with_days
+from reconciler.insight.inventory import Attribution
+from reconciler.insight.report import AccountReport, Review, UnreadAccount
+from reconciler.model import LONGEST_DAYS, Alerts, Rule
+from reconciler.planning.actions import Options
+from reconciler.planning.deliveries import due_deliveries, undelivered
+from reconciler.planning.planner import make_plan
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from reconciler.account.client import Account
+    from reconciler.engine.accounts import AccountReading
+    from reconciler.engine.inspect import AccountKeys, Scope
+    from reconciler.insight.balance import Runway
+    from reconciler.insight.report import Account as Reviewed
+    from reconciler.model import Declaration, Statistics
+    from reconciler.planning.actions import Finding, Plan
+
+
+# Gathers what the alerts of a file are judged by, from all of its accounts, and judges it.
+
+
+def wanted_alerts(declaration: Declaration, *, check_destinations: bool) -> tuple[Alerts, bool]:
+    """Give the alerts to judge by, and whether they are the usual ones because the file declares none."""
+    standard = declaration.alerts == Alerts()
+    alerts = standard_alerts(declaration.source) if standard else declaration.alerts
+    if check_destinations and alerts.undelivered is None:
+        alerts = replace(alerts, undelivered=Rule(value=True, source=declaration.source))
+    return alerts, standard
+
+
+async def check(scope: Scope, alerts: Alerts) -> Verdict:
+    """Read the accounts at the same time, and judge each; see `reconciler.check`.
+
+    One that cannot be read is not judged. Raises UsageError where no account has a usable credential.
+    """
+    # Of an exec destination, the program is looked for and not run: only a delivery would do that.
+    async with aclosing(Registry(allow_exec=True)) as registry:
+
+        async def read(variable: str, account: Account) -> tuple[AccountReading[Statistics], Verdict]:
+            declared = scope.part(variable)
+            assert declared is not None  # noqa: S101  # alerts are of a declaration
+            reading = await read_statistics(variable, account, wanted_of_keys(declared))
+            return reading, await _judged(reading, declared, alerts, registry)
+
+        answers = await scope.ask(scope.variables(), read)
+    failed = {variable: answer for variable, answer in answers.items() if isinstance(answer, ReconcilerError)}
+    if len(failed) == len(answers):
+        raise none_read(failed)
+    verdict, skews = Verdict(), []
+    for variable, answer in answers.items():
+        if isinstance(answer, ReconcilerError):
+            verdict += unjudged(alerts, variable, str(answer))
+        else:
+            reading, judged = answer
+            skews.append(reading.skew)
+            verdict += judged
+    return replace(verdict, warnings=clock_warnings(skews))
+
+
+async def _judged(
+    reading: AccountReading[Statistics], part: Declaration, alerts: Alerts, registry: Registry
+) -> Verdict:
+    try:
+        keys = keys_of(reading, part)
+    except AccountError as error:
+        return judge(alerts, evidence_of(reading, Unread(str(error))))
+    plan = make_plan(part, keys.snapshot, Options(due=False), keys.inputs)
+    findings: tuple[Finding, ...] | None = None
+    if alerts.undelivered is not None:
+        due = due_deliveries(part, keys.snapshot, plan)
+        findings = tuple(undelivered(due, await ask_destinations(due, registry)))
+    return judge(alerts, evidence_of(reading, (keys, plan), findings))
+
+
+# What the alerts of a file are judged by, from what was read of an account.
+
+_ACTIVITY: Final = f"the activity of {LONGEST_DAYS} days"
+
+
+def evidence_of(
+    reading: AccountReading[Statistics],
+    known: tuple[AccountKeys, Plan] | Unread,
+    findings: tuple[Finding, ...] | None = None,
+) -> Evidence:
+    """Put together what was read; `known` are the keys and a plan that rotates none for its age, or why not.
+
+    `findings` are what the destinations were found to lack, None where they were not asked.
+    """
+    balance = _unread(reading.unread, "the balance") if reading.balance is None else reading.balance
+    money = reading.variable, balance, _runway(reading)
+    if isinstance(known, Unread):
+        return Evidence(*money, known)
+    keys, plan = known
+    told = any(each.days == LONGEST_DAYS for each in keys.inputs.activity)
+    spend = None if told else _unread(keys.inputs.unread, _ACTIVITY)
+    return Evidence(*money, Standing(keys.keys, plan), spend, findings)
+
+
+def _runway(reading: AccountReading[Statistics]) -> Runway | Unread:
+    """Say how long the balance lasts at the pace of late, which is that of the last 7 days."""
+    statistics = reading.windows.get(LONGEST_DAYS)
+    if reading.balance is None:
+        return _unread(reading.unread, "the balance")
+    if reading.snapshot is None:
+        return _unread(reading.unread, "the keys")
+    if statistics is None:
+        return _unread(reading.unread, _ACTIVITY)
+    measured = runways(reading.balance, statistics, reading.snapshot.keys, reading.now)
+    return measured[0] if measured else Unread("the service does not tell what was spent on which day")
+
+
+def _unread(reasons: tuple[str, ...], what: str) -> Unread:
+    return Unread(next(reason for reason in reasons if reason.startswith(what)))
+
+
+# Everything that is known of the accounts of a file, for those who show all of it: `report` and `metrics`.
+
+
+async def review(scope: Scope, *, days: int = LONGEST_DAYS, daily: bool = False) -> Review:
+    """Read the accounts at the same time, and see what the file makes of them; see `reconciler.report`.
+
+    `days` is the window of all spend; with `daily`, one window more is read for each of them, which tells what each
+    environment spent on which day.
+    """
+
+    async def read(variable: str, account: Account) -> tuple[AccountReading[Statistics], AccountReport]:
+        declared = scope.part(variable)
+        wanted = wanted_of_keys(declared, days)
+        wanted = replace(wanted, then={*wanted.then, *(range(1, days + 1) if daily else ())})
+        reading = await read_statistics(variable, account, wanted)
+        return reading, make_report(reading, declared, scope.environments, days)
+
+    answers = await scope.ask(scope.variables(named=False), read)
+    found: list[Reviewed] = []
+    errors: list[str] = []
+    warnings: list[str] = []
+    skews = []
+    for variable, answer in answers.items():
+        if isinstance(answer, ReconcilerError):
+            declared = scope.part(variable)
+            found.append(UnreadAccount(variable, () if declared is None else tuple(declared.environments), str(answer)))
+            errors.append(named(variable, str(answer), answers))
+        else:
+            reading, report = answer
+            found.append(report)
+            skews.append(reading.skew)
+            warnings += [named(variable, text, answers) for text in report.unread]
+    return Review(days, tuple(found), tuple(errors), (*clock_warnings(skews), *warnings))
+
+
+def make_report(
+    reading: AccountReading[Statistics], declared: Declaration | None, environments: Collection[str], days: int
+) -> AccountReport:
+    """Make a report of a reading; raises AccountError when the keys could not be read."""
+    everything = keys_of(reading, declared, days=days)
+    keys = replace(
+        everything,
+        keys=tuple(
+            key
+            for key in everything.keys
+            if not environments or (key.address is not None and key.address.environment in environments)
+        ),
+    )
+    report = AccountReport(
+        now=keys.snapshot.now,
+        days=days,
+        balance=balance_of(reading, declared),
+        keys=keys.keys,
+        unread=keys.inputs.unread,
+    )
+    if days in reading.windows:
+        report = _with_spend(report, reading, keys, environments)
+    if declared is None:
+        return report
+    options = Options(environments=frozenset(environments))
+    plan = make_plan(declared, keys.snapshot, options, keys.inputs)
+    judged = make_plan(declared, keys.snapshot, replace(options, due=False), keys.inputs)
+    alerts, _ = wanted_alerts(declared, check_destinations=False)
+    return replace(report, plan=plan, verdict=judge(alerts, evidence_of(reading, (keys, judged))))
+
+
+def _with_spend(
+    report: AccountReport, reading: AccountReading[Statistics], keys: AccountKeys, environments: Collection[str]
+) -> AccountReport:
+    windows, statistics = reading.windows, reading.windows[report.days]
+    attribution, today = Attribution(keys.snapshot, keys.declared), report.now.date()
+    sorter = Sorter(Grouping.ENVIRONMENT, attribution, environments)
+    spend, corrected = by_owner(Grouping.ENVIRONMENT, statistics, sorter), 0
+    if {*range(1, report.days + 1)} <= {*windows}:
+        dated = with_days(spend, windows, sorter.tallies, today)
+        spend, corrected = dated.breakdown, dated.corrected
+    return replace(
+        report,
+        spend=spend,
+        teams=by_owner(Grouping.TEAM, statistics, Sorter(Grouping.TEAM, attribution, environments)),
+        by_day=by_day(statistics, today),
+        models=by_model(statistics),
+        corrected=corrected,
+    )
