@@ -19,7 +19,6 @@ _PROJECT: Final = Project(
     environments=sorted(ENVIRONMENTS),
     key_variables={KEY_VARIABLE: sorted(ENVIRONMENTS)},
     destination_types=["dotenv"],
-    package="",
 )
 _INSTALL: Final = """\
 - name: Check out

@@ -37,28 +37,40 @@ GITHUB: Final = "github-actions"
 )
 @click.option(
     "--package",
-    metavar="REQUIREMENT",
+    metavar="WHEEL",
     shell_complete=options.files,
-    help="What pip installs in the workflows, by default this version; or a wheel, by its path or address.",
+    help="What the jobs install, by default what runs here: a wheel, its address with #sha256=…, or "
+    "'naga-reconciler==VERSION --hash=sha256:…'.",
 )
-def command(folder: Path, repository: str | None, package: str | None) -> None:
+@click.option(
+    "--pins",
+    metavar="FOLDER",
+    type=click.Path(path_type=Path),
+    help="Write only what a job installs, into FOLDER, for a pipeline or an image of your own.",
+)
+def command(folder: Path, repository: str | None, package: str | None, pins: Path | None) -> None:
     """Write a starter keys.yaml and the GitHub workflows into a repository.
 
     The workflows plan on pull requests, apply on merge, and look for drift every day. A keys.yaml that is in FOLDER
     already, or a folder keys/ of such files, is used as it is: each of its environments gets its jobs. Nothing is
-    overwritten, and no network is used.
+    overwritten, and no network is used. The jobs install what .github/reconciler pins, all of it by its hash:
+    reconciler as it runs here, packed into a wheel, and what it needs for the destinations of the file.
 
     \b
     Examples:
       reconciler init
       reconciler init infrastructure/naga
       reconciler init --repository acme/keys
+      reconciler init --pins image/reconciler
     """
     from reconciler.cli.console import show
     from reconciler.cli.git import NAME, find_repository
     from reconciler.errors import UsageError
     from reconciler.render.escape import terminal
 
+    if pins is not None:
+        show("".join(f"{terminal(line)}\n" for line in _write(pins, _pins_alone(folder, package), REQUIREMENTS_FILE)))
+        return
     if repository is not None and not NAME.fullmatch(repository):
         msg = f"--repository {repository} is no repository on GitHub; write it like acme/keys"
         raise UsageError(msg)
@@ -69,7 +81,12 @@ def command(folder: Path, repository: str | None, package: str | None) -> None:
         raise UsageError(msg)
     setup = _set_up(folder, place, repository or place.name, package)
     steps = tell(setup.project, place.root, setup.repository, folder, is_new=setup.is_new)
-    lines = [*_write(place.root, setup), "", *steps]
+    lines = [
+        *([] if setup.is_new else [f"used   {setup.project.file}"]),
+        *_write(place.root, setup.files, REQUIREMENTS, setup.project),
+        "",
+        *steps,
+    ]
     show("".join(f"{terminal(line)}\n" for line in lines))
 
 
@@ -79,26 +96,42 @@ class _Setup:
 
     project: Project
     repository: str | None
-    files: Mapping[str, str]
+    files: Mapping[str, bytes]
     is_new: bool
 
 
 def _set_up(folder: Path, place: Repository, repository: str | None, package: str | None) -> _Setup:
     from reconciler.declaration import load
     from reconciler.errors import UsageError
+    from reconciler.installation import pinned
 
     found = _find_declaration(folder, place.root)
     if found:
-        project = _project(folder, found, place, package, load(folder / found))
+        project = _project(folder, found, place, load(folder / found))
         files = {}
     elif repository is None:
         msg = "no remote of git names the repository on GitHub, where the secrets go; name it: --repository acme/keys"
         raise UsageError(msg)
     else:
-        project = _project(folder, FILE, place, package, None)
-        files = {project.file: starter_file(repository)}
-    files |= {f".github/workflows/{name}.yml": workflow(name, project) for name in WORKFLOWS}
-    return _Setup(project, repository, files, is_new=not found)
+        project = _project(folder, FILE, place, None)
+        files = {project.file: starter_file(repository).encode()}
+    files |= {f".github/workflows/{name}.yml": workflow(name, project).encode() for name in WORKFLOWS}
+    pins = pinned(extras_of(project.destination_types), package)
+    return _Setup(project, repository, files | {f"{PINS}/{name}": data for name, data in pins.items()}, not found)
+
+
+def _pins_alone(folder: Path, package: str | None) -> Mapping[str, bytes]:
+    """Give what a job installs: for the destinations of the declaration in a folder, or for all without one."""
+    from reconciler.declaration import load
+    from reconciler.destinations.registry import EXTRAS
+    from reconciler.installation import pinned
+
+    found = _find_declaration(folder, folder.resolve())
+    return pinned(extras_of(_types(load(folder / found)) if found else EXTRAS), package)
+
+
+def _types(declaration: Declaration) -> set[str]:
+    return {delivery.target.type for key in declaration.keys for delivery in key.deliver}
 
 
 def _find_declaration(folder: Path, root: Path) -> str | None:
@@ -109,16 +142,14 @@ def _find_declaration(folder: Path, root: Path) -> str | None:
     return next((name for name in names if any((folder / name).glob("*.yaml"))), None)
 
 
-def _project(
-    folder: Path, name: str, place: Repository, package: str | None, declaration: Declaration | None
-) -> Project:
+def _project(folder: Path, name: str, place: Repository, declaration: Declaration | None) -> Project:
     """Say what the workflows have to know; without a declaration, of the starter file."""
     from reconciler.errors import UsageError
     from reconciler.model import KEY_VARIABLE
 
     types, accounts = {GITHUB}, dict.fromkeys(ENVIRONMENTS, KEY_VARIABLE)
     if declaration is not None:
-        types = {delivery.target.type for key in declaration.keys for delivery in key.deliver}
+        types = _types(declaration)
         declared = declaration.environments
         accounts = {name: declared[name].provisioning_key_env for name in sorted(declared)}
     environments = [*accounts]
@@ -135,40 +166,42 @@ def _project(
             for variable in sorted({*accounts.values()})
         },
         destination_types=sorted(types),
-        package=package or _requirement(types),
     )
 
 
-def _requirement(types: Iterable[str]) -> str:
-    """Name this version, with the extras that the destinations need."""
-    from reconciler import __version__
+def extras_of(types: Iterable[str]) -> list[str]:
+    """Give the extras that destinations of these types need."""
     from reconciler.destinations.registry import EXTRAS
 
-    extras = ",".join(sorted(EXTRAS[kind] for kind in types if kind in EXTRAS))
-    return f"naga-reconciler{f'[{extras}]' if extras else ''}=={__version__}"
+    return sorted(EXTRAS[kind] for kind in types if kind in EXTRAS)
 
 
-def _write(root: Path, setup: _Setup) -> Iterator[str]:
-    """Write what is not there yet, and say of each file what became of it."""
+def _write(root: Path, files: Mapping[str, bytes], requirements: str, project: Project | None = None) -> Iterator[str]:
+    """Write what is not there yet below `root`, and say of each file what became of it.
+
+    `requirements` is the list of pins among the files: where one is there already, it stays as it is, with its wheel.
+    """
     from reconciler.errors import UsageError
     from reconciler.formatting.files import refuse_link
 
-    for name in setup.files:
+    for name in files:
         refuse_link(root / name)
-    if not setup.is_new:
-        yield f"used   {setup.project.file}"
-    for name, text in setup.files.items():
+    has_pins = (root / requirements).exists()
+    for name, data in files.items():
         file = root / name
+        if has_pins and name.endswith(".whl"):
+            continue
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             msg = f"the folder {file.parent} cannot be made: {error.strerror}"
             raise UsageError(msg) from None
         try:
-            with file.open("x", encoding="utf-8") as stream:
-                stream.write(text)
+            with file.open("xb") as stream:
+                stream.write(data)
         except FileExistsError:
-            yield f"left   {name}: it is there already{_forgotten(file, setup.project)}"
+            lacks = _unpinned(file, data) if name == requirements else _forgotten(file, project)
+            yield f"left   {name}: it is there already{lacks}"
         except OSError as error:
             msg = f"{file} cannot be written: {error.strerror}"
             raise UsageError(msg) from None
@@ -176,16 +209,29 @@ def _write(root: Path, setup: _Setup) -> Iterator[str]:
             yield f"wrote  {name}"
 
 
-def _forgotten(workflow: Path, project: Project) -> str:
+def _forgotten(workflow: Path, project: Project | None) -> str:
     """Name the environments that no job of an existing workflow speaks of: they would never be planned or applied."""
     known = environments_of(workflow)
-    missing = [] if known is None else [name for name in project.environments if name not in known]
+    missing = [] if known is None or project is None else [name for name in project.environments if name not in known]
     return f", and has no job for {', '.join(missing)}: add it to the matrix" if missing else ""
+
+
+def _unpinned(requirements: Path, wanted: bytes) -> str:
+    """Name what an existing list of pins lacks: another version of reconciler, or what a new destination needs."""
+    from reconciler.installation import pinned_names
+
+    missing = pinned_names(wanted.decode()) - pinned_names(requirements.read_text("utf-8", errors="replace"))
+    again = f"remove the folder {requirements.parent.name} and run init again"
+    return f", and lacks {', '.join(sorted(missing))}: {again}" if missing else ""
 
 
 # The files that `init` writes, filled in from the templates that ship with the program.
 
 WORKFLOWS: Final = ("plan", "apply", "drift")
+PINS: Final = ".github/reconciler"
+"""The folder with what the jobs install. It lies in `.github`, so that whoever guards the workflows guards it too."""
+REQUIREMENTS_FILE: Final = "requirements.txt"
+REQUIREMENTS: Final = f"{PINS}/{REQUIREMENTS_FILE}"
 ENVIRONMENTS: Final = ("production", "staging", "development", "ci")
 """The environments of the starter file."""
 
@@ -206,8 +252,8 @@ _MORE_LOGINS: Final = "# What other destinations log in with belongs here."
 class Project:
     """What the workflows of a repository have to know.
 
-    `file` is the declaration, from the top of the repository, and `is_folder` whether it is a folder; `package` is what
-    pip installs; `key_variables` hold the provisioning keys, each with the environments whose account it opens.
+    `file` is the declaration, from the top of the repository, and `is_folder` whether it is a folder; `key_variables`
+    hold the provisioning keys, each with the environments whose account it opens.
     """
 
     file: str
@@ -216,7 +262,6 @@ class Project:
     environments: Sequence[str]
     key_variables: Mapping[str, Sequence[str]]
     destination_types: Sequence[str]
-    package: str
 
 
 def starter_file(repository: str) -> str:
@@ -250,12 +295,12 @@ def _values(project: Project) -> dict[str, str]:
     return {
         "branch": _quoted(_as_pattern(project.branch)),
         "branch_name": _quoted(project.branch),
-        "plan_paths": _quoted([_as_pattern(watched), ".github/workflows/plan.yml"]),
+        "plan_paths": _quoted([_as_pattern(watched), ".github/workflows/plan.yml", f"{PINS}/*"]),
         "watched": _quoted(f":(glob){_as_pattern(watched)}" if project.is_folder else f":(literal){project.file}"),
         "checkout": checkout,
         "file": _quoted(project.file),
         "environments": _quoted([*project.environments]),
-        "install": fill("install.yml", {"package": _quoted(project.package), "checkout": checkout}),
+        "install": fill("install.yml", {"pins": PINS, "checkout": checkout}),
         "credentials": "\n".join(f"{name}: ${{{{ secrets.{name} }}}}" for name in project.key_variables),
         "logins": "\n".join(
             [*(line for kind in project.destination_types for line in _LOGINS.get(kind, ())), _MORE_LOGINS]
@@ -302,7 +347,7 @@ def tell(project: Project, root: Path, repository: str | None, folder: Path, *, 
     """
     whose = "" if repository is None else f" of {repository}"
     yield f"The workflows are for the branch {project.branch}{whose}; if that is not the default one, change it there."
-    yield f"They install {project.package} by pip; if that is not where pip finds reconciler, change PACKAGE there."
+    yield f"They install what {PINS} pins, all of it by its hash. Let CODEOWNERS guard .github."
     yield ""
     yield "Next steps"
     if Path.cwd() != root:
@@ -354,7 +399,7 @@ def _pull_request(project: Project) -> Iterator[str]:
     yield ""
     yield "3. Open a pull request, which shows the plan; merging it applies:"
     yield "     git switch --create api-keys"
-    yield f"     git add {shlex.quote(project.file)} .github/workflows"
+    yield f"     git add {shlex.quote(project.file)} .github"
     yield "     git commit --message 'Declare our API keys'"
     yield "     git push --set-upstream origin api-keys"
     yield "     gh pr create --fill"

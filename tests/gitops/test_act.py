@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import httpx
 import pytest
-import yaml
 
 from reconciler.simulator import State
 from support.act import Actions, Run, cancel, find_step
@@ -153,9 +152,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     git("update-ref", "refs/remotes/origin/main", first)
     assert call("init", "--package", str(wheel())).code == 0
     with opened(tmp_path) as opened_world:
-        steps = yaml.safe_load(Path(".github/workflows/plan.yml").read_bytes())["jobs"]["validate"]["steps"]
-        (install,) = [step["run"] for step in steps if "PACKAGE" in step.get("env", {})]
-        opened_world.actions.install_once(str(wheel()), install)
+        opened_world.actions.install_once(Path(".github/workflows/plan.yml"), Path(".github/reconciler"))
         opened_world.main = first
         yield opened_world
 

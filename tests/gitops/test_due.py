@@ -22,7 +22,7 @@ def job(name: str, file: str = "keys.yaml") -> list[dict[str, Any]]:
     """Give the steps of a job of apply.yml that run something."""
     is_folder = file.startswith("keys/")
     variables = {"NAGA_PROVISIONING_KEY": ["ci"]}
-    project = Project("keys" if is_folder else file, is_folder, "main", ["ci"], variables, [], "")
+    project = Project("keys" if is_folder else file, is_folder, "main", ["ci"], variables, [])
     steps = yaml.safe_load(workflow("apply", project))["jobs"][name]["steps"]
     return [step for step in steps if "run" in step]
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
-import yaml
 
 from reconciler.simulator import State, parse_fault
 from support.act import Actions, Run
+from support.command import call
 from support.github.discussions import Pull
 from support.github.fake import TOKEN, FakeGitHub, Grant
 from support.offline import wheel
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.proof
 
 EXAMPLE: Final = ROOT / "docs/examples/scale/matrix.yml"
+PINS: Final = Path(".github/reconciler")
 WORKFLOW: Final = Path(".github/workflows/keys.yml")
 ACCOUNTS: Final = ("alpha", "beta", "gamma")
 REPOSITORY: Final = {"full_name": "acme/api", "name": "api", "owner": {"login": "acme"}, "default_branch": "main"}
@@ -164,8 +165,6 @@ def as_act_reads_it(text: str) -> str:
     text, count = OF_THE_ENVIRONMENT.subn(r"\g<1>secrets[format('{0}\g<plan>', matrix.account)]", text)
     assert count == text.count("    environment: ") == 2
     assert "secrets.NAGA" not in text
-    text, count = re.subn("(?m)^  PACKAGE: .*$", f"  PACKAGE: {wheel()}", text)
-    assert count == 1
     return text
 
 
@@ -188,9 +187,8 @@ def fleet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fleet]:
         actions = Actions(tmp_path / "machine", NAGA_BASE_URL=address, GITHUB_API_URL=forge)
         workflow = as_act_reads_it(EXAMPLE.read_text("utf-8"))
         (actions.folder / "keys.yml").write_text(workflow, "utf-8")
-        steps = yaml.safe_load(workflow)["jobs"]["apply"]["steps"]
-        (install,) = [step["run"] for step in steps if "PACKAGE" in step.get("run", "")]
-        actions.install_once(str(wheel()), install)
+        assert call("init", "--pins", str(PINS), "--package", str(wheel())).code == 0
+        actions.install_once(EXAMPLE, PINS)
         fleet = Fleet(github, services, actions)
         WORKFLOW.parent.mkdir(parents=True)
         WORKFLOW.write_bytes(EXAMPLE.read_bytes())
@@ -249,7 +247,7 @@ def test_a_new_file_is_a_new_job_and_a_removed_one_is_none(applied: Fleet) -> No
 
 
 def test_a_change_of_the_workflow_plans_all_without_a_comment_and_applies_nothing(applied: Fleet) -> None:
-    WORKFLOW.write_text(WORKFLOW.read_text("utf-8").replace("naga-reconciler #", "naga-reconciler==2 #"), "utf-8")
+    WORKFLOW.write_text(WORKFLOW.read_text("utf-8").replace("timeout-minutes: 30", "timeout-minutes: 29"), "utf-8")
     planned = applied.pull()
     assert (planned.code, planned.jobs) == (0, jobs("plan", *ACCOUNTS)), planned.log
     assert len(planned.summaries) == len(ACCOUNTS)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import re
 import shlex
+import shutil
 import stat
 import subprocess
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 import yaml
@@ -33,6 +37,9 @@ environments:
     keys: {api: {credit_limit: 1}}
 """
 FILES = [Path(".github/workflows", f"{name}.yml") for name in WORKFLOWS]
+PINS = Path(".github/reconciler")
+WHEEL = f"naga_reconciler-{reconciler.__version__}-py3-none-any.whl"
+PINNED = [str(PINS / WHEEL), str(PINS / "requirements.txt")]
 
 
 @pytest.fixture(autouse=True)
@@ -57,11 +64,12 @@ def refusal(*words: str) -> str:
     return ended.err
 
 
-def test_an_empty_repository_gets_a_file_and_three_workflows() -> None:
+def test_an_empty_repository_gets_a_file_the_workflows_and_what_they_install() -> None:
     out = said()
     assert re.findall(r"^(\w+)  +(\S+)$", out, re.MULTILINE) == [
         ("wrote", "keys.yaml"),
         *(("wrote", str(file)) for file in FILES),
+        *(("wrote", file) for file in PINNED),
     ]
     assert {str(file) for file in Path().rglob("*.y*ml")} == {"keys.yaml", *map(str, FILES)}
 
@@ -92,7 +100,8 @@ def test_a_second_time_nothing_is_touched() -> None:
         file.write_text(file.read_text("utf-8") + "# mine\n", "utf-8")
     before = {file: file.read_bytes() for file in [*FILES, Path("keys.yaml")]}
     lines = said().splitlines()
-    assert lines[:4] == ["used   keys.yaml", *(f"left   {file}: it is there already" for file in FILES)]
+    left = [*FILES, PINNED[-1]]
+    assert lines[: lines.index("")] == ["used   keys.yaml", *(f"left   {file}: it is there already" for file in left)]
     assert {file: file.read_bytes() for file in before} == before
 
 
@@ -129,7 +138,8 @@ def test_each_environment_of_an_existing_file_gets_its_jobs_and_its_key() -> Non
         (job,) = (job for job in yaml.safe_load(file.read_bytes())["jobs"].values() if "strategy" in job)
         assert job["strategy"]["matrix"]["environment"] == ["live", "qa"]
         assert {"NAGA_QA", "NAGA_PROVISIONING_KEY"} <= set(job["steps"][-1]["env"])
-        assert f'PACKAGE: "naga-reconciler[github,vault]=={reconciler.__version__}"' in file.read_text("utf-8")
+    assert {"click", "httpx", "pynacl", "hvac"} <= installed().keys()
+    assert not installed().keys() & {"boto3", "pyrage", "starlette"}
 
 
 @pytest.mark.parametrize(
@@ -175,15 +185,105 @@ def test_in_a_folder_the_file_goes_there_and_the_workflows_to_the_top() -> None:
     assert [file.is_file() for file in FILES] == [True] * 3
 
 
-def test_without_a_default_destination_type_no_extra_is_installed() -> None:
+def installed() -> dict[str, str]:
+    """Give what a job installs, each with the line that names it; every line has a hash."""
+    text = (PINS / "requirements.txt").read_text("utf-8")
+    lines = [line for line in text.replace("\\\n", " ").splitlines() if not line.startswith("#")]
+    assert [line for line in lines if "--hash=sha256:" not in line] == []
+    return {re.split("[=@/ -]*(?:==|@|/| )", line)[0]: line for line in lines}
+
+
+def test_without_a_destination_that_needs_one_no_extra_is_installed() -> None:
     Path("keys.yaml").write_text("version: 1\nenvironments: {ci: {keys: {}}}\n", "utf-8")
     said()
-    assert f'PACKAGE: "naga-reconciler=={reconciler.__version__}"' in FILES[0].read_text("utf-8")
+    assert not installed().keys() & {"pynacl", "hvac", "boto3"}
 
 
-def test_the_workflows_install_what_is_named() -> None:
-    said("--package", "/mirror/naga reconciler.whl")
-    assert 'PACKAGE: "/mirror/naga reconciler.whl"' in FILES[0].read_text("utf-8")
+def test_by_default_a_job_installs_the_very_files_that_run_here() -> None:
+    said()
+    data = (PINS / WHEEL).read_bytes()
+    assert f"./{WHEEL} --hash=sha256:{hashlib.sha256(data).hexdigest()}\n" in (PINS / "requirements.txt").read_text()
+    with ZipFile(PINS / WHEEL) as archive:
+        held = {name: archive.read(name) for name in archive.namelist()}
+    package = Path(reconciler.__file__).parent
+    files = {path for path in package.rglob("*") if path.is_file() and path.suffix != ".pyc"}
+    assert {f"reconciler/{path.relative_to(package)}": path.read_bytes() for path in files}.items() <= held.items()
+    assert {"reconciler/schemas/keys.schema.json", "reconciler/requirements/runtime.txt"} < held.keys()
+    for line in held[f"{WHEEL.partition('-py3')[0]}.dist-info/RECORD"].decode().splitlines()[:-1]:
+        name, digest, size = line.rsplit(",", 2)
+        hashed = base64.urlsafe_b64encode(hashlib.sha256(held.pop(name)).digest()).rstrip(b"=").decode()
+        assert (digest, int(size) >= 0) == (f"sha256={hashed}", True)
+    assert [name.rpartition("/")[2] for name in held] == ["RECORD"]
+
+
+HASH = "0123456789abcdef" * 4
+ADDRESS = "https://wheels.example.com/n.whl"
+
+
+@pytest.mark.parametrize(
+    ("package", "line"),
+    [
+        (f"{ADDRESS}#sha256={HASH}", f"naga-reconciler @ {ADDRESS} --hash=sha256:{HASH}"),
+        (f"naga-reconciler[a] @ {ADDRESS}#sha256={HASH}", f"naga-reconciler @ {ADDRESS} --hash=sha256:{HASH}"),
+        (f"naga-reconciler==9.0 --hash=sha256:{HASH}", f"naga-reconciler==9.0 --hash=sha256:{HASH}"),
+        (f"naga-reconciler[all]==9.0 --hash=sha256:{HASH}", f"naga-reconciler==9.0 --hash=sha256:{HASH}"),
+    ],
+)
+def test_a_release_or_an_address_is_installed_by_the_hash_that_is_given(package: str, line: str) -> None:
+    said("--package", package)
+    assert line in (PINS / "requirements.txt").read_text("utf-8").splitlines()
+    assert [file.name for file in PINS.iterdir()] == ["requirements.txt"]
+
+
+def test_a_wheel_of_this_machine_is_put_beside_the_list(tmp_path: Path) -> None:
+    for name in (WHEEL, f"file://{tmp_path}/naga_reconciler-9.0-py3-none-any.whl"):
+        wheel = tmp_path / name.rpartition("/")[2]
+        wheel.write_bytes(b"a wheel")
+        said("--package", name)
+        assert (PINS / wheel.name).read_bytes() == b"a wheel"
+        assert f"./{wheel.name} --hash=sha256:{hashlib.sha256(b'a wheel').hexdigest()}" in installed()["."]
+        shutil.rmtree(PINS)
+
+
+@pytest.mark.parametrize(
+    "package",
+    [
+        "naga-reconciler",
+        "naga-reconciler==9.0",
+        "https://w.example.com/naga_reconciler-9.0-py3-none-any.whl",
+        f"http://w.example.com/n.whl#sha256={HASH}",
+        f"naga-reconciler==9.0 --hash=sha256:{HASH} --index-url=https://evil.example.com",
+        f"https://w.example.com/n.whl#sha256={HASH[1:]}",
+        "./other-1.0-py3-none-any.whl",
+        "./naga_reconciler-9.0-py3-none-any.whl",
+    ],
+)
+def test_what_has_no_hash_is_refused_and_nothing_is_written(package: str) -> None:
+    assert package.rpartition("/")[2] in refusal("--package", package)
+    assert not Path("keys.yaml").exists()
+
+
+def test_an_old_list_of_pins_says_what_it_lacks() -> None:
+    said()
+    list_of = PINS / "requirements.txt"
+    text = list_of.read_text("utf-8")
+    list_of.write_text(
+        re.sub("(?m)^pynacl==.*", "other==1 \\\\", text.replace(reconciler.__version__, "0.0.1")), "utf-8"
+    )
+    (line,) = (line for line in said().splitlines() if "requirements.txt" in line)
+    assert line.startswith(f"left   {list_of}: ")
+    assert f"naga-reconciler {reconciler.__version__}, pynacl" in line
+    assert [file.name for file in PINS.glob("*.whl")] == [WHEEL]
+
+
+@pytest.mark.parametrize(("text", "has_boto3"), [(KEYS, False), ("", True)])
+def test_the_pins_alone_can_be_had_for_a_pipeline_of_ones_own(text: str, has_boto3: bool, tmp_path: Path) -> None:  # noqa: FBT001  # of a table
+    if text:
+        Path("keys.yaml").write_text(text, "utf-8")
+    out = said("--pins", "image/pins")
+    assert out.splitlines() == [f"wrote  {WHEEL}", "wrote  requirements.txt"]
+    assert ("boto3==" in (tmp_path / "image/pins/requirements.txt").read_text("utf-8")) is has_boto3
+    assert not Path(".github").exists()
 
 
 def test_where_no_remote_tells_the_repository_it_has_to_be_named() -> None:
@@ -234,7 +334,7 @@ def test_a_file_that_cannot_be_written_is_named(monkeypatch: pytest.MonkeyPatch)
     real = Path.open
 
     def full(self: Path, mode: str = "r", **options: str) -> object:
-        if mode == "x":
+        if mode == "xb":
             raise OSError(28, "No space left on device")
         return real(self, mode, **options)  # type: ignore[call-overload]  # passed through
 
@@ -299,7 +399,7 @@ def test_what_the_last_step_commits_is_all_that_was_written() -> None:
     lines = typed(said())
     for line in lines[lines.index("git switch --create api-keys") :][:3]:
         git(*shlex.split(line)[1:])
-    assert git("ls-files").splitlines() == sorted(["keys.yaml", *map(str, FILES)])
+    assert git("ls-files").splitlines() == sorted(["keys.yaml", *map(str, FILES), *PINNED])
     assert git("status", "--porcelain") == ""
 
 
@@ -353,14 +453,6 @@ def test_what_is_to_be_typed_works_from_the_top_and_it_says_how_to_get_there(
 
 def test_it_says_for_which_branch_of_which_repository_the_workflows_are() -> None:
     assert "\nThe workflows are for the branch main of acme/api; if that is not the default one, " in said()
-
-
-@pytest.mark.parametrize(
-    ("words", "package"),
-    [((), f"naga-reconciler[github]=={reconciler.__version__}"), (("--package", "./naga.whl"), "./naga.whl")],
-)
-def test_it_says_what_the_jobs_install(words: tuple[str, ...], package: str) -> None:
-    assert f"\nThey install {package} by pip; if that is not where pip finds reconciler, " in said(*words)
 
 
 def test_where_the_remote_is_no_github_the_guides_to_others_are_named() -> None:

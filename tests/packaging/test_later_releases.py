@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -20,6 +21,8 @@ import pytest
 import yaml
 
 import reconciler
+from reconciler.cli.init import fill
+from support.command import call
 from support.offline import copy_of_the_project
 from support.packages import ROOT, pins
 
@@ -114,6 +117,62 @@ class Machine:
         list_of = [sys.executable, "-I", "-m", "pip", "--python", str(where), "list", "--format", "json"]
         listed = json.loads(subprocess.check_output(list_of, env=self.environment, stderr=subprocess.DEVNULL))
         return {each["name"]: each["version"] for each in listed}
+
+
+def attack(machine: Machine) -> None:
+    """Offer two wheels of somebody else under the name of reconciler: of a later version and of the very same."""
+    offers = machine.folder / "simple" / "naga-reconciler"
+    offers.mkdir()
+    for version in (reconciler.__version__, LATER):
+        wheel = f"naga_reconciler-{version}-py3-none-any.whl"
+        with ZipFile(offers / wheel, "w") as archive:
+            about = f"naga_reconciler-{version}.dist-info"
+            archive.writestr("reconciler/__init__.py", "import stolen\n")
+            archive.writestr("stolen.py", "")
+            archive.writestr(f"{about}/METADATA", f"Metadata-Version: 2.1\nName: naga-reconciler\nVersion: {version}\n")
+            archive.writestr(f"{about}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+            archive.writestr(f"{about}/RECORD", "")
+    (offers / "index.html").write_text("".join(f'<a href="{file.name}">{file.name}</a>\n' for file in offers.iterdir()))
+
+
+def init(machine: Machine, *words: str) -> None:
+    """Write what a job installs, with the hashes of what the made-up index has of it."""
+    assert call("init", "--pins", str(machine.folder / "pins"), *words).code == 0
+    list_of = machine.folder / "pins" / "requirements.txt"
+    text = list_of.read_text("utf-8")
+    for name, version in pins("runtime").items():
+        wheel = machine.folder / "simple" / name / f"{name.replace('-', '_')}-{version}-py3-none-any.whl"
+        hashed = hashlib.sha256(wheel.read_bytes()).hexdigest()
+        text = re.sub(rf"(?m)^({name}==[^\n]*\n)(?: +--hash.*\n)+", rf"\g<1>    --hash=sha256:{hashed}\n", text)
+    list_of.write_text(text, "utf-8")
+
+
+def job(machine: Machine, *, fails: bool = False) -> None:
+    """Run the step of init's workflows that installs."""
+    (script,) = (
+        step["run"] for step in yaml.safe_load(fill("install.yml", {"pins": "", "checkout": ""})) if "run" in step
+    )
+    bash = [shutil.which("bash") or "bash", "--noprofile", "--norc", "-e", "-o", "pipefail", "-c"]
+    machine.run(*bash, f'cd "$RUNNER_TEMP/pins" && {script}', fails=fails)
+
+
+def test_a_job_of_init_installs_reconciler_as_it_runs_here_whatever_an_index_offers(machine: Machine) -> None:
+    attack(machine)
+    init(machine)
+    job(machine)
+    there = machine.installed(machine.folder / "reconciler")
+    assert there["naga-reconciler"] == reconciler.__version__
+    assert there.keys() - {"naga-reconciler"} <= pins("runtime").keys()
+    assert [*(machine.folder / "reconciler").rglob("stolen*")] == []
+    assert [*(machine.folder / "reconciler").rglob("reconciler/cli/main.py")] != []
+
+
+def test_a_release_that_an_index_has_replaced_is_not_installed(machine: Machine) -> None:
+    attack(machine)
+    init(machine, "--package", f"naga-reconciler=={reconciler.__version__} --hash=sha256:{'0' * 64}")
+    job(machine, fails=True)
+    assert "naga-reconciler" not in machine.installed(machine.folder / "reconciler")
+    assert [*(machine.folder / "reconciler").rglob("stolen*")] == []
 
 
 def expected(*lists: str) -> dict[str, str]:

@@ -1,25 +1,35 @@
 from __future__ import annotations
 
+import io
 import os
 import sys
 import sysconfig
 from importlib.metadata import distribution
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 from packaging.requirements import Requirement
 
 import reconciler
+from reconciler import installation
 from support.packages import ROOT, build, contents, metadata, project
 
 
+def contents_of(wheel: bytes) -> dict[str, bytes]:
+    with ZipFile(io.BytesIO(wheel)) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
 def shipped_files() -> dict[str, bytes]:
-    """What the checkout holds for the wheel: the package as it is, and the schemas inside of it."""
+    """What the checkout holds for the wheel: the package as it is, and the schemas and the pins inside of it."""
     package = [path for path in (ROOT / "reconciler").rglob("*") if path.is_file() and path.suffix != ".pyc"]
     schemas = (ROOT / "schemas").glob("*.json")
-    return {path.relative_to(ROOT).as_posix(): path.read_bytes() for path in package} | {
-        f"reconciler/schemas/{path.name}": path.read_bytes() for path in schemas
-    }
+    return (
+        {path.relative_to(ROOT).as_posix(): path.read_bytes() for path in package}
+        | {f"reconciler/schemas/{path.name}": path.read_bytes() for path in schemas}
+        | {"reconciler/requirements/runtime.txt": (ROOT / "requirements/runtime.txt").read_bytes()}
+    )
 
 
 def test_the_wheel_holds_the_package_and_the_schemas_and_nothing_else(wheel: Path) -> None:
@@ -76,10 +86,17 @@ def test_the_same_sources_give_the_same_wheel(wheel: Path, tmp_path: Path) -> No
     assert build("wheel", tmp_path).read_bytes() == wheel.read_bytes()
 
 
+def test_what_init_packs_is_what_the_wheel_holds(wheel: Path) -> None:
+    files = installation.pinned([])
+    packed = contents_of(files[wheel.name])
+    assert packed.items() >= {name: data for name, data in contents(wheel).items() if ".dist-info/" not in name}.items()
+    assert packed.keys() == contents(wheel).keys()
+
+
 def test_these_tests_import_what_the_wheel_holds(wheel: Path) -> None:
     package = Path(reconciler.__file__).parent
     for name, data in contents(wheel).items():
-        if name.startswith("reconciler/") and not name.startswith("reconciler/schemas/"):
+        if name.startswith("reconciler/") and not name.startswith(("reconciler/schemas/", "reconciler/requirements/")):
             assert (package.parent / name).read_bytes() == data, f"{name} is not what the wheel holds"
     if "RECONCILER_WHEEL" in os.environ:
         assert package == Path(sysconfig.get_path("purelib")) / "reconciler"

@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import yaml
+
 from support.gh import GitHubProgram
 from support.offline import without_index
 
@@ -110,9 +112,7 @@ class Actions:
         (stub / "action.yml").write_text(_STUB, "utf-8")
         self._python = python
         self._shortcut = ""
-        # Isolated, as make runs it, pip looks at no PYTHONPATH: what is found there is put into its venv.
-        found = f'for site in "$3"/lib/python*/site-packages; do echo "{folder / "packages"}" > "$site/found.pth"; done'
-        self._venv = f'case "$*" in "-m venv "*) "{sys.executable}" "$@" && {found}; exit ;; esac\n'
+        self._venv = _venv_with(folder / "packages")
         self._give_python("")
         mine = {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)}
         self.gh = GitHubProgram(folder / "gh")
@@ -129,16 +129,18 @@ class Actions:
         yield
         self._give_python(self._shortcut)
 
-    def install_once(self, package: str, script: str) -> None:
+    def install_once(self, workflow: Path, pins: Path) -> None:
         """Do what the step that installs does, and have each job find that done: it takes longest of all."""
-        kept = _installed(package, script)
+        jobs = yaml.safe_load(workflow.read_bytes())["jobs"].values()
+        (script,) = {step["run"] for job in jobs for step in job["steps"] if step.get("name", "").startswith("Install")}
+        kept = _installed(script, tuple(sorted((file.name, file.read_bytes()) for file in pins.iterdir())))
         make = f'"-I -m venv --without-pip "*) exec ln -sfn "{kept}" "$5" ;;'
         self._shortcut = f'case "$*" in {make} "-I -m pip --python "*) exit ;; esac\n'
         self._give_python(self._shortcut)
 
     def _give_python(self, shortcut: str) -> None:
         for name in ("python", "python3"):
-            _write_python(self._python / name, f"{self._venv}{shortcut}")
+            _write_python(self._python / name, f"{shortcut}{self._venv}")
 
     def run(self, workflow: str, event_name: str, event: dict[str, Any], **options: Any) -> Run:
         """Run a workflow to its end."""
@@ -191,16 +193,31 @@ def _write_python(script: Path, shortcut: str) -> None:
 
 
 @functools.cache
-def _installed(package: str, script: str) -> Path:
-    """Run the script of a step that installs a package; gives where it has put that."""
+def _installed(script: str, pins: tuple[tuple[str, bytes], ...]) -> Path:
+    """Run the script of a step that installs what a folder pins; gives where it has put that."""
     folder = Path(tempfile.mkdtemp(prefix="installed-"))
     atexit.register(shutil.rmtree, folder)
-    _write_python(folder / "python", "")
-    there = {"PATH": f"{folder}:{os.environ['PATH']}", "RUNNER_TEMP": str(folder), "PACKAGE": package}
+    (folder / "pins").mkdir()
+    for name, data in pins:
+        (folder / "pins" / name).write_bytes(data)
+    _write_python(folder / "python", _venv_with(folder / "packages"))
+    there = {"PATH": f"{folder}:{os.environ['PATH']}", "RUNNER_TEMP": str(folder)}
     mine = {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)}
-    shell = [shutil.which("bash") or "bash", "-e", "-c", script]
-    subprocess.run(shell, env={**mine, **without_index(folder), **there}, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        [shutil.which("bash") or "bash", "-e", "-c", script],
+        cwd=folder / "pins",
+        env={**mine, **without_index(folder), **there},
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
     return folder / "reconciler"
+
+
+def _venv_with(packages: Path) -> str:
+    """Have a venv find these packages: isolated, as the jobs run it, pip looks at no PYTHONPATH."""
+    # The folder of the venv is the last word of the command.
+    put = f'for site in "$last"/lib/python*/site-packages; do echo "{packages}" > "$site/found.pth"; done'
+    return f'for last; do :; done; case "$*" in *"-m venv "*) "{sys.executable}" "$@" && {put}; exit ;; esac\n'
 
 
 _FOREIGN: Final = (

@@ -21,8 +21,8 @@ PROJECT = Project(
     environments=["ci", "production"],
     key_variables={"NAGA_PROVISIONING_KEY": ["ci", "production"]},
     destination_types=[],
-    package="naga-reconciler==1.2.3",
 )
+OURS = [".github/workflows/plan.yml", ".github/reconciler/*"]
 TRIGGERS = True  # how YAML 1.1 reads the word `on`
 
 
@@ -62,7 +62,7 @@ def test_names_that_yaml_takes_for_something_else_stay_names(name: str) -> None:
 def test_it_plans_changes_of_the_file_and_applies(file: str, is_folder: bool, watched: str) -> None:  # noqa: FBT001  # of a table
     project = replace(PROJECT, file=file, is_folder=is_folder, branch="release+1")
     plan, apply = read("plan", project)[TRIGGERS], read("apply", project)[TRIGGERS]
-    assert plan["pull_request"] == {"branches": [r"release\+1"], "paths": [watched, ".github/workflows/plan.yml"]}
+    assert plan["pull_request"] == {"branches": [r"release\+1"], "paths": [watched, *OURS]}
     assert apply["push"] == {"branches": [r"release\+1"]}
     look = steps("apply", "due", project)[-1]
     assert look["env"]["WATCHED"] == (f":(glob){watched}" if is_folder else f":(literal){file}")
