@@ -34,6 +34,8 @@ _BLOCKS: Final[dict[str, Callable[[], str]]] = {
     "flags": tables.flags,
     "faults": tables.faults,
     **{f"fields-{group}": partial(tables.fields, group) for group in GROUPS},
+    "life": protocol.life,
+    "stages": protocol.stages,
     **{f"crashes-{each.name}": partial(protocol.table, each) for each in protocol.ALL},
 }
 

@@ -1,19 +1,31 @@
 """What a run does step by step, every point at which it can die, and what the next run makes of it.
 
-The pictures and the tables of docs/protocol.md are made from this, and tests/docs plans every one of these states.
+The pictures and the tables of docs/protocol.md are made from this and from the table of stages in `planning/names.py`,
+and tests/docs plans every one of these states.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+from reconciler.planning.names import LIFE, STAGES, STEPS, Move, Role, Tail
+
+if TYPE_CHECKING:
+    from reconciler.planning.names import Stage
+
+
+def shown(role: Role) -> str:
+    """Write what the engine adds to a settled name in a stage, with `<until>` for an instant."""
+    return STAGES[role].suffix.replace(Tail.UNTIL, ".<until>")
+
 
 API: Final = "production/api"
-NEW: Final = f"{API}~new.<nonce>"
-SENT: Final = f"{API}~sent.<nonce>"
-NEXT: Final = f"{API}~next"
-OLD: Final = f"{API}~old.<until>"
-GONE: Final = f"{API}~gone.<until>"
+NEW: Final = API + shown(Role.PENDING)
+SENT: Final = API + shown(Role.DELIVERING)
+NEXT: Final = API + shown(Role.SUCCESSOR)
+OLD: Final = API + shown(Role.SUPERSEDED)
+GONE: Final = API + shown(Role.RETIRED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,3 +204,51 @@ def table(protocol: Protocol) -> str:
         live = ", ".join(f"`{name}`" for name in crash.live) or "none"
         lines.append(f"| {crash.mark} | {live} | {crash.delivered} | **{crash.next_plan}** | {crash.meaning} |")
     return "\n".join(lines)
+
+
+_ENDS: Final = {"lease": "`expires_at`", "overlap": "the instant in its name", "grace": "the instant in its name"}
+_LIFE_OF: Final = "api"
+
+
+def stages() -> str:
+    """Write the table of stages as Markdown, in the order in which they lead."""
+    lines = [
+        "| Live name | Stage | Who may hold its secret | Alone | Beside an older key | No longer declared | Ends |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    return "\n".join([*lines, *map(_line, LIFE)])
+
+
+def _line(stage: Stage) -> str:
+    whose = "reconciler" if stage.role is Role.LOCK else "ci/agent" if stage.role is Role.LEASED else API
+    what = f"**{stage.word}**: {stage.meaning}"
+    of_address = stage.role not in {Role.LOCK, Role.LEASED}
+    moves = [_move(stage.alone, "**create**"), _move(stage.beside, "nothing"), _leaves(stage)]
+    end = "-" if stage.end is None else f"at {_ENDS[stage.end]}, then **delete**"
+    return (
+        f"| `{whose}{stage.suffix}` | {what} | {stage.holder} | {' | '.join(moves if of_address else '---')} | {end} |"
+    )
+
+
+def _move(move: Move, otherwise: str) -> str:
+    return {Move.NOTHING: otherwise, Move.COMPARE: "what its fields and its age ask for"}.get(move, f"**{move}**")
+
+
+def _leaves(stage: Stage) -> str:
+    without, with_grace = stage.leaves
+    if without is with_grace:
+        return "nothing"
+    return f"**{without}**; with a grace {_move(with_grace, 'nothing')}"
+
+
+def life() -> str:
+    """Draw the stages and the steps between them, as Mermaid does; what revoke does would hide the rest."""
+    roles = [stage.role for stage in LIFE if stage.role not in {Role.LOCK, Role.LEASED} and stage is STAGES[stage.role]]
+    lines = ["```mermaid", "stateDiagram-v2"]
+    lines += [f'    state "{_LIFE_OF}{shown(role)}" as {role}' for role in roles]
+    lines = [line.replace("<", "").replace(">", "") for line in lines]
+    for step in STEPS:
+        if step.when.startswith("revoke") or not {step.before, step.after} <= {*roles, None}:
+            continue
+        lines.append(f"    {step.before or '[*]'} --> {step.after or '[*]'}: {step.when.replace(':', ',')}")
+    return "\n".join([*lines, "```"])

@@ -81,7 +81,7 @@ async def _judged(
         keys = keys_of(reading, part)
     except AccountError as error:
         return judge(alerts, evidence_of(reading, Unread(str(error))))
-    plan = make_plan(part, keys.snapshot, Options(due=False), keys.inputs)
+    plan = make_plan(part, keys.snapshot, Options(by_age=False), keys.inputs)
     findings: tuple[Finding, ...] | None = None
     if alerts.undelivered is not None:
         due = due_deliveries(part, keys.snapshot, plan)
@@ -191,7 +191,7 @@ def make_report(
         return report
     options = Options(environments=frozenset(environments))
     plan = make_plan(declared, keys.snapshot, options, keys.inputs)
-    judged = make_plan(declared, keys.snapshot, replace(options, due=False), keys.inputs)
+    judged = make_plan(declared, keys.snapshot, replace(options, by_age=False), keys.inputs)
     alerts, _ = wanted_alerts(declared, check_destinations=False)
     return replace(report, plan=plan, verdict=judge(alerts, evidence_of(reading, (keys, judged))))
 

@@ -326,7 +326,7 @@ class _Work:
 
     async def _issue(self, needed: Mapping[Address, DeclaredKey], snapshot: Snapshot) -> list[Replacement]:
         assert self.declaration is not None  # noqa: S101  # what is needed was found in it
-        options = Options(due=False, only=tuple(map(str, needed)))
+        options = Options(by_age=False, only=tuple(map(str, needed)))
         plan = make_plan(self.declaration, snapshot, options)
         wanted = {a.address: a for a in plan.actions if isinstance(a, Create | Rotate | Finish)}
         live = {each.address: each.key for each in candidates(self.declaration, snapshot) if each.key.is_enabled}

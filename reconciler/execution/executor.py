@@ -223,7 +223,7 @@ async def apply_plan(
     except AccountError as error:
         return ApplyResult(outcomes, interrupted=False, note=f"the result could not be checked: {error}")
     # As of the plan's own time, and without rotations for age: what became due meanwhile is the next run's work.
-    options = replace(plan.options, rotate=frozenset(), due=False)
+    options = replace(plan.options, rotate=frozenset(), by_age=False)
     remaining = make_plan(declaration, replace(snapshot, now=plan.created_at), options)
     return ApplyResult(outcomes, interrupted=False, remaining=remaining)
 

@@ -29,7 +29,7 @@ from reconciler.http.redact import redact
 from reconciler.model import KeyPatch, NewKey
 from reconciler.planning.actions import RotateReason
 from reconciler.planning.matching import LEASE
-from reconciler.planning.names import is_retired, next_name, old_name, pending_name, sent_name, under
+from reconciler.planning.names import Role, next_name, old_name, pending_name, role_of, sent_name, under
 from reconciler.planning.planner import patch
 from reconciler.secret import Secret
 from reconciler.units import format_duration
@@ -297,7 +297,7 @@ async def _end_at(
     else:
         if old.expires_at is None or old.expires_at > until:
             asked["expires_at"] = until
-        if is_retired(old.name):
+        if role_of(old.name) is Role.RETIRED:
             # Its removal was undone, so who still has its secret can go on. What was disabled by hand stays so.
             asked["is_enabled"] = True
     try:

@@ -18,7 +18,7 @@ from reconciler.model import LONGEST_DAYS, Activity, Usage
 from reconciler.planning.actions import Create, is_whole_life, matcher
 from reconciler.planning.budgets import days_since, period_end
 from reconciler.planning.matching import lease_end, match
-from reconciler.planning.names import NAME, Naming, ParsedName, Role, is_lock, parse_inherited, period_of
+from reconciler.planning.names import NAME, STAGES, End, Naming, ParsedName, Role, is_lock, parse_inherited, period_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -371,7 +371,7 @@ def take_inventory(
     windows = {each.days: each for each in activities}
     clerk = _Clerk(account, snapshot.now, windows, days, declared=declaration is not None)
     keys = [clerk.entered(owner, unclear=rivals[owner.address] > 1) for owner in attribution.live.values()]
-    present = {*rivals, *(owner.address for owner in attribution.live.values() if _is_current(owner, Role.NEXT))}
+    present = {*rivals, *(owner.address for owner in attribution.live.values() if _is_current(owner, Role.SUCCESSOR))}
     wanted = () if declaration is None else declaration.keys
     keys += [
         InventoryKey(account, KeyStatus.MISSING, key.address, declared=key)
@@ -474,7 +474,7 @@ def rotation_due(declared: DeclaredKey | None, live: LiveKey, now: datetime) -> 
 def _until(owner: Owner, live: LiveKey) -> datetime | None:
     if owner.standing is Standing.LOCK:
         return live.expires_at
-    if owner.role in {Role.PENDING, Role.DELIVERING, Role.LEASED}:
+    if owner.role is not None and STAGES[owner.role].end is End.LEASE:
         return lease_end(live)
     if owner.address is None:
         return None

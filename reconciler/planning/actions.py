@@ -148,14 +148,15 @@ class Options:
     """Wishes that the command line adds to what the file says.
 
     `rotate` are declared addresses to rotate now, and without `overlap` their old keys are disabled at once; without
-    `due` no key is rotated for its age. `allow` are globs of addresses whose guardrails are lifted for this run.
-    `environments` and `only` (globs of addresses) select what the run is about: what they leave out is neither changed
-    nor judged; both empty select everything.
+    `by_age` no key is rotated for its age. With `due`, only what the clock asks for is done (see `due`). `allow` are
+    globs of addresses whose guardrails are lifted for this run. `environments` and `only` (globs of addresses) select
+    what the run is about: what they leave out is neither changed nor judged; both empty select everything.
     """
 
     rotate: frozenset[Address] = frozenset()
     overlap: bool = True
-    due: bool = True
+    by_age: bool = True
+    due: bool = False
     allow: tuple[str, ...] = ()
     environments: frozenset[str] = frozenset()
     only: tuple[str, ...] = ()

@@ -13,7 +13,17 @@ from typing import TYPE_CHECKING, Final
 
 from reconciler.diagnostic import Severity
 from reconciler.planning.actions import DeleteReason, Finding
-from reconciler.planning.names import Naming, ParsedName, Role, is_lock, parse_inherited, without_period
+from reconciler.planning.names import (
+    STAGES,
+    End,
+    Move,
+    Naming,
+    ParsedName,
+    Role,
+    is_lock,
+    parse_inherited,
+    without_period,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -171,7 +181,7 @@ def _wrong_id(
     if live is None:
         return None
     parsed = engine.get(live.id)
-    if parsed and parsed.address == wanted.address and parsed.role not in {Role.PENDING, Role.DELIVERING, Role.LEASED}:
+    if parsed and parsed.address == wanted.address and STAGES[parsed.role].end is not End.LEASE:
         return None
     if match_by_name:
         other = "another" if match_by_name.id < 0 else f"key {match_by_name.id}"
@@ -202,7 +212,8 @@ def _candidates(
 
 def _may_return(parsed: ParsedName, now: datetime) -> bool:
     """True for a key that an address gets back without its `id`: a rotation's successor, a retired key in its grace."""
-    return parsed.role is Role.NEXT or (parsed.role is Role.GONE and parsed.until is not None and parsed.until > now)
+    takes_its_place = STAGES[parsed.role].alone in {Move.FINISH, Move.RESTORE}
+    return takes_its_place and (parsed.until is None or parsed.until > now)
 
 
 def _stale_id(wanted: DeclaredKey) -> Finding:
@@ -241,11 +252,9 @@ def _finding(rule: str, wanted: DeclaredKey, message: str) -> Finding:
 
 LEASE: Final = timedelta(hours=24)
 _OVER: Final = {
-    Role.PENDING: DeleteReason.LEASE_EXPIRED,
-    Role.DELIVERING: DeleteReason.LEASE_EXPIRED,
-    Role.OLD: DeleteReason.OVERLAP_OVER,
-    Role.GONE: DeleteReason.GRACE_OVER,
-    Role.LEASED: DeleteReason.LEASE_EXPIRED,
+    End.LEASE: DeleteReason.LEASE_EXPIRED,
+    End.OVERLAP: DeleteReason.OVERLAP_OVER,
+    End.GRACE: DeleteReason.GRACE_OVER,
 }
 
 
@@ -253,24 +262,26 @@ _OVER: Final = {
 class Lineage:
     """What an address has besides its settled key.
 
-    `delivering` was being delivered by a rotation that did not get to its end, `upcoming` is delivered and waits to
-    take over, `rotated_out` works until its overlap is over, `retired` can be restored; what of all this is `outdated`,
-    or of keys that were being created, has to go.
+    `pending` was being created, `delivering` was being delivered by a rotation that did not get to its end, `upcoming`
+    is delivered and waits to take over, `rotated_out` works until its overlap is over, `retired` can be restored. What
+    of all this is `outdated`, or of keys that lived as long as a command, has to go.
     """
 
+    pending: list[LiveKey] = field(default_factory=list)
     delivering: list[LiveKey] = field(default_factory=list)
     upcoming: list[LiveKey] = field(default_factory=list)
     rotated_out: list[LiveKey] = field(default_factory=list)
     retired: list[tuple[datetime, LiveKey]] = field(default_factory=list)
     outdated: list[tuple[DeleteReason, LiveKey]] = field(default_factory=list)
 
-    def interrupted_rotation(self, live: LiveKey) -> bool:
-        """Tell whether a rotation of the live key stopped while secrets were delivered.
+    def interrupted_rotation(self, live: LiveKey) -> LiveKey | None:
+        """Return the key by which a rotation of the live key shows that stopped while secrets were delivered.
 
         A destination may hold the secret of the newer key then, and nobody can read the live key's secret again. A key
         that was only being created is no such sign: its secret reached nobody, however late the service made it.
         """
-        return any(_is_newer(key, live) and not self._is_about_another(key, live) for key in self.delivering)
+        signs = (key for key in self.delivering if _is_newer(key, live) and not self._is_about_another(key, live))
+        return next(signs, None)
 
     def _is_about_another(self, sign: LiveKey, live: LiveKey) -> bool:
         """Tell whether a sign is that of a retired key with an earlier name of the address, unlike the live one."""
@@ -324,16 +335,19 @@ def _is_newer(key: LiveKey, other: LiveKey) -> bool:
 
 
 def _place(parsed: ParsedName, key: LiveKey, lineage: Lineage, now: datetime) -> None:
-    if parsed.role is Role.NEXT:
+    stage = STAGES[parsed.role]
+    if stage.end is None:
         lineage.upcoming.append(key)
         return
     if parsed.role is Role.DELIVERING:
         lineage.delivering.append(key)
-    # The names of old and retired keys carry their end, the others have it in their lease.
+    # The names of superseded and retired keys carry their end, the others have it in their lease.
     until = parsed.until or lease_end(key)
     if until <= now:
-        lineage.outdated.append((_OVER[parsed.role], key))
-    elif parsed.role is Role.OLD:
+        lineage.outdated.append((_OVER[stage.end], key))
+    elif parsed.role is Role.PENDING:
+        lineage.pending.append(key)
+    elif parsed.role is Role.SUPERSEDED:
         lineage.rotated_out.append(key)
-    elif parsed.role is Role.GONE:
+    elif parsed.role is Role.RETIRED:
         lineage.retired.append((until, key))

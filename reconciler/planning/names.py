@@ -1,18 +1,27 @@
-"""The live-name grammar: how an address becomes the name of a live key, and back.
+"""The life of a key: every stage that it can be in, and how a live name tells which.
 
-The API has no labels, so a key's place in its life is written in its name. A settled key is called what `naming` makes
-of its address; `~` starts what the engine adds:
+The API has no labels, and reconciler keeps no state file, so a key's place in its life is written in its name. A
+settled key is called what `naming` makes of its address. `~` starts what the engine adds, and LIFE has a line for each
+such sign: how it is written, what it means, who may hold the secret, and what the next plan does about it. A run can
+be killed between any two requests; what it leaves behind are keys in these stages, and nothing else. So this table is
+the whole of recovery. The planner asks `next_move` what a declared address needs, the tables and the picture of
+docs/protocol.md are made from LIFE and STEPS, and the tests plan every line of the one and allow no change of a name
+that is not in the other.
 
-    production/api                          settled
-    dev/anna~per.<yyyymmdd>.<spend>         settled, with a budget that renews: the first day of its period, and what
-                                            the key had spent before it, in USD
-    production/api~new.<nonce>              being created, under a lease; its secret has reached nobody
-    production/api~sent.<nonce>             a rotation's new key whose delivery has begun, under the same lease
-    production/api~next                     delivered, waiting to take over
-    production/api~old.<yyyymmddThhmmssZ>   rotated out, works until then
-    production/api~gone.<yyyymmddThhmmssZ>  removed from the file, restorable until then
-    ci/agent~run.<nonce>                    leased: lives as long as a command
-    reconciler~lock.<nonce>                 an apply is running
+Four thoughts explain the lines:
+
+- **A name is given before what it warns of can happen.** `~new` is the name in the POST itself, so whoever lost the
+  answer finds the key by its nonce. A rotation's key becomes `~sent` before the first delivery, so a destination never
+  holds the secret of a key that looks as if it had reached nobody. The declared name comes last: a key that has it is
+  complete.
+- **What is not finished dies by itself.** `~new`, `~sent`, `~run` and the lock carry an expiry that the service
+  enforces. Nobody has to come back for them, and nothing touches them before it is over: someone may be using that
+  secret.
+- **The newest delivered secret wins.** Nobody can read a secret twice, so a plan never goes back to an older one: a
+  `~next` takes over, a `~sent` has the older key rotated anew, and a retired key comes back only while no other has
+  its place.
+- **One key leads.** Of several keys of an address the first of LIFE decides what is planned; the others wait for the
+  end of their time.
 """
 
 from __future__ import annotations
@@ -28,7 +37,227 @@ from reconciler.model import Address
 from reconciler.units import format_money
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
+
+
+class Role(StrEnum):
+    """The stages of a key's life, by the word behind `~` in its live name."""
+
+    SETTLED = "settled"
+    PENDING = "new"
+    DELIVERING = "sent"
+    SUCCESSOR = "next"
+    SUPERSEDED = "old"
+    RETIRED = "gone"
+    LEASED = "run"
+    LOCK = "lock"
+
+
+class Tail(StrEnum):
+    """What follows the word in a live name."""
+
+    NOTHING = ""
+    NONCE = ".<nonce>"
+    UNTIL = ".<yyyymmddThhmmssZ>"
+    PERIOD = ".<yyyymmdd>.<spend>"
+
+
+class End(StrEnum):
+    """What the time of a key ends with; a lease ends at its `expires_at`, the others at the instant in its name."""
+
+    LEASE = "lease"
+    OVERLAP = "overlap"
+    GRACE = "grace"
+
+
+class Move(StrEnum):
+    """What a plan does about a key; `compare` is what its fields and its age ask for, be it nothing."""
+
+    NOTHING = "nothing"
+    COMPARE = "compare"
+    CREATE = "create"
+    ROTATE = "rotate"
+    FINISH = "finish"
+    RESTORE = "restore"
+    RETIRE = "retire"
+    DELETE = "delete"
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One stage of a key's life.
+
+    `word` is the glossary's, `sign` what stands behind `~`, with its `tail`; a settled key has none. `holder` says who
+    may hold its secret. `alone` is what a plan does where a declared address has such a key and none that it could go
+    on with, `beside` where it has an older one: a settled key, or a retired one. `end` is what its time ends with; it
+    is deleted after that. `leaves` is what is done when its address leaves the file, without a `deletion_grace` and
+    with one.
+    """
+
+    role: Role
+    word: str
+    meaning: str
+    holder: str
+    sign: str = ""
+    tail: Tail = Tail.NOTHING
+    alone: Move = Move.NOTHING
+    beside: Move = Move.NOTHING
+    end: End | None = None
+    leaves: tuple[Move, Move] = (Move.NOTHING, Move.NOTHING)
+
+    @property
+    def suffix(self) -> str:
+        """What the engine adds to the settled name, as people read it: `~new.<nonce>`."""
+        return f"~{self.sign}{self.tail}" if self.sign else ""
+
+
+LIFE: Final = (
+    Stage(
+        Role.SUCCESSOR,
+        "successor",
+        "delivered everywhere and permanent, waiting to take over",
+        "every destination",
+        "next",
+        alone=Move.FINISH,
+        beside=Move.FINISH,
+        leaves=(Move.DELETE, Move.RETIRE),
+    ),
+    Stage(
+        Role.DELIVERING,
+        "delivering",
+        "a rotation's new key whose delivery has begun, under its lease",
+        "some, all or none of the destinations",
+        "sent",
+        Tail.NONCE,
+        beside=Move.ROTATE,
+        end=End.LEASE,
+    ),
+    Stage(
+        Role.SETTLED,
+        "settled",
+        "complete",
+        "every destination",
+        alone=Move.COMPARE,
+        beside=Move.COMPARE,
+        leaves=(Move.DELETE, Move.RETIRE),
+    ),
+    Stage(
+        Role.SETTLED,
+        "settled, with a period",
+        "complete, with a budget that renews: the first day of its period, and what it had spent before, in USD",
+        "every destination",
+        "per",
+        Tail.PERIOD,
+        alone=Move.COMPARE,
+        beside=Move.COMPARE,
+        leaves=(Move.DELETE, Move.RETIRE),
+    ),
+    Stage(
+        Role.RETIRED,
+        "retired",
+        "removed from the file and disabled, restorable until then",
+        "every destination, but it opens nothing",
+        "gone",
+        Tail.UNTIL,
+        alone=Move.RESTORE,
+        end=End.GRACE,
+    ),
+    Stage(
+        Role.PENDING,
+        "pending",
+        "being created, under a lease of 24 hours",
+        "nobody beside a settled key, else some, all or none of the destinations",
+        "new",
+        Tail.NONCE,
+        end=End.LEASE,
+    ),
+    Stage(
+        Role.SUPERSEDED,
+        "superseded",
+        "rotated out, works until then",
+        "whoever has not read the new one yet",
+        "old",
+        Tail.UNTIL,
+        end=End.OVERLAP,
+        leaves=(Move.DELETE, Move.NOTHING),
+    ),
+    Stage(
+        Role.LEASED,
+        "leased",
+        "lives as long as a command, under a lease that is renewed",
+        "the command",
+        "run",
+        Tail.NONCE,
+        end=End.LEASE,
+    ),
+    Stage(
+        Role.LOCK,
+        "lock",
+        "an apply is running, under a lease of two minutes that is renewed",
+        "nobody",
+        "lock",
+        Tail.NONCE,
+        end=End.LEASE,
+    ),
+)
+"""Every stage, those that lead first: of the keys of a declared address, the first here decides what is planned."""
+
+STAGES: Final = {stage.role: stage for stage in reversed(LIFE)}
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A change from one stage to another, by one request; None is no key."""
+
+    before: Role | None
+    after: Role | None
+    when: str
+
+
+STEPS: Final = (
+    Step(None, Role.PENDING, "create or rotate, POST"),
+    Step(Role.PENDING, Role.SETTLED, "create, delivered everywhere"),
+    Step(Role.PENDING, Role.DELIVERING, "rotate, before the first delivery"),
+    Step(Role.DELIVERING, Role.SUCCESSOR, "rotate, delivered everywhere"),
+    Step(Role.PENDING, None, "not delivered, or the lease ended: delete"),
+    Step(Role.DELIVERING, None, "not delivered, or the lease ended: delete"),
+    Step(Role.SUCCESSOR, Role.SETTLED, "rotate or finish"),
+    Step(Role.SETTLED, Role.SUPERSEDED, "rotate, finish or revoke"),
+    Step(Role.RETIRED, Role.SUPERSEDED, "rotate or finish, in place of a restore"),
+    Step(Role.SUPERSEDED, None, "the overlap ended: delete"),
+    Step(Role.SETTLED, Role.RETIRED, "retire"),
+    Step(Role.SUCCESSOR, Role.RETIRED, "retire, in the middle of a rotation"),
+    Step(Role.RETIRED, Role.SETTLED, "restore"),
+    Step(Role.RETIRED, None, "the grace period ended: delete"),
+    Step(Role.SETTLED, None, "delete, without a grace period"),
+    Step(Role.SUCCESSOR, None, "delete, without a grace period"),
+    Step(None, Role.LEASED, "run, POST"),
+    Step(Role.LEASED, None, "the command or the lease ended: delete"),
+    Step(None, Role.LOCK, "apply, POST"),
+    Step(Role.LOCK, None, "the apply or the lease ended: delete"),
+    Step(Role.SUCCESSOR, Role.DELIVERING, "revoke, while an older key stays: the sign that rotates that one"),
+    *(Step(role, Role.SUPERSEDED, "revoke") for role in (Role.PENDING, Role.DELIVERING, Role.SUCCESSOR, Role.LEASED)),
+)
+"""Every change of a stage that a command makes; an update, a renewal and a rename leave a key in its own."""
+
+_STAYS: Final = frozenset({Role.SETTLED, Role.RETIRED})
+
+
+def next_move(roles: Collection[Role]) -> Move:
+    """Return what a declared address needs that has keys in these stages, each within its time.
+
+    A delivering key counts only where it is newer than the key that it was to replace, see `Lineage`.
+    """
+    for stage in LIFE:
+        if stage.role in roles:
+            older = (each in _STAYS and each is not stage.role for each in roles)
+            move = stage.beside if any(older) else stage.alone
+            if move is not Move.NOTHING:
+                return move
+    return Move.CREATE
+
+
+# The grammar of live names.
 
 NAME: Final = r"[a-z0-9][a-z0-9._-]{0,62}"
 LONGEST_LIVE_NAME: Final = 255
@@ -36,25 +265,22 @@ LONGEST_SUFFIX: Final = len("~gone.20270101T000000Z")
 LONGEST_PERIOD_SUFFIX: Final = len("~per.20270101.123456789012.123456")
 
 _STAMP: Final = "%Y%m%dT%H%M%SZ"
-_SUFFIX: Final = re.compile(
-    r"~(?:(?P<leased>new|sent|run)\.[a-z0-9]{1,16}|(?P<next>next)|(?P<kind>old|gone)\.(?P<stamp>\d{8}T\d{6}Z)"
-    r"|per\.(?P<begin>\d{8})\.(?P<spent>\d{1,12}(?:\.\d{1,6})?))",
-    re.ASCII,
-)
+_TAILS: Final = {
+    Tail.NOTHING: "",
+    Tail.NONCE: r"\.[a-z0-9]{1,16}",
+    Tail.UNTIL: r"\.(?P<until>\d{8}T\d{6}Z)",
+    Tail.PERIOD: r"\.(?P<begin>\d{8})\.(?P<spent>\d{1,12}(?:\.\d{1,6})?)",
+}
+
+
+def _grammar(tail: Tail) -> str:
+    signs = (stage.sign for stage in LIFE if stage.sign and stage.tail is tail and stage.role is not Role.LOCK)
+    return f"(?P<{tail.name}>{'|'.join(signs)}){_TAILS[tail]}"
+
+
+_SUFFIX: Final = re.compile(f"~(?:{'|'.join(map(_grammar, Tail))})", re.ASCII)
 _PERIOD: Final = "~per."
-_LOCK: Final = re.compile(r"reconciler~lock\.[a-z0-9]{1,16}", re.ASCII)
-
-
-class Role(StrEnum):
-    """Where a live key stands in its life."""
-
-    SETTLED = "settled"
-    PENDING = "new"
-    DELIVERING = "sent"
-    NEXT = "next"
-    OLD = "old"
-    GONE = "gone"
-    LEASED = "run"
+_LOCK: Final = re.compile(rf"reconciler~{Role.LOCK}{_TAILS[Tail.NONCE]}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,11 +391,6 @@ def under(settled: str, name: str) -> str:
     return f"{settled}~{suffix}" if _SUFFIX.fullmatch(tilde + suffix) else settled
 
 
-def is_retired(name: str) -> bool:
-    """Tell whether a live name is that of a key that can be restored."""
-    return "~gone." in name
-
-
 def lock_name(nonce: str) -> str:
     """Name the lock of a running apply."""
     return f"reconciler~lock.{nonce}"
@@ -180,19 +401,28 @@ def is_lock(name: str) -> bool:
     return _LOCK.fullmatch(name) is not None
 
 
+def role_of(name: str) -> Role | None:
+    """Return the stage that a live name tells, whoever owns it; None for one that tells none, as a settled key's."""
+    if is_lock(name):
+        return Role.LOCK
+    _, tilde, suffix = name.rpartition("~")
+    found = _SUFFIX.fullmatch(tilde + suffix)
+    return None if found is None or found["PERIOD"] else _role(found)
+
+
+def _role(suffix: re.Match[str]) -> Role:
+    return Role(suffix["NONCE"] or suffix["UNTIL"] or suffix["NOTHING"])
+
+
 def _parse_suffix(text: str, address: Address) -> ParsedName | None:
     suffix = _SUFFIX.fullmatch(text)
     if suffix is None:
         return None
-    if suffix["leased"]:
-        return ParsedName(address, Role(suffix["leased"]))
-    if suffix["next"]:
-        return ParsedName(address, Role.NEXT)
-    if suffix["begin"]:
+    if suffix["PERIOD"]:
         period = _parse_period(suffix)
         return None if period is None else ParsedName(address, Role.SETTLED, period=period)
-    until = _parse_stamp(suffix["stamp"])
-    return None if until is None else ParsedName(address, Role(suffix["kind"]), until)
+    until = _parse_stamp(suffix["until"]) if suffix["UNTIL"] else None
+    return None if suffix["UNTIL"] and until is None else ParsedName(address, _role(suffix), until)
 
 
 def _parse_period(suffix: re.Match[str]) -> Period | None:

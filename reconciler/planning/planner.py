@@ -1,22 +1,7 @@
 """Compares what is declared with what is live, and works out what to do.
 
-==================================  ===============================================================
-declared, and live as ...
-... its name                        nothing, update, renew where a period is over, or rotate when due or asked for
-... what id or renamed_from name    rename, with whatever else differs
-... `~next`                         finish the rotation
-... `~gone`, within its grace       restore, or rotate when asked for or interrupted before it retired
-... nothing of these                create
-owned, not declared                 retire within a deletion_grace, else delete
-`~new` or `~sent`, its lease runs   nothing: someone may already read its secret
-`~new`, its lease has run out       delete
-`~sent` beside an older key         rotate that: a destination may hold the secret of a rotation that was interrupted
-`~sent`, its lease has run out      delete, unless it tells that the rotation of a key that stays was interrupted
-`~old` or `~gone`, its time is up   delete
-`~run`, its lease runs              nothing: a command uses it
-`~run`, its lease has run out       delete
-owned by no declared environment    unmanaged: report | ignore | error | delete
-==================================  ===============================================================
+What a declared address needs is decided by the stages that its keys are in: `names.LIFE` has a line for each of them.
+What belongs to no declared environment is unmanaged: report | ignore | error | delete.
 """
 
 from __future__ import annotations
@@ -58,7 +43,7 @@ from reconciler.planning.base_review import explained, in_terms_of
 from reconciler.planning.guard_context import Draft
 from reconciler.planning.guardrails import review
 from reconciler.planning.matching import Lineage, duplicates, match, open_leases, trace
-from reconciler.planning.names import Naming, gone_name, old_name
+from reconciler.planning.names import STAGES, Move, Naming, Role, gone_name, next_move, old_name
 from reconciler.planning.places import with_new_marked
 from reconciler.units import same_value
 
@@ -154,21 +139,18 @@ def _undeclared(
     address: Address, settled: Sequence[LiveKey], lineage: Lineage, environment: Environment, name: str, now: datetime
 ) -> Iterable[Retire | Delete]:
     grace = environment.deletion_grace
-    if not grace:
-        for key in (*settled, *lineage.upcoming, *lineage.rotated_out):
+    keys = ((Role.SETTLED, settled), (Role.SUCCESSOR, lineage.upcoming), (Role.SUPERSEDED, lineage.rotated_out))
+    for role, key in ((role, key) for role, found in keys for key in found):
+        move = STAGES[role].leaves[bool(grace)]
+        if move is Move.DELETE:
             yield Delete(address, key, DeleteReason.UNDECLARED, environment.source)
-        return
-    # The rotated out stay: the removal may be undone, and then who still uses the old key must not have lost it.
-    for key in (*settled, *lineage.upcoming):
-        # What a rotation was about to replace is in no destination any more: only its successor may come back.
-        replaced = lineage.upcoming and key not in lineage.upcoming
-        after = KeyState(
-            name=old_name(name, now + grace) if replaced else gone_name(name, now + grace),
-            is_enabled=False,
-            credit_limit=key.credit_limit,
-            expires_at=key.expires_at,
-        )
-        yield Retire(address, key, after, changed_fields(key, after), grace, environment.source)
+        elif grace and move is Move.RETIRE:
+            # What a rotation was about to replace is in no destination any more: only its successor may come back.
+            replaced = lineage.upcoming and role is not Role.SUCCESSOR
+            stamped = old_name(name, now + grace) if replaced else gone_name(name, now + grace)
+            after = KeyState(stamped, is_enabled=False, credit_limit=key.credit_limit, expires_at=key.expires_at)
+            yield Retire(address, key, after, changed_fields(key, after), grace, environment.source)
+        # The superseded stay: the removal may be undone, and then who still uses the old key must not have lost it.
 
 
 def _concerns(change: Change | None, key: LiveKey) -> bool:
@@ -229,6 +211,8 @@ def make_plan(
     findings = [*unknown, *_mismatches(declaration, matching, options), *review(draft)]
     for change in changes:
         findings += _doubts(change, options, now)
+        if change.address in lineages:
+            findings += _healed(change, lineages[change.address])
     findings += _periods(declaration, matching, options, inputs, now)
     findings += _perhaps_renamed(draft, _unmanaged(declaration, matching))
     return Plan(
@@ -271,17 +255,26 @@ def _converge(
     wanted: DeclaredKey, matching: Matching, lineage: Lineage, options: Options, inputs: PlanInputs, now: datetime
 ) -> Change | None:
     live = matching.live.get(wanted.address)
-    if lineage.upcoming:
+    older = live or lineage.restorable(wanted.id)
+    move = _move(wanted, live, older, lineage, now)
+    if move is Move.FINISH:
         successor = lineage.upcoming[0]
-        old = live or lineage.restorable(wanted.id)
         fields = _to_change(successor, wanted, now)
-        return Finish(wanted, successor, old, wanted.state, fields, _overlap(wanted, options))
+        return Finish(wanted, successor, older, wanted.state, fields, _overlap(wanted, options))
+    if older is None:
+        return Create(wanted)
+    due = live is not None and options.by_age and _is_due(wanted, live, now)
+    requested = wanted.address in options.rotate
+    # A retired key that is due comes back first, so that who still has its secret can go on for the overlap.
+    if move is Move.ROTATE or requested or due:
+        state = budgets.target(wanted, live, inputs, now, renews=False).state if live else None
+        fields = _to_change(older, state or budgets.restored(wanted, older, now), now)
+        reason = RotateReason.REQUESTED if requested else RotateReason.DUE
+        reason = RotateReason.INTERRUPTED if move is Move.ROTATE else reason
+        return Rotate(wanted, older, fields, _overlap(wanted, options), reason)
     if live is None:
-        return _revive(wanted, lineage, options, now)
-    reason = _rotation(wanted, live, lineage, options, now)
-    if reason:
-        fields = _to_change(live, budgets.target(wanted, live, inputs, now, renews=False).state, now)
-        return Rotate(wanted, live, fields, _overlap(wanted, options), reason)
+        state = budgets.restored(wanted, older, now)
+        return Restore(wanted, older, _as_state(state), _to_change(older, state, now))
     state = budgets.target(wanted, live, inputs, now).state
     fields = _to_change(live, state, now)
     if not fields:
@@ -309,18 +302,30 @@ def _to_change(live: LiveKey, wanted: Settable, now: datetime) -> tuple[Field, .
     )
 
 
-def _revive(wanted: DeclaredKey, lineage: Lineage, options: Options, now: datetime) -> Restore | Rotate | Create:
-    """Bring a retired key back, unless its secret is not what the destinations hold or should hold."""
-    retired = lineage.restorable(wanted.id)
-    if retired is None:
-        return Create(wanted)
-    state = budgets.restored(wanted, retired, now)
-    fields = _to_change(retired, state, now)
-    # One that is due comes back first, so that who still has its secret can go on for the overlap.
-    reason = _rotation(wanted, retired, lineage, replace(options, due=False), now)
-    if reason:
-        return Rotate(wanted, retired, fields, _overlap(wanted, options), reason)
-    return Restore(wanted, retired, _as_state(state), fields)
+def _move(wanted: DeclaredKey, live: LiveKey | None, older: LiveKey | None, lineage: Lineage, now: datetime) -> Move:
+    """Ask the table of stages what an address needs, by the keys that it has within their time."""
+    if lineage is _NO_LINEAGE:  # nearly every key, and there may be many
+        return Move.CREATE if live is None else Move.COMPARE
+    sign = lineage.interrupted_rotation(older) if older and wanted.deliver and not _is_over(wanted, now) else None
+    keys = {
+        Role.SUCCESSOR: lineage.upcoming,
+        Role.DELIVERING: sign,
+        Role.SETTLED: live,
+        Role.RETIRED: lineage.retired,
+        Role.PENDING: lineage.pending,
+        Role.SUPERSEDED: lineage.rotated_out,
+    }
+    return next_move({role for role, found in keys.items() if found})
+
+
+def _is_over(wanted: DeclaredKey, now: datetime) -> bool:
+    return wanted.expires_at is not None and wanted.expires_at <= now
+
+
+def _is_due(wanted: DeclaredKey, live: LiveKey, now: datetime) -> bool:
+    """True for a key that has to be rotated for its age."""
+    every = wanted.rotate_every if wanted.is_enabled and not _is_over(wanted, now) else None
+    return every is not None and live.created_at + every <= now
 
 
 def _overlap(wanted: DeclaredKey, options: Options) -> timedelta | None:
@@ -329,22 +334,6 @@ def _overlap(wanted: DeclaredKey, options: Options) -> timedelta | None:
         return None
     declared = DEFAULT_OVERLAP if wanted.rotation_overlap is None else wanted.rotation_overlap
     return declared or None
-
-
-def _rotation(
-    wanted: DeclaredKey, live: LiveKey, lineage: Lineage, options: Options, now: datetime
-) -> RotateReason | None:
-    """Say why a key has to be rotated now, if it has to."""
-    expired = wanted.expires_at is not None and wanted.expires_at <= now
-    if lineage.delivering and wanted.deliver and not expired and lineage.interrupted_rotation(live):
-        return RotateReason.INTERRUPTED
-    if wanted.address in options.rotate:
-        return RotateReason.REQUESTED
-    if expired:
-        return None
-    if options.due and wanted.is_enabled and wanted.rotate_every and live.created_at + wanted.rotate_every <= now:
-        return RotateReason.DUE
-    return None
 
 
 def _deletions(
@@ -421,6 +410,25 @@ def _doubts(action: Change, options: Options, now: datetime) -> Iterable[Finding
     if isinstance(action, Rename) and wanted.deliver:
         message = "the key keeps its secret, but a secret cannot be read again: its destinations do not receive it"
         yield finding("not-delivered", Severity.WARNING, message)
+
+
+def _healed(change: Change, lineage: Lineage) -> Iterable[Finding]:
+    """Say what a run that stopped early has left at the address of a change, and how the change heals it."""
+
+    def note(message: str) -> Finding:
+        return Finding("interrupted", Severity.NOTE, message, change.address, change.declared.source)
+
+    if isinstance(change, Finish):
+        old = f", and {change.old} retires" if change.old else ""
+        yield note(f"a rotation stopped after {change.live} was delivered: it takes over now{old}")
+    elif isinstance(change, Rotate) and change.reason is RotateReason.INTERRUPTED:
+        sign = lineage.interrupted_rotation(change.live)
+        message = f"a rotation stopped while the secret of {sign} was delivered, which ends with its lease"
+        yield note(f"{message}: every destination gets another one now")
+    elif isinstance(change, Create | Rotate):
+        fate = "may be in a destination, which gets another one now" if isinstance(change, Create) else "reached nobody"
+        for key in (*lineage.pending, *(lineage.delivering if isinstance(change, Create) else ())):
+            yield note(f"a run that stopped early, or still goes on, has left {key} to its lease: its secret {fate}")
 
 
 def _perhaps_renamed(draft: Draft, unmanaged: Iterable[LiveKey]) -> Iterable[Finding]:

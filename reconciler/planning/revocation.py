@@ -16,7 +16,7 @@ from reconciler.errors import UsageError
 from reconciler.model import KeyPatch
 from reconciler.planning.actions import matcher
 from reconciler.planning.matching import LEASE, match
-from reconciler.planning.names import LONGEST_LIVE_NAME, Naming, Role, is_lock, old_name, sent_name
+from reconciler.planning.names import LONGEST_LIVE_NAME, Naming, Role, is_lock, old_name, role_of, sent_name
 from reconciler.planning.phrases import near
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 KEPT_FOR: Final = timedelta(hours=24)
 """How long a dead key stays, so that it can be looked into; the first apply after that deletes it."""
 
-_SIGNS: Final = frozenset({Role.NEXT, Role.DELIVERING})
+_SIGNS: Final = frozenset({Role.SUCCESSOR, Role.DELIVERING})
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class Candidate:
     @property
     def is_dead(self) -> bool:
         """True for a key that works for nobody and that no run brings back."""
-        return not self.key.is_enabled and self.role is Role.OLD
+        return not self.key.is_enabled and self.role is Role.SUPERSEDED
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class Revocation:
 def candidates(declaration: Declaration | None, snapshot: Snapshot) -> list[Candidate]:
     """Give every live key with the address and the role that its name, or the declaration, gives it."""
     if declaration is None:
-        return [Candidate(key, None, Role.OLD if "~old." in key.name else Role.SETTLED) for key in snapshot.keys]
+        return [Candidate(key, None, _role_of(key)) for key in snapshot.keys]
     naming = Naming(declaration.naming, declaration.environments)
     matching = match(declaration, snapshot)
     engine = {key.id: parsed for parsed, key in matching.engine}
@@ -75,8 +75,12 @@ def candidates(declaration: Declaration | None, snapshot: Snapshot) -> list[Cand
         elif parsed is not None:
             found.append(Candidate(key, parsed.address, parsed.role))
         else:
-            found.append(Candidate(key, None, Role.OLD if "~old." in key.name else Role.SETTLED))
+            found.append(Candidate(key, None, _role_of(key)))
     return found
+
+
+def _role_of(key: LiveKey) -> Role:
+    return Role.SUPERSEDED if role_of(key.name) is Role.SUPERSEDED else Role.SETTLED
 
 
 def selected(texts: Iterable[str], known: Sequence[Candidate], declaration: Declaration | None) -> list[Candidate]:
@@ -122,10 +126,12 @@ def revocations(
     """
     declared = {key.address: key.name for key in declaration.keys} if declaration else {}
     ids = {each.key.id for each in chosen}
-    replaced = {each.address for each in chosen if each.address in declared and each.role in {Role.SETTLED, Role.NEXT}}
-    ids |= {each.key.id for each in known if each.role is Role.GONE and each.address in replaced}
+    replaced = {
+        each.address for each in chosen if each.address in declared and each.role in {Role.SETTLED, Role.SUCCESSOR}
+    }
+    ids |= {each.key.id for each in known if each.role is Role.RETIRED and each.address in replaced}
     dying = [each for each in known if each.key.id in ids and not each.is_dead]
-    staying = {each.address for each in known if each.key.id not in ids and each.role in {Role.SETTLED, Role.GONE}}
+    staying = {each.address for each in known if each.key.id not in ids and each.role in {Role.SETTLED, Role.RETIRED}}
     taken = {each.key.name for each in known}
     naming = None if declaration is None else Naming(declaration.naming, declaration.environments)
     found = []
@@ -140,14 +146,14 @@ def revocations(
 
 def _sign(dying: Candidate, settled: str, now: datetime, nonce: Callable[[], str]) -> KeyPatch:
     patch = KeyPatch(is_enabled=False)
-    if dying.role is Role.NEXT:
+    if dying.role is Role.SUCCESSOR:
         patch = KeyPatch(name=sent_name(settled, nonce()), is_enabled=False)
         patch["expires_at"] = (now + LEASE).replace(microsecond=0)
     return patch
 
 
 def _death(dying: Candidate, settled: str, now: datetime, taken: Iterable[str]) -> KeyPatch:
-    if dying.role is Role.OLD or is_lock(dying.key.name):
+    if dying.role is Role.SUPERSEDED or is_lock(dying.key.name):
         return KeyPatch(is_enabled=False)
     until = (now + KEPT_FOR).replace(microsecond=0)
     longest = LONGEST_LIVE_NAME - len(old_name("", until))

@@ -119,13 +119,13 @@ def test_after_a_plan_is_carried_out_there_is_nothing_left_to_do(wanted: Declara
     if wanted.unmanaged is not Unmanaged.ERROR:
         assert plan.errors == ()
     account = carried_out(plan, account)
-    after = make_plan(wanted, account, Options(due=False))
+    after = make_plan(wanted, account, Options(by_age=False))
     # A pending key newer than one that waits to take over comes from a POST that was carried out late, or from a run
     # without the lock. Only the one who takes over can be rotated because of it, so that takes a run more.
     finished = {action.live.id for action in plan.actions if isinstance(action, Finish)}
     if [action for action in after.actions if isinstance(action, Rotate) and action.live.id in finished]:
         account = carried_out(after, account)
-        after = make_plan(wanted, account, Options(due=False))
+        after = make_plan(wanted, account, Options(by_age=False))
     assert after.actions == ()
     assert after.unchanged == len(wanted.keys)
     assert after.credit.limits_before == after.credit.limits_after

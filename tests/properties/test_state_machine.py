@@ -336,7 +336,7 @@ class Histories(RuleBasedStateMachine):
         assert end.result is not None, f"{end.error}"
         assert [outcome for outcome in end.result.outcomes if outcome.status is not Status.DONE] == []
         assert end.result.in_sync, end.result.remaining
-        assert make_plan(wanted, self.world.snapshot(), Options(due=False)).actions == ()
+        assert make_plan(wanted, self.world.snapshot(), Options(by_age=False)).actions == ()
         self.world.promises.check_quiet(wanted)
 
     def _settle_what_only_people_can(self) -> None:
@@ -366,6 +366,7 @@ class Histories(RuleBasedStateMachine):
     def no_promise_is_broken(self) -> None:
         self.world.promises.check()
         assert self.world.promises.broken == [], "; ".join(self.world.promises.broken)
+        assert self.world.ledger.strange == [], "no steps of the protocol"
         plan = make_plan(self.declaration(), self.world.snapshot())
         made_good = {action.live.name for action in plan.actions if isinstance(action, Rotate | Retire | Delete)}
         made_good |= {action.old.name for action in plan.actions if isinstance(action, Finish) and action.old}

@@ -15,13 +15,14 @@ from dotenv import dotenv_values
 from reconciler.declaration import load
 from reconciler.model import LiveKey, Snapshot
 from reconciler.planning.planner import make_plan
-from reconciler.simulator import Faults, State, parse_fault
+from reconciler.simulator import Faults, parse_fault
 from reconciler.simulator.app import create_app
 from support.runs import Job
+from support.steps import WatchedState
 from support.watched_service import nothing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Awaitable, Iterable, Iterator, Mapping
     from pathlib import Path
 
     from reconciler.planning.actions import Plan
@@ -65,7 +66,7 @@ class CrashWorld:
     url: str
     folder: Path
     bare: bool = False
-    state: State = field(default_factory=lambda: State(":memory:"))
+    state: WatchedState = field(default_factory=lambda: WatchedState(":memory:"))
     wanted: dict[str, str] = field(default_factory=dict)
     strangers: list[Key] = field(default_factory=list)
 
@@ -117,12 +118,26 @@ class CrashWorld:
         self, runner: Runner, *arguments: str, strike: Strike | None = None, hook: Hook = nothing, **sabotage: Any
     ) -> Done:
         """Run the command to its end; it is killed, or told of failures, as asked for."""
-        self.service.expect(strike, hook)
+        self.service.expect(strike, self._unwatched(hook))
+        self.state.watching = True
         run = self.launch(runner, *arguments, **sabotage)
         self.service.watch(run.pid)
         done = run.wait()
         self.service.rest()
+        self.state.watching = False
         return done
+
+    def _unwatched(self, hook: Hook) -> Hook:
+        """What a hook does to the account is not the work of the run."""
+
+        def call(number: int, label: str) -> Awaitable[object] | None:
+            self.state.watching = False
+            try:
+                return hook(number, label)
+            finally:
+                self.state.watching = True
+
+        return call
 
     def apply(self, runner: Runner, *arguments: str, **happening: Any) -> Done:
         """Apply as CI does: nobody is asked, nobody looks."""
@@ -164,6 +179,7 @@ class CrashWorld:
         (but one that is there has its secret where it belongs), and others may be as they were.
         """
         problems = [*self._lost(complete=as_before is None), *self._left(frozenset(engine), as_before or {})]
+        problems += [f"no step of the protocol: {step}" for step in self.state.strange]
         assert not problems, "\n".join([*problems, *map(str, self.keys().values())])
 
     def _lost(self, *, complete: bool) -> Iterator[str]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from reconciler.model import Activity, Declaration, LiveKey
 
 DAY = timedelta(days=1)
-EVERYTHING = Options(due=False)
+EVERYTHING = Options(by_age=False)
 
 
 def alerts(line: int = 3, **values: Any) -> Alerts:

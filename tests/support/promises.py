@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final, Unpack
 
 from reconciler.model import KeyState, Target
-from reconciler.simulator import State
+from support.steps import WatchedState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -35,7 +35,7 @@ LOCK_LEASE: Final = timedelta(minutes=2)
 _SLACK: Final = timedelta(seconds=2)
 
 
-class Ledger(State):
+class Ledger(WatchedState):
     """A simulated account that remembers what the real one forgets: every secret, and what was done by hand."""
 
     def __init__(self, clock: Callable[[], datetime]) -> None:
@@ -47,16 +47,16 @@ class Ledger(State):
         self.extended: set[int] = set()
         self.posted = 0
         self.on_write: Callable[[], None] = lambda: None
-        self._hand_at_work = False
+        self.watching = True
 
     @contextmanager
     def hand(self) -> Iterator[None]:
         """Let what follows be somebody's work on the dashboard."""
-        self._hand_at_work = True
+        self.watching = False
         try:
             yield
         finally:
-            self._hand_at_work = False
+            self.watching = True
 
     def live(self) -> tuple[Key, ...]:
         """The keys: what State calls keys() is no mapping's."""
@@ -73,7 +73,7 @@ class Ledger(State):
         key, secret = super().create_key(name, credit_limit, expires_at, is_enabled=is_enabled)
         self.secrets[key.id] = secret.reveal()
         self.holders[secret.reveal()] = key.id
-        if self._hand_at_work:
+        if not self.watching:
             self.by_hand.add(key.id)
         else:
             self.posted += 1
@@ -82,7 +82,7 @@ class Ledger(State):
 
     def update_key(self, key_id: int, **changes: Unpack[KeyChanges]) -> Key | None:
         key = super().update_key(key_id, **changes)
-        if not self._hand_at_work:
+        if self.watching:
             self.on_write()
         elif "name" in changes:
             self.by_hand.add(key_id)
@@ -93,7 +93,7 @@ class Ledger(State):
 
     def delete_key(self, key_id: int) -> bool:
         gone = super().delete_key(key_id)
-        if self._hand_at_work:
+        if not self.watching:
             self.misplaced.add(key_id)
         else:
             self.on_write()

@@ -17,9 +17,9 @@ NAMING = Naming("{environment}/{key}", ["production", "ci"])
         ("production/api", Role.SETTLED, None),
         ("production/api~new.0a1b2c3d4e5f6789", Role.PENDING, None),
         ("production/api~sent.0a1b2c3d4e5f6789", Role.DELIVERING, None),
-        ("production/api~next", Role.NEXT, None),
-        ("production/api~old.20270102T030405Z", Role.OLD, UNTIL),
-        ("production/api~gone.20270102T030405Z", Role.GONE, UNTIL),
+        ("production/api~next", Role.SUCCESSOR, None),
+        ("production/api~old.20270102T030405Z", Role.SUPERSEDED, UNTIL),
+        ("production/api~gone.20270102T030405Z", Role.RETIRED, UNTIL),
     ],
 )
 def test_a_live_name_of_a_declared_environment_tells_where_the_key_stands(
@@ -64,7 +64,7 @@ def test_naming_decides_how_an_address_becomes_a_live_name() -> None:
     name = naming.format(address("production.eu/api"))
     assert name == "acme.api@production.eu!"
     assert naming.parse(name) == ParsedName(address("production.eu/api"), Role.SETTLED)
-    assert naming.parse(name + "~next") == ParsedName(address("production.eu/api"), Role.NEXT)
+    assert naming.parse(name + "~next") == ParsedName(address("production.eu/api"), Role.SUCCESSOR)
 
 
 def test_without_environments_nothing_is_owned() -> None:

@@ -648,7 +648,7 @@ def test_the_old_key_goes_on_as_long_as_declared(
 
 def test_age_can_be_left_out_of_account() -> None:
     account = snapshot(live(1, "ci/a", created_at=YESTERDAY))
-    assert told(make_plan(declaration([rotated("ci/a")]), account, Options(due=False))) == []
+    assert told(make_plan(declaration([rotated("ci/a")]), account, Options(by_age=False))) == []
 
 
 def test_two_keys_that_wait_to_take_over_are_unclear() -> None:
