@@ -328,8 +328,9 @@ def test_of_an_interrupted_rotation_the_old_key_is_the_one_in_use() -> None:
     wanted = declaration([declared("ci/a", is_enabled=False)], [environment("ci", protect_active=30 * DAY)])
     account = snapshot(live(1, "ci/a"), live(2, "ci/a~next"))
     used = make_plan(wanted, account, inputs=PlanInputs(activity=(activity({1: ("1", 1)}),)))
-    assert of_rules(used) == ["warning in-use ci/a", "error protect-active ci/a"]
-    assert of_rules(make_plan(wanted, account, inputs=PlanInputs(activity=(activity({2: ("1", 1)}),)))) == []
+    assert of_rules(used) == ["warning in-use ci/a", "note interrupted ci/a", "error protect-active ci/a"]
+    unused = make_plan(wanted, account, inputs=PlanInputs(activity=(activity({2: ("1", 1)}),)))
+    assert of_rules(unused) == ["note interrupted ci/a"]
 
 
 @pytest.mark.parametrize(

@@ -622,7 +622,7 @@ def test_a_rotation_that_has_to_wait_for_an_earlier_one_says_so() -> None:
     account = snapshot(live(1, "ci/a"), live(2, "ci/a~next"))
     plan = make_plan(declaration([declared("ci/a")]), account, Options(frozenset({address("ci/a")})))
     assert told(plan) == ["finish ci/a #2 name"]
-    assert findings(plan) == ["warning rotation-unfinished ci/a"]
+    assert findings(plan) == ["note interrupted ci/a", "warning rotation-unfinished ci/a"]
 
 
 @pytest.mark.parametrize(
