@@ -75,7 +75,7 @@ def second_post(happens: Callable[[CrashWorld], object]) -> Callable[[CrashWorld
 
 
 def lock_deleted_at(post: int) -> Callable[[CrashWorld], Hook]:
-    """Have somebody delete the lock on the dashboard while a key is created; the answer waits until that has shown."""
+    """Have somebody delete the lock on the dashboard while a key is created; the answer waits until the run says so."""
 
     def hook(world: CrashWorld) -> Hook:
         locks: list[int] = []
@@ -85,7 +85,8 @@ def lock_deleted_at(post: int) -> Callable[[CrashWorld], Hook]:
             locks.extend(key.id for key in world.keys().values() if "~lock." in key.name)
             world.state.delete_key(locks[0])
             await noticed.wait()
-            await asyncio.sleep(0.5)  # another process has to read what it was answered there
+            while not any(said.stat().st_size for said in world.folder.glob(".run-*/errors")):  # noqa: ASYNC110  # another process writes it
+                await asyncio.sleep(0.01)
 
         def watch(_: int, label: str) -> Awaitable[None] | None:
             if locks and label == f"PATCH keys/{locks[0]}":

@@ -21,7 +21,7 @@ from reconciler.cli.output import Progress
 from reconciler.engine import applying, stopping
 from reconciler.execution import executor
 from reconciler.planning.actions import ApplyResult, Outcome, Status
-from support.command import Front, Output, on_a_file, on_a_socket
+from support.command import Front, Output, answers_come_after, on_a_file, on_a_socket
 from support.plans import full_plan, plan
 
 if TYPE_CHECKING:
@@ -492,6 +492,14 @@ def test_a_lost_lock_stops_the_run_with_a_reason(
 def test_a_lock_that_someone_deletes_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lock, "RENEW_EVERY", 0.2)
     monkeypatch.setattr(lock, "RETRY_RENEWAL_EVERY", 0.01)
+    lost = answers_come_after(monkeypatch)
+    lose_lock = stopping.Stopping.lose_lock
+
+    def and_answer(self: stopping.Stopping) -> None:
+        lose_lock(self)
+        lost.set()
+
+    monkeypatch.setattr(stopping.Stopping, "lose_lock", and_answer)
     with on_a_socket(tmp_path, monkeypatch, "PATCH /v1/account/keys/2 latency=1s") as front:
         for key in "abc":
             front.state.create_key(f"ci/{key}", Decimal(1))
@@ -536,16 +544,19 @@ def once(do: Callable[[], object]) -> Callable[[], None]:
 def test_a_second_signal_cuts_off_what_is_under_way_and_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    loops: list[asyncio.AbstractEventLoop] = []
+
+    def interrupt_repeatedly() -> None:
+        for _ in range(3):
+            loops[0].call_soon_threadsafe(signal.raise_signal, signal.SIGINT)
+
+    after_each_outcome(monkeypatch, lambda: loops.append(asyncio.get_running_loop()))
+    over = answers_come_after(monkeypatch, interrupt_repeatedly)
     with on_a_socket(tmp_path, monkeypatch, "PATCH /v1/account/keys/2 latency=1s") as front:
         for key in "abc":
             front.state.create_key(f"ci/{key}", Decimal(1))
-
-        def interrupt_repeatedly() -> None:
-            for delay in (0.01, 0.03, 0.031):
-                asyncio.get_running_loop().call_later(delay, signal.raise_signal, signal.SIGINT)
-
-        after_each_outcome(monkeypatch, once(interrupt_repeatedly))
         ended = front.declare(MORE)("apply", "--auto-approve", "--parallelism", "1", "--format", "json")
+        over.set()
     assert ended.code == 130
     a, b, c = ended.document["changes"]
     assert (a["status"], b["status"], c["status"]) == ("done", "failed", "not_attempted")
@@ -554,9 +565,11 @@ def test_a_second_signal_cuts_off_what_is_under_way_and_says_so(
 
 
 def test_a_signal_during_the_last_reading_ends_the_run_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    over = answers_come_after(monkeypatch)
     with on_a_socket(tmp_path, monkeypatch, "GET /v1/account/keys skip=3 latency=1s") as front:
         after_each_outcome(monkeypatch, lambda: signal.raise_signal(signal.SIGINT))
         ended = front.declare(ONE)("apply", "--auto-approve")
+        over.set()
         assert ended.code == 130
         assert "Applied 1 change.\nThe run was interrupted" in ended.out
         assert front.names() == ["ci/a"]
@@ -566,9 +579,11 @@ def test_a_run_that_was_stopped_does_not_wait_long_for_the_lock_to_go(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stopping, "LEAVING_SECONDS", 0.05)
+    over = answers_come_after(monkeypatch)
     with on_a_socket(tmp_path, monkeypatch, "DELETE * latency=1s") as front:
         after_each_outcome(monkeypatch, lambda: signal.raise_signal(signal.SIGTERM))
         ended = front.declare(ONE)("apply", "--auto-approve", "--format", "json")
+        over.set()
         assert ended.code == 130
         assert statuses(ended.document) == ["create ci/a done"]
         assert ended.err.endswith("Interrupted.\n")
@@ -585,7 +600,9 @@ def test_ctrl_c_while_the_lock_goes_shortens_that_and_the_result_stands(
         signal.raise_signal(signal.SIGINT)
 
     monkeypatch.setattr(stopping.Stopping, "leave", and_interrupt)
+    over = answers_come_after(monkeypatch)
     with on_a_socket(tmp_path, monkeypatch, "DELETE * latency=1s") as front:
         ended = front.declare(ONE)("apply", "--auto-approve", "--format", "json")
+        over.set()
         assert ended.code == 130
         assert (ended.document["in_sync"], statuses(ended.document)) == (True, ["create ci/a done"])

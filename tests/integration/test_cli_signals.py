@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import signal
-import threading
 import time
 from contextlib import contextmanager
 from decimal import Decimal
@@ -19,7 +17,7 @@ from reconciler.cli.help import explain
 from reconciler.cli.main import cli, run
 from reconciler.engine.stopping import LEAVING_SECONDS
 from reconciler.execution.executor import GRACE_SECONDS
-from support.command import Front, call, on_a_file, on_a_socket, started
+from support.command import Front, answers_come_after, call, on_a_file, on_a_socket, started
 
 if TYPE_CHECKING:
     import subprocess
@@ -107,15 +105,7 @@ def wait_for(process: subprocess.Popen[str], text: str) -> None:
 def test_what_is_under_way_finishes_and_nothing_new_starts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
 ) -> None:
-    heard = threading.Event()
-    sleep = asyncio.sleep
-
-    async def until_it_is_heard(_: float) -> None:
-        await sleep(0.01)
-        while not heard.is_set():
-            await sleep(0.01)
-
-    monkeypatch.setattr(asyncio, "sleep", until_it_is_heard)  # what the service does for the latency
+    heard = answers_come_after(monkeypatch)
     with on_a_socket(tmp_path, monkeypatch, "PATCH /v1/account/keys/2 latency=1s") as front:
         prepare(front)
         with started("apply", "--auto-approve", "--parallelism", "1", **account()) as process:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import io
 import json
@@ -10,17 +11,19 @@ import pty
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Self
 
 from reconciler.cli.main import run
-from reconciler.simulator import State
+from reconciler.simulator import State, front
 from support.simulation import PROVISIONING, Service, served
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     import pytest
@@ -127,6 +130,21 @@ def on_a_socket(folder: Path, monkeypatch: pytest.MonkeyPatch, *faults: str) -> 
     ):
         monkeypatch.setenv("NAGA_BASE_URL", url)
         yield Front(state)
+
+
+def answers_come_after(
+    monkeypatch: pytest.MonkeyPatch, meanwhile: Callable[[], object] = lambda: None
+) -> threading.Event:
+    """Have what the service of this process answers with a latency wait for an event, however long that takes."""
+    happened = threading.Event()
+
+    async def until_it_has(_: float) -> None:
+        meanwhile()
+        while not happened.is_set():  # noqa: ASYNC110  # it happens in another thread
+            await asyncio.sleep(0.01)
+
+    monkeypatch.setattr(front, "asyncio", SimpleNamespace(sleep=until_it_has))
+    return happened
 
 
 def environment(**variables: str) -> dict[str, str]:

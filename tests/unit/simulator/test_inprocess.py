@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import importlib.util
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
@@ -12,12 +12,18 @@ from reconciler.errors import UsageError
 from reconciler.installation import installing
 from reconciler.simulator import State, open_transport, transport
 from support.simulation import faults
+from support.virtual import VirtualClock
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
     from pathlib import Path
 
 KEYS = "https://api.naga.ac/v1/account/keys"
 BEARER = {"Authorization": "Bearer x"}
+
+
+def in_virtual_time(story: Coroutine[Any, Any, None]) -> None:
+    VirtualClock().run(story, lambda message, _: pytest.fail(message))
 
 
 def test_an_account_at_a_path_lives_on_from_one_transport_to_the_next(tmp_path: Path) -> None:
@@ -61,32 +67,32 @@ def test_a_transport_closes_the_account_that_it_opened_once(tmp_path: Path) -> N
 
 def test_a_client_that_gives_up_meets_an_effect_that_comes_late() -> None:
     async def story(state: State) -> None:
-        carrier = transport(state, faults("POST * latency=300ms"))
+        carrier = transport(state, faults("POST * latency=300s"))
         client = httpx.AsyncClient(transport=carrier, headers=BEARER)
         with pytest.raises(httpx.ReadTimeout, match="the simulator did not answer in time"):
-            await client.post(KEYS, json={"name": "a"}, timeout=0.001)
+            await client.post(KEYS, json={"name": "a"}, timeout=1)
         assert state.keys() == ()
         while not state.keys():  # noqa: ASYNC110  # the account sets no event
-            await asyncio.sleep(0.005)
+            await asyncio.sleep(1)
         await client.aclose()
 
     with State(":memory:") as state:
-        asyncio.run(asyncio.wait_for(story(state), 60))
+        in_virtual_time(story(state))
 
 
 def test_an_answer_that_is_lost_after_its_client_gave_up_troubles_nobody(caplog: pytest.LogCaptureFixture) -> None:
     async def story(state: State) -> None:
-        carrier = transport(state, faults("POST * latency=300ms lose=after"))
+        carrier = transport(state, faults("POST * latency=300s lose=after"))
         client = httpx.AsyncClient(transport=carrier, headers=BEARER)
         with pytest.raises(httpx.ReadTimeout):
-            await client.post(KEYS, json={"name": "a"}, timeout=0.001)
+            await client.post(KEYS, json={"name": "a"}, timeout=1)
         while len(asyncio.all_tasks()) > 1:  # noqa: ASYNC110  # the late request sets no event
-            await asyncio.sleep(0.005)
+            await asyncio.sleep(1)
         gc.collect()
         await client.aclose()
 
     with State(":memory:") as state:
-        asyncio.run(story(state))
+        in_virtual_time(story(state))
     assert caplog.records == []
 
 
@@ -94,11 +100,11 @@ def test_what_still_goes_on_ends_with_the_transport() -> None:
     async def story(state: State) -> None:
         async with httpx.AsyncClient(transport=transport(state, faults("* * latency=600s")), headers=BEARER) as client:
             with pytest.raises(httpx.ReadTimeout):
-                await client.post(KEYS, json={"name": "a"}, timeout=0.001)
+                await client.post(KEYS, json={"name": "a"}, timeout=1)
         assert len(asyncio.all_tasks()) == 1
 
     with State(":memory:") as state:
-        asyncio.run(story(state))
+        in_virtual_time(story(state))
         assert state.keys() == ()
 
 
