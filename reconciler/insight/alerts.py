@@ -265,7 +265,12 @@ def _key_spend(alerts: Alerts, evidence: Evidence, standing: Standing) -> Iterat
         return
     for key in standing.keys:
         share = key.share
-        if share is None or not _is_enabled(key) or key.status not in _WORKING or key.declared is None:
+        if not _is_enabled(key) or key.status not in _WORKING or key.declared is None:
+            continue
+        if key.period is not None and key.period.spent is None:
+            reason = f"what {key.name} has spent since {key.period.begin}, when its period began, could not be read"
+            yield Unjudged(AlertRule.KEY_SPEND_ABOVE, evidence.account, reason)
+        if share is None:
             continue
         passed = [each for each in rule.value if share.spent > each * share.limit]
         if passed:
@@ -273,7 +278,7 @@ def _key_spend(alerts: Alerts, evidence: Evidence, standing: Standing) -> Iterat
             spent = f"{'at least ' if share.at_least else ''}{dollars(share.spent)}"
             about = "" if key.status is KeyStatus.SETTLED else f"{key.live}, which is {key.status}, "
             message = (
-                f"{about}has spent {spent} of its limit of {dollars(share.limit)} ({percent(share.value)}), "
+                f"{about}has spent {spent} of its {_limit(key)} of {dollars(share.limit)} ({percent(share.value)}), "
                 f"more than {percent(passed[-1])}"
             )
             yield _about(
@@ -284,6 +289,10 @@ def _key_spend(alerts: Alerts, evidence: Evidence, standing: Standing) -> Iterat
                 "find out what spends it, and raise credit_limit if that is right",
                 f"reconciler show {key.name}",
             )
+
+
+def _limit(key: InventoryKey) -> str:
+    return "limit" if key.period is None else f"allowance since {key.period.begin}"
 
 
 def _expiring(alerts: Alerts, standing: Standing) -> Iterator[Alert]:

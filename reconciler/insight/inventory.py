@@ -277,11 +277,12 @@ class Share:
 class PeriodUse:
     """What a key with a budget that renews has spent in its period, in USD, and what it may.
 
-    The period began on the day `begin` (UTC); the next one begins on `next`, None where the file does not ask for any.
-    `spent` None means that it was not read.
+    The period began on the day `begin` (UTC). The file says how long it is: `renew`, so that the next one begins on
+    `next`; both are None where it does not. `spent` None means that it was not read.
     """
 
     begin: date
+    renew: str | None
     next: date | None
     spent: Decimal | None
     allowance: Decimal
@@ -317,6 +318,13 @@ class InventoryKey:
         if self.address is not None:
             return str(self.address)
         return "" if self.live is None else self.live.name
+
+    @property
+    def limit(self) -> Decimal | None:
+        """What it may spend, in USD: of a budget that renews, in its period. None where there is no limit or no key."""
+        if self.period is not None:
+            return self.period.allowance
+        return None if self.live is None else self.live.credit_limit
 
     @property
     def team(self) -> str | None:
@@ -435,6 +443,7 @@ class _Clerk:
         renew = None if owner.declared is None else owner.declared.renew
         return PeriodUse(
             period.begin,
+            renew,
             None if renew is None else period_end(renew, period.begin),
             None if activity is None else activity.of(live.id).cost,
             live.credit_limit - period.spent,
@@ -534,7 +543,7 @@ def sorted_by(keys: Sequence[InventoryKey], field: str, *, reverse: bool = False
 
 SORTS: Final[Mapping[str, tuple[Callable[[InventoryKey], Any], bool]]] = {
     "state": (lambda key: [*KeyStatus].index(key.status), False),
-    "limit": (lambda key: None if key.live is None else key.live.credit_limit, True),
+    "limit": (lambda key: key.limit, True),
     "spend": (lambda key: None if key.usage is None else key.usage.cost, True),
     "share": (lambda key: None if key.share is None else key.share.value, True),
     "age": (lambda key: key.age, True),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
@@ -20,7 +21,7 @@ from reconciler.planning.actions import ActionKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
-    from datetime import datetime
+    from datetime import date
 
     from reconciler.insight.breakdown import Breakdown
     from reconciler.insight.inventory import InventoryKey
@@ -89,6 +90,10 @@ def _one(value: int | Decimal, *labels: str) -> Sample:
 
 def _of(account: AccountReport, samples: Iterable[Sample]) -> Iterator[Sample]:
     return (Sample((account.variable, *sample.labels), sample.value) for sample in samples)
+
+
+def _midnight(day: date | None) -> datetime | None:
+    return None if day is None else datetime(day.year, day.month, day.day, tzinfo=UTC)
 
 
 def _seconds(instant: datetime | None) -> Decimal | None:
@@ -289,8 +294,23 @@ _OF_KEYS: Final[Sequence[tuple[_Head, Callable[[InventoryKey], Decimal | None]]]
         lambda key: None if key.usage is None else key.usage.cost,
     ),
     (
-        _key_head("limit_used_ratio", "How much of its limit the key has spent; at least that, if older than 30 days."),
+        _key_head(
+            "limit_used_ratio",
+            "How much of its limit, or of its allowance, the key has spent; at least that, if older than 30 days.",
+        ),
         lambda key: None if key.share is None else key.share.value,
+    ),
+    (
+        _key_head("allowance_usd", "What the key may spend in its period, where its budget renews.", "usd"),
+        lambda key: None if key.period is None else key.period.allowance,
+    ),
+    (
+        _key_head("period_spend_usd", "What the key has spent in its period, where its budget renews.", "usd"),
+        lambda key: None if key.period is None else key.period.spent,
+    ),
+    (
+        _key_head("period_end_timestamp_seconds", "When the next period of the key's budget begins.", "seconds"),
+        lambda key: None if key.period is None else _seconds(_midnight(key.period.next)),
     ),
     (
         _key_head("created_timestamp_seconds", "When the key was created.", "seconds"),

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from reconciler.diagnostic import Location
-    from reconciler.insight.inventory import KeyDetail, Share
+    from reconciler.insight.inventory import KeyDetail, PeriodUse, Share
     from reconciler.model import DeclaredKey, LiveKey
     from reconciler.planning.actions import Plan
 
@@ -96,7 +96,7 @@ def inventory_csv(keys: Sequence[InventoryKey]) -> str:
 
 def key_document(key: InventoryKey) -> dict[str, object]:
     """Lay out a key: money in USD as decimal strings, instants in UTC, null for what is not known."""
-    live, usage, share = key.live, key.usage, key.share
+    live, usage, share, period = key.live, key.usage, key.share, key.period
     return {
         "account": key.account,
         "address": None if key.address is None else str(key.address),
@@ -112,6 +112,10 @@ def key_document(key: InventoryKey) -> dict[str, object]:
         "share_is_at_least": None if share is None else share.at_least,
         "created_at": None if live is None else format_instant(live.created_at),
         "expires_at": _instant(None if live is None else live.expires_at),
+        "allowance": None if period is None else format_money(period.allowance),
+        "period_spend": None if period is None or period.spent is None else format_money(period.spent),
+        "period_begin": None if period is None else str(period.begin),
+        "next_period": None if period is None or period.next is None else str(period.next),
         "until": _instant(key.until),
         "rotation_due": _instant(key.rotation_due),
         "last_use": key.last_use.value,
@@ -132,6 +136,16 @@ def state(key: InventoryKey) -> str:
         text += f" until {day(key.until)}"
     broken = key.live is not None and not key.live.is_enabled and key.status not in {KeyStatus.DISABLED, KeyStatus.GONE}
     return f"{text}, disabled" if broken else text
+
+
+def budget(key: InventoryKey) -> str:
+    """Write what a key may spend: `$500`, `no limit`, or where its budget renews `$50 a month`, `$50 per 10d`."""
+    text, period = words.limit(key.limit), key.period
+    if period is None:
+        return text
+    if period.renew is None:
+        return f"{text} since {period.begin}"
+    return f"{text} {'per' if period.renew[0].isdigit() else 'a'} {period.renew}"
 
 
 def share_of_limit(share: Share) -> str:
@@ -175,7 +189,7 @@ def _row(key: InventoryKey, name: Callable[[str], str], value: Callable[[str], s
     else:
         cells += [
             value(str(live.id)),
-            value(words.limit(live.credit_limit)),
+            value(budget(key)),
             _UNKNOWN if key.usage is None else value(cents(key.usage.cost)),
             _share(key, value),
             _NONE if key.age is None else value(age(key.age)),
@@ -190,8 +204,7 @@ def _row(key: InventoryKey, name: Callable[[str], str], value: Callable[[str], s
 def _share(key: InventoryKey, value: Callable[[str], str]) -> str:
     if key.share is not None:
         return value(share_of_limit(key.share))
-    limited = key.live is not None and key.live.credit_limit
-    return _UNKNOWN if limited else _NONE
+    return _UNKNOWN if key.limit else _NONE
 
 
 def _summary(keys: Sequence[InventoryKey], days: int, value: Callable[[str], str] = str) -> str:
@@ -204,9 +217,12 @@ def _summary(keys: Sequence[InventoryKey], days: int, value: Callable[[str], str
 
 
 def _notes(keys: Sequence[InventoryKey]) -> list[str]:
-    if not any(key.share is not None and key.share.at_least for key in keys):
-        return []
-    return ["≥: a limit is on all that a key ever spends, of which the service tells the last 30 days."]
+    notes = []
+    if any(key.share is not None and key.share.at_least for key in keys):
+        notes.append("≥: a limit is on all that a key ever spends, of which the service tells the last 30 days.")
+    if any(key.period is not None for key in keys):
+        notes.append("Where a budget renews, the limit and the share of it are those of its period.")
+    return notes
 
 
 def _several(keys: Sequence[InventoryKey]) -> bool:
@@ -281,6 +297,8 @@ def _live_facts(key: InventoryKey) -> Iterator[tuple[str, str]]:
     yield "Live name", terminal_name(live.name)
     yield "Limit", words.limit(live.credit_limit)
     yield "Spend", _spend(key)
+    if key.period is not None:
+        yield "Period", _period(key.period, key.share)
     yield "Created", f"{format_instant(live.created_at)}{f', {age(key.age)} ago' if key.age is not None else ''}"
     yield "Expires", words.expiry(live.expires_at)
     yield "Last used", _NOT_KNOWN if key.last_use is LastUse.UNKNOWN else key.last_use.value
@@ -290,10 +308,17 @@ def _spend(key: InventoryKey) -> str:
     if key.usage is None:
         return _NOT_KNOWN
     text = phrases.used(key.usage)
-    if key.share is None:
+    if key.share is None or key.period is not None:
         return text
     hedge = "; a limit is on all that it ever spends" if key.share.at_least else ""
     return f"{text}, {share_of_limit(key.share)} of its limit{hedge}"
+
+
+def _period(period: PeriodUse, share: Share | None) -> str:
+    spent = _NOT_KNOWN if period.spent is None else cents(period.spent)
+    part = "" if share is None else f" ({share_of_limit(share)})"
+    after = "" if period.next is None else f"; the next period begins on {period.next}"
+    return f"{spent} of {words.limit(period.allowance)} since {period.begin}{part}{after}"
 
 
 def _declared_facts(key: InventoryKey) -> Iterator[tuple[str, str]]:

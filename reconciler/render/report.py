@@ -216,12 +216,15 @@ _STATES: Final = {
 
 
 def _used_up(key: InventoryKey) -> Cell:
-    share, limit = key.share, None if key.live is None else key.live.credit_limit
+    share, limit = key.share, key.limit
+    since = "" if key.period is None else f" since {key.period.begin}"
     if share is None:
-        return "no limit" if limit is None else f"of {cents(limit)}"
+        return "no limit" if limit is None else f"of {cents(limit)}{since}"
     tone = Tone.BAD if share.value >= _FULL else Tone.WARNING if share.value >= _HIGH else Tone.PLAIN
     least = "at least " if share.at_least and share.spent else ""
-    return Share(share.value, f"{least}{percent(share.value)} · {cents(share.spent)} of {cents(share.limit)}", tone)
+    return Share(
+        share.value, f"{least}{percent(share.value)} · {cents(share.spent)} of {cents(share.limit)}{since}", tone
+    )
 
 
 def coming(account: AccountReport, most: int) -> Section:

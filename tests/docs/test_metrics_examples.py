@@ -27,8 +27,9 @@ ADDED = {"alertname", "severity"}
 def known() -> dict[str, set[str]]:
     """Every gauge with its labels, of an account that has something of everything."""
     expires = NOW + timedelta(days=9)
-    file = declaration([declared("ci/api", "5", expires_at=expires, rotate_every=timedelta(days=30))])
-    account = review([live(1, "ci/api", "5", expires_at=expires)], [(1, "ci/api", 1, "1")], file)
+    wanted = declared("ci/api", "5", expires_at=expires, rotate_every=timedelta(days=30), renew="month")
+    key = live(1, f"ci/api~per.{NOW:%Y%m01}.0", "5", expires_at=expires)
+    account = review([key], [(1, "ci/api", 1, "1")], declaration([wanted]))
     return {gauge.name: {*gauge.labels} for gauge in gauges([account], version="1", most_keys=9)}
 
 
