@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import protocol
+import schema
 import screen
 import tables
 import timeline
@@ -46,6 +47,7 @@ def outputs() -> Iterator[tuple[str, str]]:
     for each in protocol.DRAWN:
         yield f"docs/images/{each.name}.svg", timeline.draw(each)
     yield from workflows.outputs()
+    yield from schema.outputs()
     for page in PAGES:
         text = (ROOT / page).read_text("utf-8")
         yield page, _BLOCK.sub(lambda match: f"{match[1]}{_BLOCKS[match['name']]()}\n{match[3]}", text)

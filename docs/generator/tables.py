@@ -8,14 +8,14 @@ from typing import Any, Final
 
 import click
 
-from reconciler import schema_files
+import schema
 from reconciler.cli.main import COMMANDS, cli
 from reconciler.simulator.faults import GRAMMAR
 from reconciler.units import format_duration
 
 Schema = dict[str, Any]
 
-_SCHEMA: Final[Schema] = json.loads(schema_files.read("keys.schema.json"))
+_SCHEMA: Final[Schema] = schema.keys()
 # What the shape of the file cannot say: these are demanded once everything has been merged.
 _DEMANDED: Final = {
     ("file", "environments"): "required",
@@ -28,14 +28,14 @@ _NULLS: Final = {"rotation_overlap": "planner:DEFAULT_OVERLAP"}
 
 def fields(group: str) -> str:
     """Write the fields of a group of the schema (`file`, or a name in its `$defs`) as a Markdown table."""
-    schema = _SCHEMA if group == "file" else _SCHEMA["$defs"][group]
+    described = _SCHEMA if group == "file" else _SCHEMA["$defs"][group]
     lines = ["| Field | Takes | Default | Meaning | Example |", "|---|---|---|---|---|"]
-    for name, raw in schema["properties"].items():
+    for name, raw in described["properties"].items():
         if raw is not True:
             field = _resolved(raw)
             example = _cell(_code(field["examples"][0]))
             takes, meaning = _cell(_takes(field)), _cell(field["description"])
-            lines.append(f"| `{name}` | {takes} | {_default(group, name, schema)} | {meaning} | {example} |")
+            lines.append(f"| `{name}` | {takes} | {_default(group, name, described)} | {meaning} | {example} |")
     return "\n".join(lines)
 
 
@@ -132,16 +132,16 @@ def _shown_default(option: click.Option) -> object:
     return option.show_default if isinstance(option.show_default, str) else option.default
 
 
-def _default(group: str, name: str, schema: Schema) -> str:
+def _default(group: str, name: str, described: Schema) -> str:
     if demanded := _DEMANDED.get((group, name)):
         return demanded
-    if name in schema.get("required", ()) and group != "defaults":
+    if name in described.get("required", ()) and group != "defaults":
         return "required"
     if name in _NULLS:
         module, _, constant = _NULLS[name].partition(":")
         stands_for = getattr(import_module(f"reconciler.planning.{module}"), constant)
         return f"`null`, which is `{format_duration(stands_for)}`"
-    default = _resolved(schema["properties"][name]).get("default", "none")
+    default = _resolved(described["properties"][name]).get("default", "none")
     return "none" if default == "none" else _cell(_code(default))
 
 

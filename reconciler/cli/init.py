@@ -123,11 +123,11 @@ def _set_up(folder: Path, place: Repository, repository: str | None, package: st
 def _pins_alone(folder: Path, package: str | None) -> Mapping[str, bytes]:
     """Give what a job installs: for the destinations of the declaration in a folder, or for all without one."""
     from reconciler.declaration import load
-    from reconciler.destinations.registry import EXTRAS
+    from reconciler.declaration.destinations import kinds
     from reconciler.installation import pinned
 
     found = _find_declaration(folder, folder.resolve())
-    return pinned(extras_of(_types(load(folder / found)) if found else EXTRAS), package)
+    return pinned(extras_of(_types(load(folder / found)) if found else kinds()), package)
 
 
 def _types(declaration: Declaration) -> set[str]:
@@ -171,9 +171,9 @@ def _project(folder: Path, name: str, place: Repository, declaration: Declaratio
 
 def extras_of(types: Iterable[str]) -> list[str]:
     """Give the extras that destinations of these types need."""
-    from reconciler.destinations.registry import EXTRAS
+    from reconciler.declaration.destinations import kind_of
 
-    return sorted(EXTRAS[kind] for kind in types if kind in EXTRAS)
+    return sorted(extra for kind in types if (extra := kind_of(kind).extra))
 
 
 def _write(root: Path, files: Mapping[str, bytes], requirements: str, project: Project | None = None) -> Iterator[str]:

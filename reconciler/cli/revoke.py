@@ -51,7 +51,7 @@ def command(
     ADDRESS is environment/key or a glob like 'production/*', and means all keys of these addresses, also those that
     wait to take over or have been rotated out. The id of a live key, or its live name, means that key alone. A dash
     reads a leaked secret from standard input and finds its address by asking the destinations that can tell: dotenv
-    compares, vault and aws-secrets-manager have its fingerprint.
+    compares, and systems that have room for a note have its fingerprint.
 
     One request disables each key and names it ~old, so that no later run enables it again. No lock is waited for, no
     guardrail asks, and no other change of the file is made. Then a declared address with destinations gets a new key,

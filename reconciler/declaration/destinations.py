@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 import stat
 import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
 from reconciler.declaration.parser import Fields, Items, described, location, shown, suggestion
 from reconciler.files import is_within, not_ignored, real_path, repository_of, why_unfit
-from reconciler.model import PYTHON, SHA256, Delivery, Target, is_acted_on
+from reconciler.model import SHA256, Delivery, Target, is_acted_on
 from reconciler.planning.names import NAME
 from reconciler.units import parse_duration
 
@@ -29,46 +30,75 @@ if TYPE_CHECKING:
 
 # What the types of destinations differ in while a file is read; the schema says which settings each has.
 
-_ANYTHING: Final = re.compile(r".+", re.DOTALL)
-_NOTHING: Final[frozenset[str]] = frozenset()
 
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Kind:
     """A type of destinations.
 
-    `names` is what `as` must come out as, `words` says so to people. `paths` are the settings that are relative to the
-    folder of the file, `reads` those of files that the destination reads, `writes` that of the file that it writes,
-    with `is_file_per_secret` when it holds nothing else, `runs` the command that it runs. `named` are those in which
-    the destination itself fills {name} in, `defaults` the settings to be filled in where the file says nothing,
-    `ambient` those that the environment says then, `manner` those that say how secrets get there and are kept, and not
-    where, `durations` those that are one. The settings `joined` name a place together, one behind the other. With
-    `caseless`, small and capital letters name the same place. `own_name` is a setting that nobody writes: the
-    destination's own name, where that tells places apart.
+    `names` is the pattern of what `as` must come out as, `words` says so to people. `paths` are the settings that are
+    relative to the folder of the file, `reads` those of files that the destination reads, `writes` that of the file
+    that it writes, with `is_file_per_secret` when it holds nothing else, `runs` the command that it runs. `named` are
+    those in which the destination itself fills {name} in, `defaults` the settings to be filled in where the file says
+    nothing, `ambient` those that the environment says then (see `_ambient`), `manner` those that say how secrets get
+    there and are kept, and not where, `durations` those that are one. The settings `joined` name a place together, one
+    behind the other. With `caseless`, small and capital letters name the same place. `own_name` is a setting that
+    nobody writes: the destination's own name, where that tells places apart. `module` and `extra` are where the type
+    comes from; empty for one of another package.
     """
 
-    names: re.Pattern[str] = _ANYTHING
+    names: str = "(?s).+"
     words: str = "a name"
-    paths: frozenset[str] = _NOTHING
-    reads: frozenset[str] = _NOTHING
+    paths: Sequence[str] = ()
+    reads: Sequence[str] = ()
     writes: str | None = None
     is_file_per_secret: bool = False
     runs: str | None = None
-    named: frozenset[str] = _NOTHING
-    defaults: dict[str, str] = field(default_factory=dict)
-    ambient: dict[str, Callable[[], str]] = field(default_factory=dict)
-    manner: frozenset[str] = _NOTHING
-    durations: frozenset[str] = _NOTHING
-    joined: tuple[str, ...] = ()
+    named: Sequence[str] = ()
+    defaults: Mapping[str, str] = field(default_factory=dict)
+    ambient: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    manner: Sequence[str] = ()
+    durations: Sequence[str] = ()
+    joined: Sequence[str] = ()
     caseless: bool = False
     own_name: str | None = None
+    module: str = ""
+    extra: str = ""
+
+    @cached_property
+    def pattern(self) -> re.Pattern[str]:
+        """What `as` must come out as."""
+        return re.compile(self.names)
 
 
-def _region() -> str:
-    """Give the region that AWS's own tools take where nothing else says one; empty for none."""
-    for variable in ("AWS_REGION", "AWS_DEFAULT_REGION"):
-        if region := os.environ.get(variable, "").strip():
-            return region
+OTHER: Final = Kind()
+"""A type that nothing more is known about."""
+
+
+@cache
+def kinds() -> dict[str, Kind]:
+    """Give our own types, as their modules describe them.
+
+    No such module is imported for it: that takes the library of each system. `make pictures` writes them down.
+    """
+    known = json.loads(Path(__file__).with_suffix(".json").read_bytes())
+    return {name: Kind(**described) for name, described in known.items()}
+
+
+def kind_of(type_: str) -> Kind:
+    """Give what is known about a type."""
+    return kinds().get(type_, OTHER)
+
+
+def _ambient(sources: Iterable[str]) -> str:
+    """Give the first thing that the environment says: in a variable, or as a setting of AWS's own configuration."""
+    said = (_of_aws(each.removeprefix(_AWS)) if each.startswith(_AWS) else os.environ.get(each, "") for each in sources)
+    return next((found for each in said if (found := each.strip())), "")
+
+
+_AWS: Final = "aws config: "
+
+
+def _of_aws(setting: str) -> str:
     from configparser import ConfigParser, Error
 
     config = ConfigParser(interpolation=None, strict=False)
@@ -79,81 +109,7 @@ def _region() -> str:
         return ""
     profile = os.environ.get("AWS_PROFILE") or os.environ.get("AWS_DEFAULT_PROFILE") or "default"
     sections = (f"profile {profile}", profile)
-    return next((found for each in sections if (found := config.get(each, "region", fallback=""))), "")
-
-
-def _namespace() -> str:
-    return os.environ.get("VAULT_NAMESPACE", "")
-
-
-KINDS: Final = {
-    "age": Kind(
-        names=re.compile(r"(?!\.\.?\Z)[^/]+", re.DOTALL),
-        words="the name of a file, without a folder",
-        paths=frozenset({"path", "recipients_file"}),
-        reads=frozenset({"recipients_file"}),
-        writes="path",
-        is_file_per_secret=True,
-        named=frozenset({"path"}),
-    ),
-    "aws-secrets-manager": Kind(
-        names=re.compile(r"[A-Za-z0-9/_+=.@-]{1,512}", re.ASCII),
-        words="the name of a secret (letters, digits and / _ + = . @ -)",
-        ambient={"region": _region},
-        manner=frozenset({"kms_key_id"}),
-        caseless=True,  # a region has no capitals, and names are not settings
-    ),
-    "dotenv": Kind(
-        names=re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII),
-        words="a variable name (letters, digits and _, no digit first)",
-        paths=frozenset({"path"}),
-        writes="path",
-        manner=frozenset({"outside", "tracked"}),
-    ),
-    "exec": Kind(
-        names=re.compile(r"[^-].*", re.DOTALL),
-        words="a name that does not begin with '-', which programs take for an option",
-        paths=frozenset({"folder"}),
-        runs="command",
-        named=frozenset({"command"}),
-        defaults={"folder": "."},
-        manner=frozenset({"environment", "parallelism", "timeout"}),
-        durations=frozenset({"timeout"}),
-    ),
-    "gcp-secret-manager": Kind(
-        names=re.compile(r"[A-Za-z0-9_-]{1,255}", re.ASCII), words="the name of a secret (letters, digits, _ and -)"
-    ),
-    "github-actions": Kind(
-        names=re.compile(r"(?!GITHUB_)[A-Z_][A-Z0-9_]{0,254}", re.ASCII),
-        words="the name of a secret (capitals, digits and _, no digit first, not GITHUB_…)",
-        manner=frozenset({"selected_repositories", "visibility"}),
-        caseless=True,
-    ),
-    "kubernetes": Kind(
-        names=re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?", re.ASCII),
-        words="the name of an entry (letters, digits and . _ - between them, at most 63)",
-        manner=frozenset({"restart"}),
-    ),
-    PYTHON: Kind(
-        names=re.compile(r"\S(?:.*\S)?", re.DOTALL), words="a name without spaces at its ends", own_name="receiver"
-    ),
-    "vault": Kind(
-        names=re.compile(r"[A-Za-z0-9_.-]{1,100}", re.ASCII),
-        words="the name of a field (letters, digits and _ . -, at most 100)",
-        defaults={"mount": "secret"},
-        ambient={"namespace": _namespace},
-        joined=("namespace", "mount", "path"),
-        manner=frozenset({"audience", "auth_mount", "role"}),
-    ),
-}
-
-OTHER: Final = Kind()
-"""A type that nothing more is known about."""
-
-
-def kind_of(type_: str) -> Kind:
-    """Give what is known about a type."""
-    return KINDS.get(type_, OTHER)
+    return next((found for each in sections if (found := config.get(each, setting, fallback=""))), "")
 
 
 # Where deliveries lead in truth: behind links, outside of the repository, or to one place by two ways.
@@ -252,7 +208,7 @@ def resolved(type_: str, settings: Mapping[str, Setting], ground: Ground) -> tup
     """Give the settings of a target as they are in truth; see `Target`."""
     kind = kind_of(type_)
     found: dict[str, Setting] = dict(settings)
-    for name in kind.paths & settings.keys():
+    for name in settings.keys() & kind.paths:
         real = ground.real(str(settings[name]))
         found[name] = ground.portable(real)
         if name in kind.reads:
@@ -370,10 +326,10 @@ def _way(target: Target, defaults: dict[str, str]) -> object:
     """Give what targets have in common that lead to one place; `defaults` keeps what the environment says."""
     kind = kind_of(target.type)
     settings = dict(target.resolved)
-    for name, default in kind.ambient.items():
+    for name, sources in kind.ambient.items():
         if name not in settings:
             if name not in defaults:
-                defaults[name] = default()
+                defaults[name] = _ambient(sources)
             settings[name] = defaults[name]
     if kind.joined:
         # A namespace can be the first part of a path, and the mount its last one: only all of it says where it is.
@@ -552,7 +508,7 @@ class Drop:
         """Fill the templates in; raises ValueError, in words that follow `as`, for a name that can't be."""
         name = self.name.fill(values)
         kind = self.destination.kind
-        if not kind.names.fullmatch(name):
+        if not kind.pattern.fullmatch(name):
             msg = f"must come out as {kind.words}, not '{shown(name)}'"
             raise ValueError(msg)
         target = self.destination.target(values)

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Final
 
 import pyrage
 
+from reconciler.declaration.destinations import Kind
 from reconciler.destinations import files
+from reconciler.destinations.base import Description, flag_setting, text_setting
 from reconciler.destinations.shared import PerRun, one_line, repeated, utf8
 from reconciler.errors import DestinationError
 from reconciler.files import why_unfit
@@ -199,3 +201,71 @@ def _is_file_name(name: str) -> bool:
 
 def _reason(error: Exception) -> str:
     return (isinstance(error, OSError) and error.strerror) or str(error)
+
+
+DESCRIPTION: Final = Description(
+    create=Age,
+    type="age",
+    extra="age",
+    summary="A file a secret, encrypted with age.",
+    title="age files",
+    description=(
+        "A file a secret, encrypted with age for everybody among the recipients: safe to commit and to upload. Its "
+        "content is the secret alone, without a line break."
+    ),
+    settings={
+        "path": text_setting(
+            (
+                "The file, relative to the folder of the file that says so. {name} is the name that the secret is "
+                "delivered as."
+            ),
+            "the path of a file",
+            "secrets/{environment}/{key}.age",
+            "secrets/{name}.age",
+            most=4096,
+        ),
+        "recipients": {
+            "description": (
+                "Public keys of those who may read it: age1…, ssh-ed25519 … or ssh-rsa …. Those of recipients_file "
+                "come on top."
+            ),
+            "type": "array",
+            "minItems": 1,
+            "items": {
+                "title": "Recipient",
+                "description": "A public key: age1…, ssh-ed25519 … or ssh-rsa ….",
+                "type": "string",
+                "minLength": 1,
+                "errorMessage": "must be a list of public keys, none of them empty",
+            },
+            "examples": [["age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"]],
+            "errorMessage": "must be a list of public keys, at least one",
+        },
+        "recipients_file": text_setting(
+            (
+                "A file of recipients, one a line, as the age program takes it with -R; relative to the folder of the "
+                "file that says so."
+            ),
+            "the path of a file",
+            "recipients.txt",
+            most=4096,
+        ),
+        "outside": flag_setting("true: the path may be outside of the repository, or lead out of it through a link."),
+    },
+    required=("path",),
+    rules={
+        "anyOf": [
+            {"required": ["recipients"], "errorMessage": "must have recipients or recipients_file"},
+            {"required": ["recipients_file"], "errorMessage": "must have recipients or recipients_file"},
+        ]
+    },
+    kind=Kind(
+        names=r"(?s)(?!\.\.?\Z)[^/]+",
+        words="the name of a file, without a folder",
+        paths=("path", "recipients_file"),
+        reads=("recipients_file",),
+        writes="path",
+        is_file_per_secret=True,
+        named=("path",),
+    ),
+)

@@ -23,7 +23,8 @@ import boto3
 from botocore import exceptions
 from botocore.config import Config
 
-from reconciler.destinations.base import Held, fingerprint
+from reconciler.declaration.destinations import Kind
+from reconciler.destinations.base import Description, Held, fingerprint, text_setting
 from reconciler.destinations.shared import Memo, PerRun, Threads, one_line, repeated, utf8
 from reconciler.errors import DestinationError
 from reconciler.http.address import unencrypted
@@ -418,3 +419,39 @@ def _noted(tags: Mapping[str, str]) -> Held:
     with suppress(KeyError, ValueError):
         since = parse_instant(tags[f"{_TAG}since"])
     return Held(key_id, since)
+
+
+DESCRIPTION: Final = Description(
+    create=AwsSecretsManager,
+    type="aws-secrets-manager",
+    extra="aws",
+    summary="A secret a key in AWS Secrets Manager.",
+    title="Secrets of AWS Secrets Manager",
+    description=(
+        "A secret a key, named by `as`; each delivery is a new version, AWSPREVIOUS keeps the one before. Credentials "
+        "come from the environment, a profile or a role, as for every AWS tool."
+    ),
+    settings={
+        "region": text_setting(
+            "The region of the secrets; that of the environment where nothing is said.",
+            "a region like eu-central-1",
+            "eu-central-1",
+            pattern=r"^[a-z0-9{}A-Z_-]+$",
+            most=64,
+        ),
+        "kms_key_id": text_setting(
+            "The key that AWS encrypts the secrets with: an id, an ARN or an alias; AWS's own where nothing is said.",
+            "the id, the ARN or the alias of a KMS key",
+            "alias/naga",
+            most=2048,
+            title="KMS key id",
+        ),
+    },
+    kind=Kind(
+        names=r"(?a)[A-Za-z0-9/_+=.@-]{1,512}",
+        words="the name of a secret (letters, digits and / _ + = . @ -)",
+        ambient={"region": ("AWS_REGION", "AWS_DEFAULT_REGION", "aws config: region")},
+        manner=("kms_key_id",),
+        caseless=True,  # a region has no capitals, and names are not settings
+    ),
+)

@@ -1,10 +1,12 @@
 """What a destination is: a place that takes secrets and keeps them.
 
-A destination is one module, announced by its package in the entry-point group `reconciler.destinations`: the name of
-the entry point is the `type` of keys.yaml, which has a dot in it unless it is one of ours. Its object is called with
-the Target and gives the Destination, once per target and run, and many keys share it at the same time; connections and
-whatever else costs something belong into `preflight` and `deliver`, not into the creation. Credentials come from each
-system's usual place, never from the target's settings.
+A destination is one module. One of ours ends with its `DESCRIPTION`, from which its part of the schema, the help of
+editors, the tables of the docs, and what has to be known while a file is read are made (`make pictures`). Another
+package announces its own in the entry-point group `reconciler.destinations`: the name of the entry point is the `type`
+of keys.yaml, which has a dot in it. What is announced is called with the Target and gives the Destination, once per
+target and run, and many keys share it at the same time; connections and whatever else costs something belong into
+`preflight` and `deliver`, not into the creation. Credentials come from each system's usual place, never from the
+target's settings.
 
 A destination may do more than it must: one that can tell whose secrets it holds is Describing too, one that can find a
 secret among those it holds is Searching too, one that keeps earlier secrets is Ending too, one that keeps something
@@ -15,13 +17,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime
 
+    from reconciler.declaration.destinations import Kind
     from reconciler.model import Address
     from reconciler.secret import Secret
 
@@ -132,3 +135,56 @@ class Closing(Protocol):
     async def aclose(self) -> None:
         """Let go of connections and the like; called once at the end of a run, also of one that was interrupted."""
         ...
+
+
+Schema = dict[str, object]
+"""A JSON Schema of a setting: with a description, examples and the errorMessage that says what it must be."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Description:
+    """What one of our modules says of its type.
+
+    `summary` is a line for those who choose a type, `title` and `description` head its settings in editors and docs.
+    `settings` are the schemas of its settings, in the order of the docs, `rules` what else the schema demands of them
+    together. `kind` is what has to be known while a file is read, `extra` what brings its library.
+    """
+
+    create: Callable[..., Destination]
+    type: str
+    summary: str
+    title: str
+    description: str
+    settings: dict[str, Schema]
+    kind: Kind
+    required: tuple[str, ...] = ()
+    rules: Schema = field(default_factory=dict)
+    extra: str = ""
+
+
+def text_setting(  # what a text can be restricted by, each by its name
+    description: str, must: str, *examples: str, pattern: str = "", most: int = 255, default: str = "", title: str = ""
+) -> Schema:
+    """Give the schema of a setting that is a text of at most so many characters, which must be what `must` says."""
+    return {
+        **({"title": title} if title else {}),
+        "description": description,
+        "type": "string",
+        "minLength": 1,
+        "maxLength": most,
+        **({"pattern": pattern} if pattern else {}),
+        **({"default": default} if default else {}),
+        "examples": [*examples],
+        "errorMessage": f"must be {must}",
+    }
+
+
+def flag_setting(description: str) -> Schema:
+    """Give the schema of a setting that is true or false, and false where nothing is said."""
+    return {
+        "description": description,
+        "type": "boolean",
+        "default": False,
+        "examples": [True],
+        "errorMessage": "must be true or false",
+    }

@@ -10,7 +10,9 @@ import asyncio
 import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from reconciler.declaration.destinations import Kind
 from reconciler.destinations import files
+from reconciler.destinations.base import Description, flag_setting, text_setting
 from reconciler.destinations.shared import PerRun, one_line, repeated
 from reconciler.errors import DestinationError
 from reconciler.files import not_ignored, why_unfit
@@ -328,3 +330,33 @@ def _value_of(binding: Binding) -> str:
 
 def _reason(error: OSError | Unreadable) -> str:
     return (isinstance(error, OSError) and error.strerror) or str(error)
+
+
+DESCRIPTION: Final = Description(
+    create=Dotenv,
+    type="dotenv",
+    summary="A file of NAME=value lines.",
+    title="A dotenv file",
+    description="A file of NAME=value lines, readable by its owner only.",
+    settings={
+        "path": text_setting(
+            "The file, relative to the folder of the file that says so.",
+            "the path of a file",
+            ".secrets/{environment}.env",
+            most=4096,
+        ),
+        "outside": flag_setting("true: the path may be outside of the repository, or lead out of it through a link."),
+        "tracked": flag_setting(
+            "true: git may take the file into a commit, secrets and all. Otherwise a file that git does not ignore"
+            " is refused."
+        ),
+    },
+    required=("path",),
+    kind=Kind(
+        names=r"(?a)[A-Za-z_][A-Za-z0-9_]*",
+        words="a variable name (letters, digits and _, no digit first)",
+        paths=("path",),
+        writes="path",
+        manner=("outside", "tracked"),
+    ),
+)

@@ -22,6 +22,8 @@ from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, assert_never
 
+from reconciler.declaration.destinations import Kind
+from reconciler.destinations.base import Description, text_setting
 from reconciler.destinations.shared import PerRun, one_line, repeated, utf8
 from reconciler.errors import DestinationError
 from reconciler.http.redact import LONGEST_QUOTE, quote, redact
@@ -364,3 +366,94 @@ def _last_words(output: bytes, secret: Secret) -> str:
     text = " ".join(redact(said, [secret]).split())
     shortened = text if len(text) <= LONGEST_QUOTE else f"…{text[1 - LONGEST_QUOTE :]}"
     return f": {quote(shortened)}" if text else ", and said nothing"
+
+
+DESCRIPTION: Final = Description(
+    create=Exec,
+    type="exec",
+    summary="A program that takes the secret on its standard input.",
+    title="A command",
+    description=(
+        "A program that takes the secret on its standard input, started without a shell, and only by an apply with "
+        "--allow-exec."
+    ),
+    settings={
+        "command": {
+            "description": (
+                "The program and its arguments, one a text; no shell reads them. {name} is the name that the secret is"
+                " delivered as."
+            ),
+            "type": "array",
+            "minItems": 1,
+            "prefixItems": [
+                {
+                    "title": "Program",
+                    "description": "A program on PATH, or its path, relative to folder.",
+                    "type": "string",
+                    "minLength": 1,
+                    "errorMessage": "must be a list of a program and its arguments",
+                }
+            ],
+            "items": {
+                "title": "Argument",
+                "description": "An argument of the program.",
+                "type": "string",
+                "errorMessage": (
+                    "must be a list of a program and its arguments, all of them texts (quote numbers and the like)"
+                ),
+            },
+            "examples": [["gcloud", "secrets", "versions", "add", "{name}", "--data-file=-"]],
+            "errorMessage": "must be a list of a program and its arguments",
+        },
+        "folder": text_setting(
+            "Where the program runs, relative to the folder of the file that says so.",
+            "the path of a folder",
+            "deploy",
+            most=4096,
+            default=".",
+        ),
+        "environment": {
+            "description": (
+                "Names of variables that the program gets from the environment of apply, beside PATH, HOME and LANG: "
+                "what it logs in with, for instance. Those that begin with NAGA_ are refused."
+            ),
+            "type": "array",
+            "items": {
+                "title": "Variable",
+                "description": "The name of a variable of the environment of apply.",
+                "type": "string",
+                "pattern": "^(?![Nn][Aa][Gg][Aa]_)[A-Za-z_][A-Za-z0-9_]{0,254}$",
+                "errorMessage": "must be a list of names of variables, none of which begins with NAGA_",
+            },
+            "examples": [["DOPPLER_TOKEN"]],
+            "errorMessage": "must be a list of names of variables",
+        },
+        "timeout": text_setting(
+            "How long the program may run; then it is stopped, with everything that it has started.",
+            "a duration like 30s or 2m",
+            "2m",
+            pattern=r"^[1-9][0-9]{0,8}[smhdw]$",
+            default="30s",
+        ),
+        "parallelism": {
+            "description": "How many of these programs may run at a time. 1 suits programs that change one file.",
+            "type": "integer",
+            "minimum": 1,
+            "maximum": 64,
+            "default": 1,
+            "examples": [8],
+            "errorMessage": "must be a whole number from 1 to 64",
+        },
+    },
+    required=("command",),
+    kind=Kind(
+        names=r"(?s)[^-].*",
+        words="a name that does not begin with '-', which programs take for an option",
+        paths=("folder",),
+        runs="command",
+        named=("command",),
+        defaults={"folder": "."},
+        manner=("environment", "parallelism", "timeout"),
+        durations=("timeout",),
+    ),
+)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import hashlib
 import json
 import os
 import re
@@ -23,8 +22,9 @@ import google.auth.exceptions
 import google.auth.transport
 import httpx
 
-from reconciler.destinations.base import Held
-from reconciler.destinations.shared import PerRun, Threads, one_line, repeated, utf8
+from reconciler.declaration.destinations import Kind
+from reconciler.destinations.base import Description, Held, fingerprint, text_setting
+from reconciler.destinations.shared import Note, PerRun, Threads, instant, note, one_line, read_note, repeated, utf8
 from reconciler.errors import DestinationError, UsageError
 from reconciler.http.address import unencrypted
 from reconciler.http.exchange import NoAnswer, Request, Timeouts, exchange
@@ -32,11 +32,10 @@ from reconciler.http.limits import client_pool
 from reconciler.http.redact import quote
 from reconciler.http.retry import Passing, Timing, retry_after, with_retries
 from reconciler.secret import Secret
-from reconciler.units import format_instant, parse_instant
+from reconciler.units import format_instant
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from datetime import datetime
+    from collections.abc import Collection, Mapping, Sequence
 
     from reconciler.destinations.base import SecretDelivery
     from reconciler.http.limits import ClientPool
@@ -57,7 +56,6 @@ NEEDED: Final = ("secretmanager.secrets.update", "secretmanager.versions.add", "
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,255}", re.ASCII)
 _PROJECT: Final = re.compile(r"[a-z0-9.:-]{1,63}", re.ASCII)
 _NOTE_NAME: Final = re.compile(r"naga-v(\d{1,18})", re.ASCII)
-_NOTE: Final = re.compile(r"key_id=(\d{1,18}) since=(\S+) sha256=[0-9a-f]{64} address=\S+", re.ASCII)
 _PASSING: Final = frozenset({408, 409, 429, 500, 502, 503, 504})
 """409 is a change that somebody else has made at the same time: the next attempt reads it first."""
 
@@ -73,8 +71,7 @@ class _Version:
     """A version of a secret as its annotation tells it; `number` is Google's."""
 
     number: int
-    key_id: int
-    since: datetime | None
+    note: Note
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,8 +145,14 @@ class GcpSecretManager:
 
     async def describe(self, names: Sequence[str]) -> Mapping[str, Held]:
         """Say whose the latest versions are, by the annotations; see `Describing`."""
-        found = await asyncio.gather(*map(self._held, names))
-        return {name: held for name, held in zip(names, found, strict=True) if held}
+        found = await asyncio.gather(*map(self._latest, names))
+        return {name: note.held for name, note in zip(names, found, strict=True) if note}
+
+    async def holds(self, secret: Secret, names: Sequence[str]) -> Collection[str]:
+        """Compare the fingerprints that are noted of the latest versions, without reading one; see `Searching`."""
+        wanted = fingerprint(secret)
+        found = await asyncio.gather(*map(self._latest, names))
+        return [name for name, note in zip(names, found, strict=True) if note and note.sha256 == wanted]
 
     async def ended(self, name: str, key_id: int) -> None:
         """Disable the versions of a key that has ended, and no longer note them; see `Ending`."""
@@ -158,7 +161,7 @@ class GcpSecretManager:
             if secret is None:
                 return
             annotations = secret.get("annotations", {})
-            ended = [version for version in _versions(secret) if version.key_id == key_id]
+            ended = [version for version in _versions(secret) if version.note.held.key_id == key_id]
             for version in ended:
                 await self._change("POST", f"{self._path(name)}/versions/{version.number}:disable", {})
                 annotations.pop(f"naga-v{version.number}")
@@ -176,9 +179,9 @@ class GcpSecretManager:
         return f"projects/{quote_url(self._project)}/secrets/{name}"
 
     def _connected(self) -> Server:
-        if self._server is None:
-            self._server = SERVERS.get("google", lambda: Server(os.environ))
-        return self._server
+        server = SERVERS.get("google", lambda: Server(os.environ))
+        self._server = server
+        return server
 
     def _failed(self, name: str, why: str, *, uncertain: bool = False) -> DestinationError:
         word = "may not be in" if uncertain else "was not written to"
@@ -193,16 +196,15 @@ class GcpSecretManager:
         lacking = [each for each in NEEDED if each not in granted]
         return f"the login lacks {' and '.join(lacking)} on {name}" if lacking else ""
 
-    async def _held(self, name: str) -> Held | None:
+    async def _latest(self, name: str) -> Note | None:
+        """Give what is noted of the latest version; None where there is none that could be read."""
         secret = await self._read(self._path(name)) if _NAME.fullmatch(name) else None
         latest = None if secret is None else await self._read(f"{self._path(name)}/versions/latest")
         if secret is None or latest is None or latest.get("state") != "ENABLED":
             return None
         number = str(latest.get("name")).rpartition("/")[2]
-        for version in _versions(secret):
-            if str(version.number) == number:
-                return Held(version.key_id, version.since)
-        return Held(None, _instant(latest.get("createTime")))
+        noted = (version.note for version in _versions(secret) if str(version.number) == number)
+        return next(noted, Note(Held(None, instant(latest.get("createTime"))), ""))
 
     async def _attempt(self, shipment: _Shipment) -> None:
         """Go on from where the last attempt has come to; raises Passing or DestinationError."""
@@ -218,14 +220,13 @@ class GcpSecretManager:
             reply = await server.ask("POST", f"{path}:addVersion", {"payload": {"data": data}}, [what.secret])
             shipment.maybe_there = shipment.maybe_there or reply.maybe_done
             added = _done(reply)
-            since = _instant(added.get("createTime")) or self._timing.machine().replace(microsecond=0)
+            since = instant(added.get("createTime")) or self._timing.machine().replace(microsecond=0)
             shipment.maybe_there = True
             shipment.added = str(added.get("name")).rpartition("/")[2], format_instant(since)
         number, at = shipment.added
-        sha256 = hashlib.sha256(what.secret.reveal().encode()).hexdigest()
         old = {f"naga-v{each.number}" for each in _versions(secret)[MOST_NOTES - 1 :]}
         notes = {name: text for name, text in secret.get("annotations", {}).items() if name not in old}
-        notes[f"naga-v{number}"] = f"key_id={what.key_id} since={at} sha256={sha256} address={what.address}"
+        notes[f"naga-v{number}"] = note(what, at)
         # With the etag that was read, so that nobody's annotation is lost.
         body = {"annotations": notes, "etag": secret.get("etag")}
         _done(await server.ask("PATCH", f"{path}?updateMask=annotations", body))
@@ -391,18 +392,38 @@ def _versions(secret: Mapping[str, Any]) -> list[_Version]:
     """Give the versions that the annotations of a secret tell of, the newest first."""
     found = []
     for name, text in secret.get("annotations", {}).items():
-        number, note = _NOTE_NAME.fullmatch(name), _NOTE.fullmatch(text)
-        if number and note:
-            found.append(_Version(int(number[1]), int(note[1]), _instant(note[2])))
+        number, noted = _NOTE_NAME.fullmatch(name), read_note(text)
+        if number and noted:
+            found.append(_Version(int(number[1]), noted))
     return sorted(found, key=lambda version: -version.number)
-
-
-def _instant(text: object) -> datetime | None:
-    try:
-        return parse_instant(f"{str(text)[:19]}Z")
-    except ValueError:
-        return None
 
 
 def _unusable(names: Sequence[str]) -> list[str]:
     return [name for name in sorted(set(names)) if not _NAME.fullmatch(name)]
+
+
+DESCRIPTION: Final = Description(
+    create=GcpSecretManager,
+    type="gcp-secret-manager",
+    extra="gcp",
+    summary="A secret a key in Google Cloud's Secret Manager.",
+    title="Secrets in Google Cloud Secret Manager",
+    description=(
+        "A secret a key in one project; each delivery adds a version. The login is Google's own: Application Default "
+        "Credentials of gcloud, of GOOGLE_APPLICATION_CREDENTIALS, or of the machine."
+    ),
+    settings={
+        "project": text_setting(
+            "The id of the project.",
+            "the id of a project, like acme-prod",
+            "acme-{environment}",
+            "acme-prod",
+            pattern=r"^[a-z0-9.:{}A-Z_-]+$",
+        ),
+    },
+    required=("project",),
+    kind=Kind(
+        names=r"(?a)[A-Za-z0-9_-]{1,255}",
+        words="the name of a secret (letters, digits, _ and -)",
+    ),
+)

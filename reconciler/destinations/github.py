@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Final
 from nacl.public import PublicKey as NaclKey
 from nacl.public import SealedBox
 
-from reconciler.destinations.base import Held
+from reconciler.declaration.destinations import Kind
+from reconciler.destinations.base import Description, Held, text_setting
 from reconciler.destinations.github_server import LONGEST_NAME, SERVERS, GitHub, PublicKey, is_name, read_place
 from reconciler.destinations.shared import one_line, repeated, utf8
 from reconciler.errors import DestinationError
@@ -179,3 +180,118 @@ def _sealed(secret: Secret, key: PublicKey) -> str | None:
         return b64encode(SealedBox(NaclKey(key.content)).encrypt(secret.reveal().encode())).decode()
     except Exception:  # noqa: BLE001  # whatever it is, it was raised with the secret in hand
         return None
+
+
+DESCRIPTION: Final = Description(
+    create=GitHubActions,
+    type="github-actions",
+    extra="github",
+    summary="Secrets of a repository, of an environment of it, or of an organization.",
+    title="GitHub Actions secrets",
+    description=(
+        "Secrets of a repository, of an environment of it, or of an organization: sealed, so that nobody but GitHub "
+        "can open them. Which of them exist and since when can be read, not which key they are of."
+    ),
+    settings={
+        "repository": text_setting(
+            "The repository whose secrets they are. It may not stand beside organization.",
+            "a repository like acme/api, without the address of the server",
+            "acme/api",
+            pattern=r"^[A-Za-z0-9_{}-]+/[A-Za-z0-9_.{}-]+$",
+        ),
+        "environment": text_setting(
+            "The environment of the repository that holds them, which has to exist. Without it, they are secrets of "
+            "the repository.",
+            "the name of an environment of the repository",
+            "{environment}",
+        ),
+        "organization": text_setting(
+            "The organization whose secrets they are. It may not stand beside repository.",
+            "the name of an organization like acme",
+            "acme",
+            pattern=r"^[A-Za-z0-9_{}-]+$",
+        ),
+        "visibility": {
+            "description": (
+                "Which repositories of the organization can use them: all, the private and internal ones (private), or"
+                " the selected_repositories (selected). An organization needs it."
+            ),
+            "enum": ["all", "private", "selected"],
+            "enumDescriptions": [
+                "All repositories.",
+                "The private and internal repositories.",
+                "The selected_repositories.",
+            ],
+            "examples": ["private"],
+            "errorMessage": "must be all, private or selected",
+        },
+        "selected_repositories": {
+            "description": (
+                "The repositories that can use them, by id (`gh api repos/acme/api --jq .id`); for visibility "
+                "selected, and needed there."
+            ),
+            "type": "array",
+            "uniqueItems": True,
+            "items": {
+                "title": "Repository id",
+                "description": "The id of a repository.",
+                "type": "integer",
+                "minimum": 1,
+                "maximum": 9223372036854775807,
+                "errorMessage": "must be a list of ids of repositories, which are numbers",
+            },
+            "examples": [[1296269, 1296280]],
+            "errorMessage": "must be a list of ids of repositories",
+        },
+    },
+    rules={
+        "anyOf": [
+            {"required": ["repository"], "errorMessage": "must have repository or organization"},
+            {"required": ["organization"], "errorMessage": "must have repository or organization"},
+        ],
+        "allOf": [
+            {
+                "if": {"required": ["organization"]},
+                "then": {
+                    "required": ["visibility"],
+                    "allOf": [
+                        {"properties": {"repository": False}, "errorMessage": "must be left out beside organization"},
+                        {
+                            "properties": {"environment": False},
+                            "errorMessage": "must be left out beside organization, whose secrets are of no environment",
+                        },
+                        {
+                            "if": {"properties": {"visibility": {"const": "selected"}}, "required": ["visibility"]},
+                            "then": {"required": ["selected_repositories"]},
+                            "else": {
+                                "properties": {"selected_repositories": False},
+                                "errorMessage": "must be left out unless visibility is selected",
+                            },
+                        },
+                    ],
+                },
+            },
+            {
+                "if": {"required": ["repository"]},
+                "then": {
+                    "allOf": [
+                        {
+                            "properties": {"visibility": False},
+                            "errorMessage": "must be left out: only secrets of an organization have one",
+                        },
+                        {
+                            "properties": {"selected_repositories": False},
+                            "errorMessage": "must be left out: only secrets of an organization have them",
+                        },
+                    ]
+                },
+            },
+        ],
+    },
+    kind=Kind(
+        names=r"(?a)(?!GITHUB_)[A-Z_][A-Z0-9_]{0,254}",
+        words="the name of a secret (capitals, digits and _, no digit first, not GITHUB_…)",
+        manner=("selected_repositories", "visibility"),
+        caseless=True,
+    ),
+)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import hashlib
 import json
 import re
 from dataclasses import dataclass
@@ -21,16 +20,17 @@ import httpx2
 from lightkube.config.client_adapter import AsyncClient, ConnectionParams
 from lightkube.config.kubeconfig import KubeConfig
 
-from reconciler.destinations.base import Held
-from reconciler.destinations.shared import PerRun, one_line, repeated, utf8
+from reconciler.declaration.destinations import Kind
+from reconciler.destinations.base import Description, Held, fingerprint, text_setting
+from reconciler.destinations.shared import Note, PerRun, instant, note, one_line, read_note, repeated, utf8
 from reconciler.errors import DestinationError
 from reconciler.http.address import unencrypted
 from reconciler.http.redact import quote
 from reconciler.http.retry import Passing, Timing, with_retries
-from reconciler.units import format_instant, parse_instant
+from reconciler.units import format_instant
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from reconciler.destinations.base import SecretDelivery
@@ -49,7 +49,6 @@ _DNS: Final = r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?"
 _OBJECT: Final = re.compile(_DNS, re.ASCII)
 _ENTRY: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?", re.ASCII)
 _WORKLOAD: Final = re.compile(rf"(deployment|statefulset|daemonset)/({_DNS})", re.ASCII)
-_NOTE: Final = re.compile(r"key_id=(\d{1,18}) since=(\S+) sha256=[0-9a-f]{64} address=\S+", re.ASCII)
 _PASSING: Final = frozenset({409, 429, 500, 502, 503, 504})
 _METADATA: Final = {"Accept": "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"}
 _APPLY: Final = {"Content-Type": "application/apply-patch+yaml"}
@@ -129,6 +128,21 @@ class Kubernetes:
 
     async def describe(self, names: Sequence[str]) -> Mapping[str, Held]:
         """Say whose the entries are, by annotations and field managers; asks for no values. See `Describing`."""
+        return {name: note.held for name, note in (await self._noted(names)).items()}
+
+    async def holds(self, secret: Secret, names: Sequence[str]) -> Collection[str]:
+        """Compare the fingerprints in the annotations, without reading a value; see `Searching`."""
+        wanted = fingerprint(secret)
+        return [name for name, note in (await self._noted(names)).items() if note.sha256 == wanted]
+
+    async def aclose(self) -> None:
+        """Close the connections, for all who share them; see `Closing`."""
+        cluster, self._cluster = self._cluster, None
+        if cluster is not None:
+            await cluster.aclose()
+
+    async def _noted(self, names: Sequence[str]) -> dict[str, Note]:
+        """Give what is known of those entries that there are; an annotation counts while nobody else has written."""
         reply = await self._read(self._path(), _METADATA)
         if reply.status == HTTPStatus.NOT_FOUND:
             return {}
@@ -137,18 +151,12 @@ class Kubernetes:
         metadata = reply.body.get("metadata", {})
         notes = metadata.get("annotations", {})
         managers = _managers(metadata)
-        return {name: _held(name, managers[name], notes) for name in names if name in managers}
-
-    async def aclose(self) -> None:
-        """Close the connections, for all who share them; see `Closing`."""
-        cluster, self._cluster = self._cluster, None
-        if cluster is not None:
-            await cluster.aclose()
+        return {name: _note_of(name, managers[name], notes) for name in names if name in managers}
 
     def _connected(self) -> Cluster:
-        if self._cluster is None:
-            self._cluster = CLUSTERS.get("default", Cluster)
-        return self._cluster
+        cluster = CLUSTERS.get("default", Cluster)
+        self._cluster = cluster
+        return cluster
 
     def _place(self) -> str:
         return f"secret {self._namespace}/{self._secret}"
@@ -189,11 +197,8 @@ class Kubernetes:
 
     async def _write(self, what: SecretDelivery, maybe_there: list[bool]) -> None:
         """Apply the entry once; raises Passing or DestinationError."""
-        value = what.secret.reveal().encode()
         since = format_instant(self._timing.machine().replace(microsecond=0))
-        sha256 = hashlib.sha256(value).hexdigest()
-        note = f"key_id={what.key_id} since={since} sha256={sha256} address={what.address}"
-        body = self._content(what.name, value, note)
+        body = self._content(what.name, what.secret.reveal().encode(), note(what, since))
         path = f"{self._path()}?{_manager(what.name)}"
         reply = await self._connected().ask("PATCH", path, body, _APPLY, [what.secret])
         maybe_there.append(reply.maybe_done)
@@ -360,7 +365,7 @@ def _managers(metadata: Mapping[str, Any]) -> dict[str, list[tuple[str, datetime
     found: dict[str, list[tuple[str, datetime | None]]] = {}
     for each in metadata.get("managedFields", ()):
         for entry in _entries(each):
-            found.setdefault(entry, []).append((str(each.get("manager")), _instant(each.get("time"))))
+            found.setdefault(entry, []).append((str(each.get("manager")), instant(each.get("time"))))
     return found
 
 
@@ -369,11 +374,11 @@ def _entries(managed: Mapping[str, Any]) -> Iterator[str]:
         yield field.removeprefix("f:")
 
 
-def _held(entry: str, managers: Sequence[tuple[str, datetime | None]], notes: Mapping[str, str]) -> Held:
-    note = _NOTE.fullmatch(notes.get(f"{PREFIX}/{entry}", ""))
-    if note and [name for name, _ in managers] == [f"{PREFIX}.{entry}"]:
-        return Held(int(note[1]), _instant(note[2]))
-    return Held(None, managers[0][1])
+def _note_of(entry: str, managers: Sequence[tuple[str, datetime | None]], notes: Mapping[str, str]) -> Note:
+    found = read_note(notes.get(f"{PREFIX}/{entry}"))
+    if found and [name for name, _ in managers] == [f"{PREFIX}.{entry}"]:
+        return found
+    return Note(Held(None, managers[0][1]), "")
 
 
 def _expect(reply: _Reply) -> None:
@@ -398,8 +403,54 @@ def _seconds(text: str | None) -> float:
     return float(text) if text and re.fullmatch(r"\d{1,9}", text, re.ASCII) else 0.0
 
 
-def _instant(text: object) -> datetime | None:
-    try:
-        return parse_instant(str(text))
-    except ValueError:
-        return None
+DESCRIPTION: Final = Description(
+    create=Kubernetes,
+    type="kubernetes",
+    extra="kubernetes",
+    summary="An entry of a Secret in Kubernetes, and a restart of what reads it.",
+    title="An entry of a Secret in Kubernetes",
+    description=(
+        "An entry of a Secret, and a restart of what reads it. The cluster and the login are those of kubectl "
+        "(KUBECONFIG, ~/.kube/config), or in a pod its service account."
+    ),
+    settings={
+        "namespace": text_setting(
+            "The namespace of the Secret and of what is restarted.",
+            "the name of a namespace",
+            "{environment}",
+            "shop",
+            pattern=r"^[a-z0-9.{}A-Z_-]+$",
+        ),
+        "secret": text_setting(
+            "The name of the Secret; its other entries stay. It is created where it is not there.",
+            "the name of a Secret",
+            "naga",
+            pattern=r"^[a-z0-9.{}A-Z_-]+$",
+        ),
+        "restart": {
+            "description": (
+                "What reads the Secret: deployment/NAME, statefulset/NAME or daemonset/NAME. It is restarted, and the "
+                "delivery is done when all of it runs with the new secret."
+            ),
+            "type": "array",
+            "minItems": 1,
+            "maxItems": 20,
+            "items": {
+                "title": "Workload",
+                "description": "deployment/NAME, statefulset/NAME or daemonset/NAME.",
+                "type": "string",
+                "pattern": "^(deployment|statefulset|daemonset)/[a-zA-Z0-9.{}_-]+$",
+                "maxLength": 255,
+                "errorMessage": "must be a list of workloads like deployment/api, statefulset/api or daemonset/api",
+            },
+            "examples": [["deployment/api"]],
+            "errorMessage": "must be a list of workloads like deployment/api, at least one",
+        },
+    },
+    required=("namespace", "secret"),
+    kind=Kind(
+        names=r"(?a)[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?",
+        words="the name of an entry (letters, digits and . _ - between them, at most 63)",
+        manner=("restart",),
+    ),
+)

@@ -12,7 +12,8 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from reconciler.destinations.base import FOREIGN, Receiver
+from reconciler.declaration.destinations import Kind
+from reconciler.destinations.base import FOREIGN, Description, Receiver
 from reconciler.destinations.shared import Threads, one_line, repeated
 from reconciler.errors import DestinationError
 from reconciler.http.redact import redact
@@ -100,3 +101,17 @@ async def _awaited(result: Awaitable[object]) -> None:
 def _failed(name: str, why: str, *, uncertain: bool = False) -> DestinationError:
     word = "may not have been" if uncertain else "was not"
     return DestinationError(one_line(f"{name} {word} handed over: {why}"), uncertain=uncertain)
+
+
+DESCRIPTION: Final = Description(
+    create=Python,
+    type="python",
+    summary="A function of the program that applies; not for the command line.",
+    title="A function of the program",
+    description=(
+        "Hands each secret to a function of the program that applies, apply(…, receivers={…}) by the name of the "
+        "destination. The command line refuses it. It has no settings."
+    ),
+    settings={},
+    kind=Kind(names=r"(?s)\S(?:.*\S)?", words="a name without spaces at its ends", own_name="receiver"),
+)

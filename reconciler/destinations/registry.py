@@ -1,34 +1,27 @@
-"""Finds the destination that a target asks for, among those that the installed packages offer."""
+"""Finds the destination that a target asks for, among ours and those that other installed packages offer."""
 
 from __future__ import annotations
 
 import asyncio
 from functools import partial
+from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
+from reconciler.declaration.destinations import kind_of, kinds
 from reconciler.destinations.base import FOREIGN, Closing
 from reconciler.errors import DestinationError
 from reconciler.model import EXEC, PYTHON
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from importlib.metadata import EntryPoint
 
-    from reconciler.destinations.base import Destination, Receiver
+    from reconciler.destinations.base import Description, Destination, Receiver
     from reconciler.model import Target
 
 GROUP: Final = "reconciler.destinations"
 
 _METHODS: Final = ("preflight", "deliver")
-
-EXTRAS: Final = {
-    "age": "age",
-    "gcp-secret-manager": "gcp",
-    "kubernetes": "kubernetes",
-    "github-actions": "github",
-    "aws-secrets-manager": "aws",
-    "vault": "vault",
-}
-"""The extra of our own distribution that brings what a type needs; other types come from other packages."""
 
 
 class Registry:
@@ -84,20 +77,30 @@ class Registry:
 
 
 def _find(kind: str) -> Callable[..., Destination]:
+    """Give what creates the destinations of a type; nobody else can offer one of ours."""
+    try:
+        if module := kind_of(kind).module:
+            description: Description = import_module(module).DESCRIPTION
+            return description.create
+        return _offered(kind).load()  # type: ignore[no-any-return]  # what it gives is looked at once it is there
+    except FOREIGN as error:
+        if isinstance(error, DestinationError):
+            raise
+        raise DestinationError(_broken(kind, _words(error))) from error
+
+
+def _offered(kind: str) -> EntryPoint:
     from importlib.metadata import entry_points
 
-    offers = tuple(entry_points(group=GROUP, name=kind))
+    every = entry_points(group=GROUP)
+    offers = tuple(every.select(name=kind))
     if not offers:
-        raise DestinationError(_unknown(kind, sorted({offer.name for offer in entry_points(group=GROUP)})))
+        raise DestinationError(_unknown(kind, sorted({*kinds(), *every.names})))
     if len(offers) > 1:
         owners = ", ".join(sorted(offer.dist.name if offer.dist else offer.value for offer in offers))
         msg = f"the destination type {kind!r} is offered by more than one package, uninstall all but one: {owners}"
         raise DestinationError(msg)
-    try:
-        factory: Callable[..., Destination] = offers[0].load()
-    except FOREIGN as error:
-        raise DestinationError(_broken(kind, _words(error))) from error
-    return factory
+    return offers[0]
 
 
 def _unknown(kind: str, known: list[str]) -> str:
@@ -110,9 +113,8 @@ def _words(error: BaseException) -> str:
 
 
 def _broken(kind: str, cause: str) -> str:
-    extra = EXTRAS.get(kind)
     remedy = "reinstall or repair the package that offers it"
-    if extra is not None:
+    if extra := kind_of(kind).extra:
         from reconciler.installation import installing
 
         remedy = f"install it: {installing(extra)}"

@@ -7,12 +7,18 @@ import re
 import threading
 from collections import Counter
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 from weakref import WeakValueDictionary
 
+from reconciler.destinations.base import Held, fingerprint
+from reconciler.units import parse_instant
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Hashable, Iterator, Sequence
+    from datetime import datetime
 
+    from reconciler.destinations.base import SecretDelivery
     from reconciler.secret import Secret
 
 
@@ -109,6 +115,41 @@ def _performed(work: Callable[[], _Result]) -> Callable[[], _Result]:
 
         return fail
     return lambda: result
+
+
+# What is noted beside a secret where its system has room for it.
+
+_KEY_ID: Final = re.compile(r"\d{1,18}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What was noted beside a secret: of which key it is, since when (UTC), and its SHA-256; empty for unknown."""
+
+    held: Held
+    sha256: str
+
+
+def note(secret_delivery: SecretDelivery, since: str) -> str:
+    """Give what to note of a secret: nothing that helps anybody who may read it and not the secret."""
+    what = secret_delivery
+    return f"key_id={what.key_id} since={since} sha256={fingerprint(what.secret)} address={what.address}"
+
+
+def read_note(text: object) -> Note | None:
+    """Read a note, in whatever order its parts are; None for a text that is none, which somebody else wrote."""
+    parts = dict(each.partition("=")[::2] for each in str(text).split(" "))
+    if not _KEY_ID.fullmatch(parts.get("key_id", "")) or "since" not in parts:
+        return None
+    return Note(Held(int(parts["key_id"]), instant(parts["since"])), parts.get("sha256", ""))
+
+
+def instant(text: object) -> datetime | None:
+    """Read an instant that a system tells, to the second; None for what is none."""
+    try:
+        return parse_instant(f"{str(text).rstrip('Z')[:19]}Z")
+    except ValueError:
+        return None
 
 
 # Words that several destinations need, and what they ask of a secret.

@@ -15,12 +15,12 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
-from reconciler.destinations.base import Held, fingerprint
-from reconciler.destinations.shared import one_line, repeated, utf8
+from reconciler.declaration.destinations import Kind
+from reconciler.destinations.base import Description, Held, fingerprint, text_setting
+from reconciler.destinations.shared import note, one_line, read_note, repeated, utf8
 from reconciler.destinations.vault_server import SERVERS, Access, Server
 from reconciler.errors import DestinationError
 from reconciler.http.retry import Passing, Timing, with_retries
-from reconciler.units import parse_instant
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -36,7 +36,6 @@ MOST_NOTES: Final = 64
 _NEEDED: Final = {"data": ("create", "patch", "update"), "metadata": ("patch", "read")}
 _FIELD: Final = re.compile(r"[A-Za-z0-9_.-]{1,100}", re.ASCII)
 _SEGMENTS: Final = re.compile(r"(?!\.{1,2}(/|$))[\w.@:=-]+(/(?!\.{1,2}(/|$))[\w.@:=-]+)*", re.ASCII)
-_NOTE: Final = re.compile(r"key_id=(\d{1,18}) since=(\S+) address=\S+(?: sha256=([0-9a-f]{64}))?", re.ASCII)
 _PLACES: Final = frozenset({"path", "mount", "namespace", "auth_mount"})
 _CONFLICT: Final = "check-and-set"
 
@@ -111,14 +110,15 @@ class Vault:
         """Say which of the fields there are, by what the custom metadata notes; see `Describing`."""
         fields = await self._known("subkeys", "subkeys")
         notes = (await self._known("metadata", "custom_metadata")) if fields else {}
-        return {name: _held(notes.get(_note_name(name))) for name in names if name in fields}
+        found = {name: read_note(notes.get(_note_name(name))) for name in names if name in fields}
+        return {name: note.held if note else Held(None, None) for name, note in found.items()}
 
     async def holds(self, secret: Secret, names: Sequence[str]) -> Collection[str]:
         """Compare the fingerprints that the custom metadata notes, without reading a secret; see `Searching`."""
         wanted = fingerprint(secret)
         notes = await self._known("metadata", "custom_metadata")
-        found = {name: _NOTE.fullmatch(str(notes.get(_note_name(name)))) for name in names}
-        return [name for name, note in found.items() if note is not None and note[3] == wanted]
+        found = {name: read_note(notes.get(_note_name(name))) for name in names}
+        return [name for name, note in found.items() if note is not None and note.sha256 == wanted]
 
     async def aclose(self) -> None:
         """Log out and close the connections, for all who share them; see `Closing`."""
@@ -209,11 +209,7 @@ class Vault:
         server = self._connected()
         if shipment.written is None:
             shipment.written = await self._write(shipment, server)
-        notes = {
-            _note_name(name): f"key_id={each.key_id} since={shipment.written} address={each.address}"
-            f" sha256={fingerprint(each.secret)}"
-            for name, each in shipment.group.items()
-        }
+        notes = {_note_name(name): note(each, shipment.written) for name, each in shipment.group.items()}
         _expect(await server.ask("PATCH", self._at("metadata"), {"custom_metadata": notes}))
 
     async def _write(self, shipment: _Shipment, server: Server) -> str:
@@ -266,12 +262,66 @@ def _note_name(field: str) -> str:
     return f"naga.{field}"
 
 
-def _held(note: object) -> Held:
-    match = _NOTE.fullmatch(str(note))
-    if match is None:
-        return Held(None, None)
-    try:
-        since = parse_instant(match[2])
-    except ValueError:
-        since = None
-    return Held(int(match[1]), since)
+DESCRIPTION: Final = Description(
+    create=Vault,
+    type="vault",
+    extra="vault",
+    summary="A secret of Vault or OpenBao, one field a key.",
+    title="A secret of Vault or OpenBao",
+    description=(
+        "A secret in a KV version 2 engine, one field a key. The server's address and the credentials come from the "
+        "environment: VAULT_ADDR, and VAULT_TOKEN, VAULT_ROLE_ID with VAULT_SECRET_ID, or a JWT."
+    ),
+    settings={
+        "path": text_setting(
+            "The secret in the engine, without the mount and without data/. Its other fields stay.",
+            "a path like naga/{environment}/{key}, of letters, digits and _ . @ : = - between slashes",
+            "naga/{environment}/{key}",
+            "naga/{environment}",
+            pattern=r"^[A-Za-z0-9_.@:={}-]+(/[A-Za-z0-9_.@:={}-]+)*$",
+            most=512,
+        ),
+        "mount": text_setting(
+            "Where the KV version 2 engine is mounted.",
+            "a path like secret, of letters, digits and _ . @ : = - between slashes",
+            "secret",
+            "team/kv",
+            pattern=r"^[A-Za-z0-9_.@:={}-]+(/[A-Za-z0-9_.@:={}-]+)*$",
+            most=512,
+            default="secret",
+        ),
+        "namespace": text_setting(
+            "The namespace of the engine and of the login; VAULT_NAMESPACE where nothing is said.",
+            "a path like team, of letters, digits and _ . @ : = - between slashes",
+            "team",
+            pattern=r"^[A-Za-z0-9_.@:={}-]+(/[A-Za-z0-9_.@:={}-]+)*$",
+            most=512,
+        ),
+        "role": text_setting(
+            "The role of the JWT login: by VAULT_JWT, or in GitHub Actions by the job's own OIDC token.",
+            "the name of a role",
+            "reconciler",
+        ),
+        "audience": text_setting(
+            "The audience to ask GitHub's OIDC token for; GitHub's own default where nothing is said.",
+            "the audience of a token",
+            "https://vault.example.com",
+        ),
+        "auth_mount": text_setting(
+            "Where the login method is mounted; approle or jwt where nothing is said.",
+            "a path like github, of letters, digits and _ . @ : = - between slashes",
+            "github",
+            pattern=r"^[A-Za-z0-9_.@:={}-]+(/[A-Za-z0-9_.@:={}-]+)*$",
+            most=512,
+        ),
+    },
+    required=("path",),
+    kind=Kind(
+        names=r"(?a)[A-Za-z0-9_.-]{1,100}",
+        words="the name of a field (letters, digits and _ . -, at most 100)",
+        defaults={"mount": "secret"},
+        ambient={"namespace": ("VAULT_NAMESPACE",)},
+        joined=("namespace", "mount", "path"),
+        manner=("audience", "auth_mount", "role"),
+    ),
+)

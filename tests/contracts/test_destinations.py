@@ -1,51 +1,45 @@
-"""What every destination promises. A new one adds a Place to tests/support/places/, and a row to PLACES."""
+"""What every destination promises; each has a Place in tests/support/places/, in a module that is called as its own."""
 
 from __future__ import annotations
 
 import asyncio
+import re
 from contextlib import suppress
-from importlib.metadata import entry_points
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 import pytest
 
+from reconciler.declaration.destinations import kinds
 from reconciler.destinations.base import Searching, SecretDelivery
-from reconciler.destinations.registry import GROUP, Registry
+from reconciler.destinations.registry import Registry
 from reconciler.errors import DestinationError
 from reconciler.model import Address, Target
 from reconciler.secret import Secret
 from support.leaks import everything_shown
-from support.places.age import AgePlace
-from support.places.aws import AwsPlace
-from support.places.dotenv import DotenvPlace
-from support.places.exec import ExecPlace
-from support.places.gcp import GcpPlace
-from support.places.github import GitHubPlace
-from support.places.kubernetes import KubernetesPlace
 from support.places.python import PythonPlace
-from support.places.vault import VaultPlace
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from reconciler.declaration.destinations import Kind
     from reconciler.destinations.base import Destination
     from support.places.base import Place
 
 LEAK = "ng-THISMUSTNEVERBESHOWN0000000000000"
 
 
-PLACES: dict[str, Callable[[Path, pytest.MonkeyPatch], Place]] = {
-    "age": AgePlace,
-    "aws-secrets-manager": AwsPlace,
-    "dotenv": DotenvPlace,
-    "exec": ExecPlace,
-    "gcp-secret-manager": GcpPlace,
-    "github-actions": GitHubPlace,
-    "kubernetes": KubernetesPlace,
-    "python": PythonPlace,
-    "vault": VaultPlace,
-}
+def place_of(kind: Kind) -> Callable[[Path, pytest.MonkeyPatch], Place]:
+    """Give the world of a type: the one class of that kind in the module that is called as its own."""
+    module = import_module(f"support.places.{kind.module.rpartition('.')[2]}")
+    (place,) = (each for name, each in vars(module).items() if re.fullmatch(r"[A-Z]\w+Place", name))
+    world: Callable[[Path, pytest.MonkeyPatch], Place] = place
+    return world
+
+
+PLACES = {name: place_of(kind) for name, kind in kinds().items()}
+NOT_SEARCHING = {"age", "exec", "github-actions", "python"}
 
 
 @pytest.fixture(params=sorted(PLACES))
@@ -74,11 +68,6 @@ async def failure(destination: Destination, name: str) -> DestinationError:
     pytest.fail(f"{name} was delivered")
 
 
-def test_every_destination_we_ship_is_held_to_this() -> None:
-    ours = {each.name for each in entry_points(group=GROUP) if each.dist and each.dist.name == "naga-reconciler"}
-    assert ours == set(PLACES)
-
-
 def test_equal_targets_share_one_instance_and_others_do_not(place: Place) -> None:
     registry = registry_of(place)
     same = Target(place.target.destination, place.target.type, tuple(place.target.settings))
@@ -103,7 +92,7 @@ def test_who_can_search_finds_a_secret_under_its_name_and_only_while_it_is_there
 ) -> None:
     asyncio.run(destination.deliver(secret_delivery("NAGA_API")))
     searching = isinstance(destination, Searching)
-    assert searching == (request.node.callspec.params["place"] in {"aws-secrets-manager", "dotenv", "vault"})
+    assert searching == (request.node.callspec.params["place"] not in NOT_SEARCHING)
     if isinstance(destination, Searching):
         names = ["NAGA_API", "NAGA_JOBS"]
         assert [*asyncio.run(destination.holds(Secret(LEAK), names))] == ["NAGA_API"]

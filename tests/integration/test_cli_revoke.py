@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,11 +15,14 @@ from reconciler.engine import accounts, revoking
 from reconciler.planning import planner, revocation
 from reconciler.planning.names import next_name, old_name, pending_name, sent_name
 from support.command import Front, on_a_file
+from support.places.gcp import GcpPlace
+from support.places.kubernetes import KubernetesPlace
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from reconciler.model import Snapshot
+    from support.places.base import Place
 
 TWO = "{a: {credit_limit: 1}, b: {credit_limit: 2}}"
 FAULTS = "RECONCILER_SIMULATOR_FAULTS"
@@ -382,6 +386,22 @@ def test_where_no_destination_holds_it_the_message_says_where_to_look(
     assert (ended.code, done.names()) == (1, ["ci/a", "ci/b"])
     assert says in ended.err
     assert "ng-" not in ended.err
+
+
+@pytest.mark.parametrize("world", [GcpPlace, KubernetesPlace])
+def test_a_leaked_secret_is_found_by_the_fingerprint_that_a_system_keeps(
+    front: Front, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, world: Callable[[Path, pytest.MonkeyPatch], Place]
+) -> None:
+    place = world(tmp_path, monkeypatch)
+    local = {"type": place.target.type, **dict(place.target.settings)}
+    text = Path("keys.yaml").read_text(encoding="utf-8")
+    front.write(text.replace("{type: dotenv, path: secrets.env}", json.dumps(local)))
+    assert front("apply", "--auto-approve").code == 0
+    leaked = place.held()["KEY_A"]
+    ended = front("revoke", "-", "--yes", "--format", "json", answer=leaked)
+    assert (ended.code, of(ended.document)) == (0, [("ci/a", "replaced")])
+    assert (front.state.opens(leaked), front.state.opens(place.held()["KEY_A"])) == (False, True)
+    assert front("revoke", "-", "--yes", answer=leaked).code == 1, "nothing holds it any more"
 
 
 def test_a_destination_that_breaks_while_it_is_asked_tells_nothing(

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from reconciler import destinations
+from reconciler.declaration.destinations import kinds
+from reconciler.destinations.dotenv import Dotenv
 from reconciler.destinations.registry import Registry
 from reconciler.errors import DestinationError
 from reconciler.installation import installing
@@ -82,12 +84,14 @@ def test_a_type_whose_library_is_missing_names_the_extra_that_brings_it(
     assert message.endswith(f"; install it: {installing(extra)}")
 
 
-def test_an_unknown_type_lists_what_there_is() -> None:
-    assert refusal("dotnev") == (
-        "no installed package offers the destination type 'dotnev' (there are: age, aws-secrets-manager, dotenv, exec, "
-        "gcp-secret-manager, github-actions, kubernetes, python, vault); correct the type, or install the package that "
-        "offers it"
-    )
+def test_an_unknown_type_lists_what_there_is(packages: Packages) -> None:
+    packages.install("acme-j", "acme.box", TAKING)
+    assert f"(there are: {', '.join(sorted([*kinds(), 'acme.box']))})" in refusal("dotnev")
+
+
+def test_nobody_else_can_offer_one_of_our_types(packages: Packages, tmp_path: Path) -> None:
+    packages.install("acme-k", "dotenv", "raise RuntimeError")
+    assert isinstance(Registry().open(Target("prod", "dotenv", (("path", str(tmp_path / "x.env")),))), Dotenv)
 
 
 @pytest.mark.parametrize(

@@ -164,7 +164,7 @@ def test_the_custom_metadata_notes_the_key_beside_what_others_have_noted(
     run(vault(path).deliver(secret_delivery()))
     notes = bao.metadata(path)["custom_metadata"]
     written = bao.metadata(path)["versions"]["1"]["created_time"][:19]
-    known = f"key_id=7 since={written}Z address=production/api sha256={fingerprint(secret_delivery().secret)}"
+    known = f"key_id=7 since={written}Z sha256={fingerprint(secret_delivery().secret)} address=production/api"
     assert notes == {"owner": "platform", "naga.NAGA_API": known}
     assert len(front.seen) == 3
 
