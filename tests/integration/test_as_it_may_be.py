@@ -14,9 +14,8 @@ import pytest
 
 from reconciler.account import client, lock
 from reconciler.execution import issue
-from reconciler.http.retry import RetryPolicy
 from reconciler.simulator import FAULTS_VARIABLE, fields
-from support.command import Front, on_a_file
+from support.command import Front, hurry, on_a_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -273,7 +272,7 @@ def test_a_trial_that_proves_nothing_says_so(account: Account, faults: list[str]
 def test_a_trial_that_is_not_answered_tells_what_becomes_of_the_key(
     account: Account, monkeypatch: pytest.MonkeyPatch, status: int, *, removable: bool
 ) -> None:
-    monkeypatch.setattr(client, "DEFAULT_RETRY", RetryPolicy(attempts=1))
+    hurry(monkeypatch)
     account.declare(ONE).apply()
     stuck = [] if removable else ["DELETE /v1/account/keys/4 status=403"]
     ended = account.is_served(f"trial={status}", *stuck)(*ROTATE, "--format", "json")

@@ -14,7 +14,7 @@ from reconciler import errors
 from reconciler.engine import accounts, revoking
 from reconciler.planning import planner, revocation
 from reconciler.planning.names import next_name, old_name, pending_name, sent_name
-from support.command import Front, on_a_file
+from support.command import Front, hurry, on_a_file
 from support.places.gcp import GcpPlace
 from support.places.kubernetes import KubernetesPlace
 
@@ -263,6 +263,7 @@ def test_an_answer_that_leaves_open_whether_it_is_dead_is_settled(
     done: Front, monkeypatch: pytest.MonkeyPatch, faults: str, code: int
 ) -> None:
     leaked = secret("KEY_A")
+    hurry(monkeypatch)
     monkeypatch.setenv(FAULTS, faults)
     ended = done("revoke", "ci/a", "--yes")
     assert ended.code == code, ended

@@ -130,7 +130,9 @@ def test_whoever_does_not_stop_is_made_to(tmp_path: Path, monkeypatch: pytest.Mo
     asyncio.run(run())
 
 
-def test_an_interrupted_program_can_tidy_up_first(tmp_path: Path, line: Line) -> None:
+def test_an_interrupted_program_can_tidy_up_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: Line) -> None:
+    monkeypatch.setattr(exec_destination, "GRACE", 60.0)
+
     async def run() -> None:
         script = f"trap 'touch tidy; exit' TERM; echo up > {line.path}; while :; do sleep 0.01; done"
         running = asyncio.create_task(exec_destination.run(command(tmp_path, script), bytearray()))
