@@ -31,7 +31,8 @@ class Account:
         self._listing: bytes | None = None
 
     def answer(self, method: str, path: str, body: bytes) -> tuple[int, bytes]:
-        """Give the status and the body of the answer to a request."""
+        """Give the status and the body of the answer to a request; the path has its query."""
+        path = path.partition("?")[0]
         if path.endswith(("/models", "/account/balance")):
             return 200, _BALANCE
         if path.endswith("/account/activity"):
@@ -93,7 +94,7 @@ class Server:
         if self._latency:
             await asyncio.sleep(self._latency)
         method, path, _ = request.decode().split(" ")
-        status, answer = self.account(headers).answer(method.upper(), path.partition("?")[0], body)
+        status, answer = self.account(headers).answer(method.upper(), path, body)
         head = (
             f"HTTP/1.1 {status} -\r\nDate: {formatdate(usegmt=True)}\r\n"
             f"Content-Type: application/json\r\nContent-Length: {len(answer)}\r\n\r\n"

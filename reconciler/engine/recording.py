@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import date, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from reconciler.engine.accounts import Wanted, read_account, read_all
 from reconciler.errors import AccountError, ReconcilerError, UsageError
 from reconciler.formatting.history import exists, months_of, read_history, write_history
-from reconciler.insight.history import History, is_of_another, missing_windows, period_of, record, unknown_days
+from reconciler.insight.history import (
+    History,
+    first_day,
+    is_of_another,
+    missing_windows,
+    period_of,
+    record,
+    unknown_days,
+)
 from reconciler.insight.inventory import identified
 from reconciler.model import KEY_VARIABLE, LONGEST_DAYS
 from reconciler.planning.accounts import account_variables, part_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
-    from datetime import date, datetime
+    from datetime import datetime
     from pathlib import Path
 
     from reconciler.account.client import Account
@@ -69,8 +77,7 @@ async def record_use(
         UsageError: the folder is no history, is one of another account, or can't be read or written.
         AccountError: the only account, or none of several, could be read.
     """
-    # Three files hold what the service tells, also where its 29 whole days touch three months.
-    history, before = read_history(folder, months_of(folder)[-3:]) if exists(folder) else (History(), {})
+    history, before = read_history(folder, partial(_open_months, folder)) if exists(folder) else (History(), {})
     variables = [KEY_VARIABLE] if declaration is None else list(account_variables(declaration))
     read = partial(_read, history, folder)
     answers = await read_all(variables, read, simulator, parallelism=AT_A_TIME, credentials=credentials)
@@ -98,13 +105,20 @@ def read_period(
     Raises:
         UsageError: the folder is no history, a line of it is not as it was written, or nothing is recorded of the days.
     """
-    months = [
-        month
-        for month in months_of(folder)
-        if (since is None or str(since)[:7] <= month) and (until is None or month <= str(until)[:7])
-    ]
-    history, _ = read_history(folder, months, models=models)
+
+    def months(recorded: History) -> list[str]:
+        first, last = period_of(recorded, since, until)
+        return [month for month in months_of(folder) if str(first)[:7] <= month <= str(last)[:7]]
+
+    history, _ = read_history(folder, months, keys=False, models=models)
     return history, period_of(history, since, until)
+
+
+def _open_months(folder: Path, history: History) -> list[str]:
+    """Give the months of which the service may still tell a day, or correct one: no later run goes further back."""
+    days = [span.until for spans in history.spans.values() for span in spans]
+    first = first_day(max(days, default=date.min + timedelta(days=LONGEST_DAYS)))
+    return [month for month in months_of(folder) if month >= str(first)[:7]]
 
 
 async def _read(history: History, folder: Path, variable: str, account: Account) -> _Reading:
@@ -112,6 +126,9 @@ async def _read(history: History, folder: Path, variable: str, account: Account)
     snapshot, today = reading.snapshot, reading.now.date()
     assert snapshot is not None  # noqa: S101  # the keys are wanted
     _refuse_midnight(snapshot.now, today)
+    if late := [span.until for spans in history.spans.values() for span in spans if span.until >= today]:
+        msg = f"{folder} has {max(late)}, and by the service's clock it is {today}: nothing recorded"
+        raise AccountError(msg)
     if reading.unread:
         raise AccountError(reading.unread[0])
     longest = identified(reading.windows[LONGEST_DAYS], snapshot)

@@ -1,14 +1,19 @@
 """The files of a history: written sorted, for git and for other programs, and read back strictly.
 
-    history.json               the format, and by account which days were recorded
+    history.json               the format
+    days.csv                   which days were recorded
     keys.csv                   every key that was ever seen, as it was seen last
     usage/2026-11.csv          a line for each UTC day and key that was used
     usage/2026-11.models.csv   a line for each UTC day and model that was used
+    .gitattributes             has git take the lines of both sides where two jobs wrote them
 
-The files of a month say in their last column of which account a line is, by the variable with its provisioning key;
-it is empty for NAGA_PROVISIONING_KEY. The same use always makes the same bytes, so two jobs that record the same day
-write the same lines. Reading refuses whatever would not have been written: lines out of order or given twice, a line
-that was cut off, an amount in another spelling, a day of another month.
+A table has a line for each fact, and no line depends on another. So git merges what two jobs wrote on days of their
+own, by its built-in `union`, which takes both. The last column says of which account a line is, by the variable with
+its provisioning key; it is empty for NAGA_PROVISIONING_KEY. The same use always makes the same bytes. Lines are sorted
+by their columns; a merge may leave them otherwise, and the next run puts them in order.
+
+Reading refuses what was never written: a line that was cut off, two for one day and key, an amount in another spelling,
+a day of another month.
 """
 
 from __future__ import annotations
@@ -17,14 +22,14 @@ import csv
 import io
 import json
 import re
-from datetime import date
-from decimal import Decimal, InvalidOperation
+from datetime import date, timedelta
+from decimal import Decimal
 from typing import TYPE_CHECKING, Final, NoReturn, TypeVar
 
 from reconciler.errors import UsageError
 from reconciler.files import link_out, why_unfit
 from reconciler.formatting.files import write_files
-from reconciler.insight.history import History, KeyDay, KnownKey, ModelDay, Span
+from reconciler.insight.history import History, KeyDay, KnownKey, ModelDay, Span, joined
 from reconciler.model import KEY_VARIABLE, Tally
 from reconciler.units import format_money
 
@@ -34,14 +39,22 @@ if TYPE_CHECKING:
 
 FORMAT_VERSION: Final = 1
 MARKER: Final = "history.json"
+_ATTRIBUTES: Final = ".gitattributes"
+_MERGED: Final = b"*.csv -text merge=union\nhistory.json -text\n"
+_DAYS: Final = "days.csv"
 _KEYS: Final = "keys.csv"
 _FIGURES: Final = ("requests", "cost_usd", "input_tokens", "output_tokens")
 USAGE_FIELDS: Final = ("date", "address", "environment", "team", "key_id", "name", *_FIGURES, "account")
 MODEL_FIELDS: Final = ("date", "model", *_FIGURES, "account")
 KEY_FIELDS: Final = ("key_id", "created_at", "name", "address", "environment", "team", "account")
+DAY_FIELDS: Final = ("date", "account")
 _MONTH: Final = re.compile(r"(\d{4}-\d\d)\.(models\.)?csv", re.ASCII)
-_NUMBER: Final = re.compile(r"0|-?[1-9]\d{0,17}", re.ASCII)
+_ID: Final = re.compile(r"0|[1-9]\d{0,17}", re.ASCII)
+_WHOLE: Final = r"(?:0|-?[1-9]\d{0,17})"
+_MONEY: Final = r"(?:0|-?[1-9]\d*|-?(?:0|[1-9]\d*)\.\d*[1-9])"
+_TALLY: Final = re.compile(f"{_WHOLE},{_MONEY},{_WHOLE},{_WHOLE}", re.ASCII)
 _INSTANT: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)
+_VARIABLE: Final = re.compile(r"NAGA_[A-Z0-9_]{1,250}", re.ASCII)
 
 Row = tuple[str, ...]
 T = TypeVar("T")
@@ -78,13 +91,18 @@ def months_of(folder: Path) -> tuple[str, ...]:
 
 
 def read_history(
-    folder: Path, months: Collection[str] | None = None, *, models: bool = True
+    folder: Path,
+    months: Callable[[History], Collection[str]] | None = None,
+    *,
+    keys: bool = True,
+    models: bool = True,
 ) -> tuple[History, dict[Path, bytes]]:
     """Read a history, and give the bytes of its files too, by path.
 
     Args:
         folder: Where `record` keeps it.
-        months: The months to read the use of; None for all.
+        months: Says which months to read the use of, like 2026-11, given a history without any; None for all.
+        keys: Whether the keys that were seen are wanted.
         models: Whether the use of models is wanted.
 
     Raises:
@@ -94,18 +112,19 @@ def read_history(
         msg = f"{folder} is not a history: it has no {MARKER}; `reconciler record --to {folder}` begins one"
         raise UsageError(msg)
     read: dict[Path, bytes] = {}
-    spans = _read(folder / MARKER, read, _spans)
-    keys = _read(folder / _KEYS, read, lambda text: tuple(_rows(text, KEY_FIELDS, _known_key, _key_order)))
+    _read(folder / MARKER, read, _check_format)
+    spans = _read(folder / _DAYS, read, _spans)
+    known = _read(folder / _KEYS, read, _known_keys) if keys else ()
+    history = History(spans, known)
+    there = months_of(folder)
+    wanted = there if months is None else sorted({*months(history)} & {*there})
     usage: list[KeyDay] = []
     used: list[ModelDay] = []
-    for month in months_of(folder):
-        if months is not None and month not in months:
-            continue
-        usage += _read(folder / "usage" / f"{month}.csv", read, _month(month, USAGE_FIELDS, _key_day, _usage_order))
+    for month in wanted:
+        usage += _read(folder / "usage" / f"{month}.csv", read, _key_days(month))
         if models:
-            path = folder / "usage" / f"{month}.models.csv"
-            used += _read(path, read, _month(month, MODEL_FIELDS, _model_day, _model_order))
-    return History(spans, keys, tuple(usage), tuple(used)), read
+            used += _read(folder / "usage" / f"{month}.models.csv", read, _model_days(month))
+    return History(spans, known, tuple(usage), tuple(used)), read
 
 
 def write_history(folder: Path, history: History, before: dict[Path, bytes]) -> tuple[Path, ...]:
@@ -138,17 +157,10 @@ def write_history(folder: Path, history: History, before: dict[Path, bytes]) -> 
 
 
 def _files(folder: Path, history: History, before: Iterable[Path]) -> dict[Path, bytes]:
-    document = {
-        "format_version": FORMAT_VERSION,
-        "accounts": {
-            account: [{"since": str(span.since), "until": str(span.until)} for span in spans]
-            for account, spans in sorted(history.spans.items())
-        },
-    }
-    files = {
-        folder / MARKER: (json.dumps(document, indent=2) + "\n").encode(),
-        folder / _KEYS: _written(KEY_FIELDS, sorted(map(_key_row, history.keys), key=_key_order)),
-    }
+    """Give the files in the order in which they are written: a day counts as recorded once its use is written."""
+    files = {folder / _KEYS: _written(KEY_FIELDS, sorted(map(_key_row, history.keys), key=_key_order))}
+    if not (folder / _ATTRIBUTES).exists():  # somebody may have put in more
+        files[folder / _ATTRIBUTES] = _MERGED
     usage: dict[str, list[Row]] = {}
     models: dict[str, list[Row]] = {}
     for line in history.usage:
@@ -158,17 +170,31 @@ def _files(folder: Path, history: History, before: Iterable[Path]) -> dict[Path,
     read = {path.name[:7] for path in before if path.parent == folder / "usage"}
     for month in sorted({*usage, *models, *read}):
         path = folder / "usage" / f"{month}.csv"
-        files[path] = _written(USAGE_FIELDS, sorted(usage.get(month, ()), key=_usage_order))
+        files[path] = _written(USAGE_FIELDS, sorted(usage.get(month, ())))
         path = folder / "usage" / f"{month}.models.csv"
-        files[path] = _written(MODEL_FIELDS, sorted(models.get(month, ()), key=_model_order))
+        files[path] = _written(MODEL_FIELDS, sorted(models.get(month, ())))
+    days = {
+        (str(span.since + timedelta(days=at)), _account(account))
+        for account, spans in history.spans.items()
+        for span in spans
+        for at in range((span.until - span.since).days + 1)
+    }
+    files[folder / _DAYS] = _written(DAY_FIELDS, sorted(days))
+    files[folder / MARKER] = (json.dumps({"format_version": FORMAT_VERSION}) + "\n").encode()
     return files
 
 
-def _written(fields: Sequence[str], rows: Iterable[Row]) -> bytes:
+def _written(fields: Sequence[str], rows: Sequence[Row]) -> bytes:
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(fields)
     writer.writerows(rows)
+    if "\r" in stream.getvalue():  # the writer leaves a carriage return bare, which the reader takes for a line's end
+        stream = io.StringIO()
+        careful = csv.writer(stream, lineterminator="\n", quoting=csv.QUOTE_ALL)
+        writer = csv.writer(stream, lineterminator="\n")
+        for row in (fields, *rows):
+            (careful if "\r" in "".join(row) else writer).writerow(row)
     return stream.getvalue().encode()
 
 
@@ -198,15 +224,6 @@ def _key_row(key: KnownKey) -> Row:
     return (*named, _account(key.account))
 
 
-def _usage_order(row: Row) -> tuple[object, ...]:
-    """Order by day, account and key; what belongs to no address comes last."""
-    return (row[0], row[10], not row[1], row[1], int(row[4] or -1), row[5])
-
-
-def _model_order(row: Row) -> tuple[object, ...]:
-    return (row[0], row[6], row[1])
-
-
 def _key_order(row: Row) -> tuple[object, ...]:
     return (row[6], int(row[0]))
 
@@ -233,53 +250,31 @@ def _read(path: Path, read: dict[Path, bytes], parse: Callable[[str], T]) -> T:
     raise UsageError(msg)
 
 
-def _spans(text: str) -> dict[str, tuple[Span, ...]]:
+def _check_format(text: str) -> None:
     try:
-        document = json.loads(text)
-        version = document["format_version"]
-        accounts = document["accounts"] if version == FORMAT_VERSION else {}
-        found = {
-            str(account): tuple(Span(_day(each["since"]), _day(each["until"])) for each in spans)
-            for account, spans in accounts.items()
-        }
-    except (ValueError, KeyError, TypeError, AttributeError, _Wrong):
+        version = json.loads(text)["format_version"]
+    except (ValueError, KeyError, TypeError):
         msg = ": not as `record` wrote it; take back what was changed by hand"
         raise _Wrong(msg) from None
     if version != FORMAT_VERSION:
         _wrong(f": it has format {version!r}, and this version knows {FORMAT_VERSION}: use a newer reconciler")
-    return found
 
 
-def _rows(
-    text: str,
-    fields: Sequence[str],
-    parse: Callable[[Row], T],
-    order: Callable[[Row], tuple[object, ...]],
-    identity: Callable[[Row], Row] = lambda row: row,
-) -> Iterator[T]:
-    """Read a table, row by row; raises _Wrong with the line for what would not have been written."""
+def _table(text: str, fields: Sequence[str], parse: Callable[[list[str]], T]) -> Iterator[T]:
+    """Read a table, row by row; raises _Wrong with the line for what was never written."""
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    last: tuple[object, ...] = ()
-    seen: set[Row] = set()
+    width = len(fields)
     try:
         if next(reader, []) != [*fields]:
             _wrong(f"the first line has to be {','.join(fields)}")
-        for cells in reader:
-            row = tuple(cells)
-            if len(row) != len(fields):
-                _wrong(f"{len(row)} fields in place of {len(fields)}: it was cut off or changed by hand")
-            value = parse(row)
-            if (mine := identity(row)) in seen:
-                _wrong("a second line for the same day and key or model")
-            seen.add(mine)
-            if (place := order(row)) < last:
-                _wrong("not in order: it belongs further up")
-            last = place
-            yield value
+        for row in reader:
+            if len(row) != width:
+                _wrong(f"{len(row)} fields in place of {width}: it was cut off or changed by hand")
+            yield parse(row)
         if not text.endswith("\n"):
             _wrong("the last line was cut off")
     except (csv.Error, _Wrong) as error:
-        msg = f":{reader.line_num}: {error}"
+        msg = f":{max(reader.line_num, 1)}: {error}"
         raise _Wrong(msg) from None
 
 
@@ -287,72 +282,108 @@ def _wrong(what: str) -> NoReturn:
     raise _Wrong(what)
 
 
-def _month(
-    month: str,
-    fields: Sequence[str],
-    parse: Callable[[Row], T],
-    order: Callable[[Row], tuple[object, ...]],
-) -> Callable[[str], list[T]]:
-    account = len(fields) - 1
+def _spans(text: str) -> dict[str, tuple[Span, ...]]:
+    days: dict[str, list[Span]] = {}
 
-    def identity(row: Row) -> Row:
-        """Give what only one line may be about: a day, an account, and a key by its id, else by name; or a model."""
-        if fields is MODEL_FIELDS:
-            return (row[0], row[account], row[1])
-        return (row[0], row[account], row[4], "" if row[4] else row[5])
+    def parse(row: list[str]) -> None:
+        day = _day(row[0])
+        days.setdefault(_variable(row[1]), []).append(Span(day, day))
 
-    def dated(row: Row) -> T:
-        if row[0][:7] != month:
-            _wrong(f"{row[0]!r} is no day of {month}")
-        return parse(row)
-
-    return lambda text: [*_rows(text, fields, dated, order, identity)]
+    for _ in _table(text, DAY_FIELDS, parse):
+        pass
+    return {account: joined(each) for account, each in sorted(days.items())}
 
 
-def _key_day(row: Row) -> KeyDay:
-    day, address, environment, team, key_id, name, *figures, account = row
-    if address.partition("/")[0] != environment:
-        _wrong(f"the address {address!r} is not in the environment {environment!r}")
-    tally = _tally(figures, nobodys=not (key_id or name))
-    return KeyDay(
-        _day(day), _variable(account), address, environment, team, _number(key_id) if key_id else None, name, tally
-    )
+def _known_keys(text: str) -> tuple[KnownKey, ...]:
+    """Read what is known of keys; of two lines about one, which a merge may leave, the last one counts."""
+    found: dict[tuple[str, int], KnownKey] = {}
+
+    def parse(row: list[str]) -> None:
+        key_id, created_at, name, address, environment, team, account = row
+        if not _INSTANT.fullmatch(created_at):
+            _wrong(f"{created_at!r} is no instant like 2026-01-20T00:00:00Z")
+        key = KnownKey(_variable(account), _number(key_id), created_at, name, address, environment, team)
+        if found.setdefault((key.account, key.key_id), key).created_at != created_at:
+            _wrong(f"another line says that key {key_id} was created at another time")
+        found[key.account, key.key_id] = key
+
+    for _ in _table(text, KEY_FIELDS, parse):
+        pass
+    return tuple(found.values())
 
 
-def _model_day(row: Row) -> ModelDay:
-    day, model, *figures, account = row
-    return ModelDay(_day(day), _variable(account), model, _tally(figures, nobodys=not model))
+# The files of a month have many lines, and most of them say of a key what another line said before: that is looked at
+# once.
 
 
-def _known_key(row: Row) -> KnownKey:
-    key_id, created_at, name, address, environment, team, account = row
-    if not _INSTANT.fullmatch(created_at):
-        _wrong(f"{created_at!r} is no instant like 2026-01-20T00:00:00Z")
-    return KnownKey(_variable(account), _number(key_id), created_at, name, address, environment, team)
+def _key_days(month: str) -> Callable[[str], list[KeyDay]]:
+    days: dict[str, date] = {}
+    keys: dict[Row, KeyDay] = {}
+    seen: set[tuple[str, str, str, str]] = set()
+
+    def parse(row: list[str]) -> KeyDay:
+        day, address, environment, team, key_id, name, requests, cost, sent, received, account = row
+        if day not in days:
+            days[day] = _day_of(month, day)
+        who = (address, environment, team, key_id, name, account)
+        if who not in keys:
+            if address.partition("/")[0] != environment:
+                _wrong(f"the address {address!r} is not in the environment {environment!r}")
+            number = _number(key_id) if key_id else None
+            keys[who] = KeyDay(date.min, _variable(account), address, environment, team, number, name, Tally())
+        # By its id, else by its name, just one line may be about a key.
+        identity = (day, key_id, "" if key_id else name, account)
+        if identity in seen:
+            _wrong("a second line for the same day and key; leave one of them, `record` reads the day again")
+        seen.add(identity)
+        tally = _tally(requests, cost, sent, received, nobodys=not key_id and not name)
+        known = keys[who]
+        return KeyDay(days[day], *known[1:7], tally)
+
+    return lambda text: [*_table(text, USAGE_FIELDS, parse)]
+
+
+def _model_days(month: str) -> Callable[[str], list[ModelDay]]:
+    seen: set[tuple[str, str, str]] = set()
+
+    def parse(row: list[str]) -> ModelDay:
+        day, model, *figures, account = row
+        identity = (day, model, account)
+        if identity in seen:
+            _wrong("a second line for the same day and model; leave one of them, `record` reads the day again")
+        seen.add(identity)
+        return ModelDay(_day_of(month, day), _variable(account), model, _tally(*figures, nobodys=not model))
+
+    return lambda text: [*_table(text, MODEL_FIELDS, parse)]
+
+
+def _tally(requests: str, cost: str, sent: str, received: str, *, nobodys: bool) -> Tally:
+    figures = f"{requests},{cost},{sent},{received}"
+    if not _TALLY.fullmatch(figures):
+        _wrong(f"{figures!r} are no requests, USD and tokens as they are written, like 3,12.5,2000,150")
+    if "-" in figures and not nobodys:
+        _wrong("the use of a key or a model is below zero")
+    return Tally(int(requests), Decimal(cost), int(sent), int(received))
 
 
 def _variable(account: str) -> str:
-    return account or KEY_VARIABLE
-
-
-def _tally(figures: Sequence[str], *, nobodys: bool) -> Tally:
-    requests, cost, input_tokens, output_tokens = figures
-    try:
-        amount = Decimal(cost)
-    except InvalidOperation:
-        amount = Decimal("NaN")
-    if not amount.is_finite() or format_money(amount) != cost:
-        _wrong(f"{cost!r} is no amount of USD as it is written, like 12.5")
-    tally = Tally(_number(requests), amount, _number(input_tokens), _number(output_tokens))
-    if not nobodys and (amount < 0 or min(tally.requests, tally.input_tokens, tally.output_tokens) < 0):
-        _wrong("the use of a key or a model is below zero")
-    return tally
+    if not account:
+        return KEY_VARIABLE
+    if account == KEY_VARIABLE or not _VARIABLE.fullmatch(account):
+        _wrong(f"{account!r} is no account as it is written: NAGA_… for a variable, nothing for {KEY_VARIABLE}")
+    return account
 
 
 def _number(text: str) -> int:
-    if not _NUMBER.fullmatch(text):
-        _wrong(f"{text!r} is no whole number as it is written, like 12")
+    if not _ID.fullmatch(text):
+        _wrong(f"{text!r} is no id of a key")
     return int(text)
+
+
+def _day_of(month: str, text: str) -> date:
+    if text[:7] != month:
+        _wrong(f"{text!r} is no day of {month}")
+    return _day(text)
 
 
 def _day(text: str) -> date:

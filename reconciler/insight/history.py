@@ -13,7 +13,7 @@ when the service's total of it is no longer what was recorded.
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -32,21 +32,14 @@ if TYPE_CHECKING:
     from reconciler.model import Declaration, Snapshot, Statistics
 
 
-class Subject(NamedTuple):
-    """What use is recorded under: a key by its id, else by the name that the service tells; or a model by its name.
+Subject = int | str
+"""What use is recorded under: a key by its id, else by the name that the service tells; or a model by its name."""
 
-    The one without either is nobody: what the service's total of a day has and its parts lack.
-    """
-
-    key_id: int | None = None
-    name: str = ""
+NOBODY: Final = ""
+"""What the service's total of a day has and its parts lack."""
 
 
-NOBODY: Final = Subject()
-
-
-@dataclass(frozen=True, slots=True)
-class KeyDay:
+class KeyDay(NamedTuple):
     """The use of a key on one day (UTC); empty text for what is not known or does not apply.
 
     `account` is the variable with the provisioning key of its account, `name` the key's live name.
@@ -64,11 +57,10 @@ class KeyDay:
     @property
     def subject(self) -> Subject:
         """Under what it is recorded."""
-        return Subject(None, self.name) if self.key_id is None else Subject(self.key_id)
+        return self.name if self.key_id is None else self.key_id
 
 
-@dataclass(frozen=True, slots=True)
-class ModelDay:
+class ModelDay(NamedTuple):
     """The use of a model on one day (UTC); no `model` is what the service tells of none."""
 
     day: date
@@ -79,7 +71,7 @@ class ModelDay:
     @property
     def subject(self) -> Subject:
         """Under what it is recorded."""
-        return Subject(None, self.model)
+        return self.model
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,10 +190,10 @@ def record(
         usage += [registrar.line(day, subject, tally) for subject, tally in _settled(parts, told[ago])]
     for ago, parts in _differences(names, old_models, unknown).items():
         day = today - timedelta(days=ago)
-        models += [ModelDay(day, account, subject.name, tally) for subject, tally in _settled(parts, told[ago])]
+        models += [ModelDay(day, account, str(subject), tally) for subject, tally in _settled(parts, told[ago])]
     before = history.spans.get(account, ())
     span = Span(first_day(today), today - timedelta(days=1))
-    spans = {**history.spans, account: _joined([*before, span])}
+    spans = {**history.spans, account: joined([*before, span])}
     lost = [Span(each.until + timedelta(days=1), span.since - timedelta(days=1)) for each in before[-1:]]
     return Recorded(
         History(spans, registrar.keys(), tuple(usage), tuple(models)),
@@ -251,16 +243,16 @@ class _Registrar:
 
     def line(self, day: date, subject: Subject, tally: Tally) -> KeyDay:
         if before := self._before.get((day, subject)):
-            return replace(before, tally=tally)  # whose it was then, whatever has happened to the key since
-        if subject.key_id in self._known:
-            key = self._known[subject.key_id]
+            return before._replace(tally=tally)  # whose it was then, whatever has happened to the key since
+        if isinstance(subject, int) and subject in self._known:
+            key = self._known[subject]
             return KeyDay(day, self._account, key.address, key.environment, key.team, key.key_id, key.name, tally)
         if subject == NOBODY:
             return KeyDay(day, self._account, "", "", "", None, "", tally)
-        name = subject.name if subject.key_id is None else self._names.get(subject.key_id, "")
-        owner = self._attribution.of(KeyTally(subject.key_id, name, tally))
+        key_id, name = (None, subject) if isinstance(subject, str) else (subject, self._names.get(subject, ""))
+        owner = self._attribution.of(KeyTally(key_id, name, tally))
         address, environment = _place(owner.address and str(owner.address))
-        return KeyDay(day, self._account, address, environment, owner.team or "", subject.key_id, name, tally)
+        return KeyDay(day, self._account, address, environment, owner.team or "", key_id, name, tally)
 
 
 def _place(address: str | None) -> tuple[str, str]:
@@ -276,9 +268,7 @@ def _sides(
 ) -> tuple[tuple[_Days, _Days], tuple[_Days, _Days]]:
     """Give for keys and for models what is recorded by day and what was read by window."""
     keys = {days: _added((_subject(usage), usage.tally) for usage in each.by_key) for days, each in windows.items()}
-    models = {
-        days: _added((Subject(None, name), tally) for name, tally in each.by_model) for days, each in windows.items()
-    }
+    models = {days: _added(each.by_model) for days, each in windows.items()}
     return (
         (_recorded(history.usage, account, today), keys),
         (_recorded(history.models, account, today), models),
@@ -286,13 +276,14 @@ def _sides(
 
 
 def _subject(usage: KeyTally) -> Subject:
-    return Subject(None, usage.name) if usage.id is None else Subject(usage.id)
+    return usage.name if usage.id is None else usage.id
 
 
 def _recorded(lines: Iterable[KeyDay] | Iterable[ModelDay], account: str, today: date) -> _Days:
     found: _Days = defaultdict(dict)
+    first = first_day(today)
     for line in lines:
-        if line.account == account:
+        if line.account == account and line.day >= first:
             found[(today - line.day).days][line.subject] = line.tally
     return found
 
@@ -310,15 +301,16 @@ def _told(longest: Statistics, today: date) -> dict[int, Tally]:
 def _differences(windows: _Days, recorded: _Days, unknown: Collection[int]) -> _Days:
     """Give the use on each unknown day: what its window has and the window that is a day shorter has not."""
     found: _Days = {}
-    longer = windows[LONGEST_DAYS]
+    longer = {**windows[LONGEST_DAYS]}
     for ago in range(LONGEST_DAYS - 1, 0, -1):
-        longer = windows.get(ago + 1, longer)
+        longer = {**windows[ago + 1]} if ago + 1 in windows else longer
         if ago in unknown:
             found[ago] = _minus(longer, windows[ago])
-            longer = windows[ago]
-        else:
-            # What was nobody's then is no part of the windows now.
-            longer = _minus(longer, {each: tally for each, tally in recorded[ago].items() if each != NOBODY})
+            longer = {**windows[ago]}
+            continue
+        for subject, tally in recorded[ago].items():
+            if subject != NOBODY:  # what was nobody's then is no part of the windows now
+                longer[subject] = longer.get(subject, Tally()) - tally
     return found
 
 
@@ -346,14 +338,14 @@ def _sum(parts: Mapping[Subject, Tally]) -> Tally:
     return sum(parts.values(), Tally())
 
 
-def _added(pairs: Iterable[tuple[Subject, Tally]]) -> dict[Subject, Tally]:
+def _added(pairs: Iterable[tuple[str, Tally]] | Iterable[tuple[Subject, Tally]]) -> dict[Subject, Tally]:
     found: dict[Subject, Tally] = {}
     for subject, tally in pairs:
         found[subject] = found.get(subject, Tally()) + tally
     return found
 
 
-def _joined(spans: Iterable[Span]) -> tuple[Span, ...]:
+def joined(spans: Iterable[Span]) -> tuple[Span, ...]:
     """Put days together that follow on each other."""
     found: list[Span] = []
     for span in sorted(spans):

@@ -173,11 +173,9 @@ def test_days_that_nobody_recorded_are_told(front: Front, used: dict[str, int], 
     ended = front("record", "--to", "history")
     assert ended.code == 0
     assert "2026-11-15 to 2026-11-25 passed without a run" in ended.err
-    spans = json.loads((tmp_path / "history" / "history.json").read_text())["accounts"]["NAGA_PROVISIONING_KEY"]
-    assert spans == [
-        {"since": "2026-10-17", "until": "2026-11-14"},
-        {"since": "2026-11-26", "until": "2026-12-24"},
-    ]
+    days = [line.split(",")[0] for line in (tmp_path / "history" / "days.csv").read_text().splitlines()[1:]]
+    assert (days[0], days[28], days[29], days[-1]) == ("2026-10-17", "2026-11-14", "2026-11-26", "2026-12-24")
+    assert len(days) == 58
 
 
 def test_what_would_not_have_been_written_is_refused_with_its_place(
@@ -196,14 +194,17 @@ def test_what_would_not_have_been_written_is_refused_with_its_place(
         return "".join([lines[0], ",".join([*first[:at], text, *first[at + 1 :]]), *lines[2:]])
 
     marker = (good / "history.json").read_text()
-    keys = (good / "keys.csv").read_text()
+    keys, days = (good / "keys.csv").read_text(), (good / "days.csv").read_text()
+    models = (good / "usage" / "2026-11.models.csv").read_text()
     wrong = [
         (place, "".join(lines)[:-4], f"{place}:{len(lines)}: "),
         (place, "".join(lines)[:-1], f"{place}:{len(lines)}: "),
-        (place, "".join(lines[:1] + lines[2:3] + lines[1:2] + lines[3:]), f"{place}:3: "),
         (place, "".join(lines[:2] + lines[1:]), f"{place}:3: "),
+        (place, "".join([*lines, lines[1].replace(",10,", ",11,")]), f"{place}:{len(lines) + 1}: "),
         (place, "".join(lines[1:]), f"{place}:1: "),
-        (place, "", f"{place}:0: "),
+        (place, "", f"{place}:1: "),
+        (place, changed(10, "NAGA_PROVISIONING_KEY\n"), f"{place}:2: "),
+        (place, changed(10, "HOME\n"), f"{place}:2: "),
         (place, changed(0, "2026-10-01"), f"{place}:2: "),
         (place, changed(0, "2026-11-31"), f"{place}:2: "),
         (place, changed(2, "production"), f"{place}:2: "),
@@ -216,9 +217,15 @@ def test_what_would_not_have_been_written_is_refused_with_its_place(
         ("usage/2026-11.models.csv", None, "usage/2026-11.models.csv: "),
         ("keys.csv", keys.replace("Z,", ",", 1), "keys.csv:2: "),
         ("keys.csv", keys.replace("\n1,", "\nI,", 1), "keys.csv:2: "),
+        ("keys.csv", keys + keys.splitlines()[1].replace("2026-", "2025-", 1) + "\n", "keys.csv:5: "),
+        ("keys.csv", None, "keys.csv: "),
+        ("days.csv", days.replace("2026-10-17", "lately"), "days.csv:2: "),
+        ("days.csv", days[:-1], "days.csv:30: "),
+        ("days.csv", None, "days.csv: "),
+        ("usage/2026-11.models.csv", models + models.splitlines()[1] + "\n", "usage/2026-11.models.csv:"),
         ("history.json", "{", "history.json: "),
         ("history.json", marker.replace('"format_version": 1', '"format_version": 2'), "history.json: "),
-        ("history.json", marker.replace("2026-10-17", "lately"), "history.json: "),
+        ("history.json", "[]", "history.json: "),
         ("history.json", None, "is not a history"),
     ]
     for name, text, expected in wrong:
@@ -233,6 +240,27 @@ def test_what_would_not_have_been_written_is_refused_with_its_place(
         assert expected in ended.err, ended.err
         assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
         shutil.rmtree(folder)
+
+
+def test_lines_in_another_order_are_read_and_put_in_order(front: Front, used: dict[str, int], tmp_path: Path) -> None:
+    assert used
+    record(front)
+    before = contents(tmp_path / "history")
+    for name in ("keys.csv", "days.csv", "usage/2026-11.csv", "usage/2026-11.models.csv"):
+        head, *lines = (tmp_path / "history" / name).read_text().splitlines(keepends=True)
+        (tmp_path / "history" / name).write_text("".join([head, *reversed(lines)]))
+    record(front)
+    assert contents(tmp_path / "history") == before
+
+
+def test_a_clock_that_goes_back_records_nothing(front: Front, used: dict[str, int], tmp_path: Path) -> None:
+    assert used
+    record(front)
+    before = contents(tmp_path / "history")
+    at(front, NOON - timedelta(days=1))
+    ended = front("record", "--to", "history")
+    assert (ended.code, ended.out, "2026-11-14" in ended.err) == (1, "", True)
+    assert contents(tmp_path / "history") == before
 
 
 def test_a_folder_that_is_none_is_left_alone(front: Front, used: dict[str, int], tmp_path: Path) -> None:
