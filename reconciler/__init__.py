@@ -23,13 +23,21 @@ if TYPE_CHECKING:
         Outcome,
         Plan,
         SecretDelivery,
+        activity,
         apply,
+        balance,
+        check,
         digest,
         lease,
+        list_keys,
         load,
         plan,
         record,
+        report,
+        show,
         to_dict,
+        to_html,
+        to_openmetrics,
     )
 
 __all__ = [
@@ -41,13 +49,21 @@ __all__ = [
     "Plan",
     "SecretDelivery",
     "__version__",
+    "activity",
     "apply",
+    "balance",
+    "check",
     "digest",
     "lease",
+    "list_keys",
     "load",
     "plan",
     "record",
+    "report",
+    "show",
     "to_dict",
+    "to_html",
+    "to_openmetrics",
 ]
 __version__ = "0.2.0"
 

@@ -10,26 +10,38 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Mapping  # noqa: TC003  # frameworks ask for the types of our functions
+from collections.abc import (  # noqa: TC003  # frameworks ask for the types of our functions
+    Callable,
+    Collection,
+    Coroutine,
+    Mapping,
+    Sequence,
+)
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, nullcontext
 from datetime import timedelta
+from decimal import Decimal  # noqa: TC003  # the same
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, TypeVar, assert_never, cast
 
 from reconciler.destinations.base import Receiver, SecretDelivery  # frameworks ask for the types
 from reconciler.engine.accounts import PlanRequest
+from reconciler.engine.recording import Recording  # noqa: TC001  # the same
 from reconciler.errors import UsageError
-from reconciler.model import Address, Declaration
+from reconciler.insight.activity import ActivityReport
+from reconciler.insight.alerts import Verdict
+from reconciler.insight.balance import BalanceReport
+from reconciler.insight.inventory import Inventory, KeyDetail
+from reconciler.insight.report import Review  # noqa: TC001  # the same
+from reconciler.model import LONGEST_DAYS, Address, Declaration
 from reconciler.planning.actions import AS_THE_FILE_SAYS, ApplyResult, Options, Outcome, Plan
 from reconciler.planning.planfile import digest
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-    from decimal import Decimal
     from types import TracebackType
 
     from reconciler.engine.applying import ApplyRequest
-    from reconciler.engine.recording import Recording
+    from reconciler.engine.inspect import Scope
     from reconciler.model import Lease
     from reconciler.secret import Secret
 
@@ -41,13 +53,21 @@ __all__ = [
     "Outcome",
     "Plan",
     "SecretDelivery",
+    "activity",
     "apply",
+    "balance",
+    "check",
     "digest",
     "lease",
+    "list_keys",
     "load",
     "plan",
     "record",
+    "report",
+    "show",
     "to_dict",
+    "to_html",
+    "to_openmetrics",
 ]
 
 LOCK_TIMEOUT: Final = timedelta(minutes=5)
@@ -116,7 +136,10 @@ def plan(
 
     _check(options, declaration, base)
     request = PlanRequest(declaration, base, options, _path(simulator), credentials)
-    return _run(read_plan(request)).plan
+    readings = _run(read_plan(request))
+    for text in readings.warnings:
+        _log.warning("%s", text)
+    return readings.plan
 
 
 def apply(  # noqa: PLR0913  # by keyword, each with a default
@@ -322,14 +345,279 @@ def record(
     return _run(record_use(Path(to), declaration, simulator=_path(simulator), credentials=credentials))
 
 
-def to_dict(value: Plan | ApplyResult) -> dict[str, Any]:
-    """Lay out a plan as `plan --format json` does, or a result as `apply --format json`: values that JSON knows.
+def list_keys(
+    declaration: Declaration | None = None,
+    *,
+    environments: Collection[str] = (),
+    days: int = LONGEST_DAYS,
+    simulator: str | Path | None = None,
+    credentials: Mapping[str, str] | None = None,
+) -> Inventory:
+    """Read every live key, and every declared one that is missing, with what there is to know of it.
+
+    Args:
+        declaration: What is declared; without one, names are read as `environment/key`, and nothing counts as declared.
+        environments: The names of those whose keys are listed; all, where none is named.
+        days: The window of the spend, 1 to 30 days up to today (UTC).
+        simulator: Reads simulated accounts at this path in place of the service's.
+        credentials: The provisioning keys by variable, in place of the environment.
+
+    Returns:
+        The `keys`, by address; `errors` and `warnings` say in a line each what could not be read. USD are Decimals.
+
+    Raises:
+        UsageError: an environment is not declared, a provisioning key is missing, or this was called from a running
+            event loop.
+        AccountError: the only account, or none of several, could be read.
+    """
+    from reconciler.engine.inspect import list_keys as read_keys
+
+    scope = _scope(declaration, environments, simulator, credentials)
+    return _run(read_keys(scope, days=_days(days)))
+
+
+def show(
+    key: str | int | Address,
+    declaration: Declaration | None = None,
+    *,
+    environments: Collection[str] = (),
+    simulator: str | Path | None = None,
+    credentials: Mapping[str, str] | None = None,
+) -> KeyDetail:
+    """Read one key with all that is known of it, and what a plan would do with it.
+
+    Args:
+        key: An address like `production/api`, the id of a live key, or a live name.
+        declaration: What is declared, as for `list_keys`.
+        environments: Those in whose accounts the key is looked for; all, where none is named.
+        simulator: Reads simulated accounts at this path in place of the service's.
+        credentials: The provisioning keys by variable, in place of the environment.
+
+    Returns:
+        The `key`, the `relatives` of its address, and the part of the `plan` that is about these, None without a
+        declaration.
+
+    Raises:
+        UsageError: there is no such key, or several are meant; and as of `list_keys`.
+        AccountError: as of `list_keys`, or the key may be in an account that could not be read.
+    """
+    from reconciler.engine.inspect import show_key
+
+    return _run(show_key(_scope(declaration, environments, simulator, credentials), str(key)))
+
+
+def balance(
+    declaration: Declaration | None = None,
+    *,
+    environments: Collection[str] = (),
+    minimum: Decimal | None = None,
+    simulator: str | Path | None = None,
+    credentials: Mapping[str, str] | None = None,
+) -> BalanceReport:
+    """Read what is left on each account, how long it lasts, and what it is promised to.
+
+    Args:
+        declaration: What names the accounts; None is the account of `NAGA_PROVISIONING_KEY`.
+        environments: Those whose accounts are meant; all, where none is named.
+        minimum: What each account has to have, in USD: `suffices` tells.
+        simulator: Reads simulated accounts at this path in place of the service's.
+        credentials: The provisioning keys by variable, in place of the environment.
+
+    Returns:
+        The `accounts`, each with its `amount` in USD, None where it could not be read, its `runways` and `limits`.
+
+    Raises:
+        UsageError: as of `list_keys`, and for environments without a declaration.
+        AccountError: the only account could not be read.
+    """
+    from reconciler.engine.inspect import read_balance
+
+    return _run(read_balance(_scope(declaration, environments, simulator, credentials), minimum))
+
+
+def activity(  # noqa: PLR0913  # by keyword, each with a default
+    declaration: Declaration | None = None,
+    *,
+    by: str = "day",
+    days: int = LONGEST_DAYS,
+    daily: bool = False,
+    environments: Collection[str] = (),
+    simulator: str | Path | None = None,
+    credentials: Mapping[str, str] | None = None,
+) -> ActivityReport:
+    """Read what the accounts were used for: requests, cost in USD, tokens.
+
+    Args:
+        declaration: What names the accounts and the teams; None is the account of `NAGA_PROVISIONING_KEY`.
+        by: What to add up by: `day`, `model`, `key`, `environment` or `team`, which needs a declaration.
+        days: The window, 1 to 30 days up to today (UTC).
+        daily: Tells each line day by day too; this reads as many windows as there are days.
+        environments: Those that are told apart, the rest as one line; not by day or model.
+        simulator: Reads simulated accounts at this path in place of the service's.
+        credentials: The provisioning keys by variable, in place of the environment.
+
+    Returns:
+        The `whole`, and the `accounts` each for itself, in lines that add up to the service's total.
+
+    Raises:
+        UsageError: as of `list_keys`, or the arguments do not fit together.
+        AccountError: no account could be read.
+    """
+    from reconciler.engine.inspect import read_activity
+    from reconciler.insight.activity import Question
+    from reconciler.insight.breakdown import Grouping
+
+    if by not in [*Grouping]:
+        msg = f"by is one of {', '.join(Grouping)}, not {by!r}"
+        raise UsageError(msg)
+    scope = _scope(declaration, environments, simulator, credentials)
+    return _run(read_activity(scope, Question(_days(days), Grouping(by), scope.environments, daily)))
+
+
+def check(
+    declaration: Declaration,
+    *,
+    check_destinations: bool = False,
+    simulator: str | Path | None = None,
+    credentials: Mapping[str, str] | None = None,
+) -> Verdict:
+    """Judge the accounts by the alerts of the declaration, or by the usual ones where it has none.
+
+    Args:
+        declaration: What is declared, the alerts among it.
+        check_destinations: Asks each destination that can tell whether it holds the secrets of the live keys.
+        simulator: Reads simulated accounts at this path in place of the service's.
+        credentials: The provisioning keys by variable, in place of the environment.
+
+    Returns:
+        The `alerts` that fire, the worst first, and those that are `unjudged`, since something could not be read.
+
+    Raises:
+        UsageError: a provisioning key is missing, or this was called from a running event loop.
+        AccountError: the only account, or none of several, could be read.
+    """
+    from reconciler.engine.review import check as judge
+
+    return _run(judge(_scope(declaration, (), simulator, credentials), check_destinations=check_destinations))
+
+
+def report(  # by keyword, each with a default
+    declaration: Declaration | None = None,
+    *,
+    environments: Collection[str] = (),
+    days: int = LONGEST_DAYS,
+    daily: bool = False,
+    simulator: str | Path | None = None,
+    credentials: Mapping[str, str] | None = None,
+) -> Review:
+    """Gather all that is known of the accounts: balance, spend, keys, alerts, and the plan of what waits.
+
+    `to_html` makes a page of it, `to_openmetrics` what a monitoring system reads.
+
+    Args:
+        declaration: What is declared, as for `list_keys`.
+        environments: Those whose keys and changes are meant; all, where none is named.
+        days: The window of all spend, 1 to 30 days up to today (UTC).
+        daily: Tells the spend of each environment day by day too; this reads as many windows as there are days.
+        simulator: Reads simulated accounts at this path in place of the service's.
+        credentials: The provisioning keys by variable, in place of the environment.
+
+    Returns:
+        The `accounts`: an `AccountReport` each, an `UnreadAccount` with its reason for one that could not be read.
+
+    Raises:
+        UsageError: as of `list_keys`.
+    """
+    from reconciler.engine.review import review
+
+    scope = _scope(declaration, environments, simulator, credentials)
+    return _run(review(scope, days=_days(days), daily=daily))
+
+
+def to_dict(
+    value: Plan | ApplyResult | Inventory | KeyDetail | BalanceReport | ActivityReport | Verdict,
+) -> dict[str, Any]:
+    """Lay out what a function gave as its command does with `--format json`: values that JSON knows.
 
     `schemas/plan.schema.json` describes a plan; a result lacks the findings, which are the plan's.
     """
-    from reconciler.render.document import plan_document, result_document
+    from reconciler.render import activity, alerts, balance, document, inventory
 
-    return plan_document(value, digest(value)) if isinstance(value, Plan) else result_document(value)
+    match value:
+        case Plan():
+            return document.plan_document(value, digest(value))
+        case ApplyResult():
+            return document.result_document(value)
+        case Inventory():
+            return inventory.inventory_document(value)
+        case KeyDetail():
+            return inventory.detail_document(value)
+        case BalanceReport():
+            return balance.balance_document(value)
+        case ActivityReport():
+            return activity.activity_document(value)
+        case Verdict():
+            return alerts.alerts_document(value)
+        case _:
+            assert_never(value)
+
+
+def to_html(value: Review, *, facts: Sequence[str] = ()) -> str:
+    """Make the page of `reconciler report`, whole and without anything that it would have to load.
+
+    Args:
+        value: What `report` gave.
+        facts: What else to say at the top, such as the name of the file.
+
+    Raises:
+        UsageError: the extra `report` is not installed.
+    """
+    from reconciler.installation import need_extra
+    from reconciler.render.html import render_page
+    from reconciler.render.report import report_page
+
+    need_extra("report", "jinja2", "pygal")
+    return render_page(report_page(value.accounts, value.days, value.now, facts))
+
+
+def to_openmetrics(value: Review, *, max_keys: int = 1000) -> str:
+    """Write the gauges of `reconciler metrics`, as text that OpenMetrics and Prometheus read.
+
+    Args:
+        value: What `report` gave, over 30 days.
+        max_keys: How many declared keys of an account get series of their own.
+
+    Raises:
+        UsageError: the extra `metrics` is not installed.
+    """
+    from reconciler import __version__
+    from reconciler.insight.metrics import gauges
+    from reconciler.installation import need_extra
+    from reconciler.render.metrics import render_metrics
+
+    need_extra("metrics", "prometheus_client")
+    return render_metrics(gauges(value.accounts, version=__version__, most_keys=max_keys))
+
+
+def _scope(
+    declaration: Declaration | None,
+    environments: Collection[str],
+    simulator: str | Path | None,
+    credentials: Mapping[str, str] | None,
+) -> Scope:
+    from reconciler.engine.inspect import Scope
+
+    if isinstance(environments, str):
+        msg = f"environments are names, not one text: {environments!r}"
+        raise UsageError(msg)
+    return Scope(declaration, tuple(environments), _path(simulator), credentials)
+
+
+def _days(days: int) -> int:
+    if not 1 <= days <= LONGEST_DAYS:
+        msg = f"the service tells 1 to {LONGEST_DAYS} days, not {days}"
+        raise UsageError(msg)
+    return days
 
 
 async def _apply(

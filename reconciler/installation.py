@@ -17,6 +17,7 @@ import sys
 from dataclasses import dataclass
 from enum import Enum
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
@@ -274,3 +275,11 @@ def _checkout(package: Distribution) -> Iterator[tuple[str, bytes]]:
 
 def _digest(data: bytes) -> str:
     return base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode("ascii")
+
+
+def need_extra(extra: str, *modules: str) -> None:
+    """See to it that the libraries of an extra are there; raises UsageError, which says how to install them."""
+    missing = [module for module in modules if find_spec(module) is None]
+    if missing:
+        msg = f"{' and '.join(missing)} cannot be imported; install: {installing(extra)}"
+        raise UsageError(msg)

@@ -12,10 +12,9 @@ from reconciler.cli.options import days_option, environments_option, file_option
 if TYPE_CHECKING:
     from datetime import date
 
-    from reconciler.insight.activity import ActivityReport, Question
+    from reconciler.insight.activity import ActivityReport
     from reconciler.insight.breakdown import Grouping
     from reconciler.insight.history import Span
-    from reconciler.model import Declaration
 
 _TOP = 30
 
@@ -131,10 +130,8 @@ def command(
     if month or since or until or output_format == "focus":
         msg = "--month, --since, --until and --format focus go with --from FOLDER, where `record` keeps the history"
         raise UsageError(msg)
-    question = Question(days, Grouping(by), environments, daily)
-    declaration = declaration_if_any(context, file)
-    _check(question, declaration)
-    report = console.run(read_activity(Scope(declaration, environments, simulator), question))
+    scope = Scope(declaration_if_any(context, file), environments, simulator)
+    report = console.run(read_activity(scope, Question(days, Grouping(by), environments, daily)))
     console.tell(report)
     show(_formatted(report, output_format, top))
     return ReconcilerError.exit_code if report.errors else 0
@@ -203,24 +200,6 @@ def _check_recorded(by: Grouping, environments: tuple[str, ...], *, daily: bool,
         msg = "-e goes with --by key, environment or team, and not with --format focus"
         raise UsageError(msg)
     if daily and by is Groupings.DAY:
-        msg = "--daily does not go with --by day, which shows the days already"
-        raise UsageError(msg)
-
-
-def _check(question: Question, declaration: Declaration | None) -> None:
-    from reconciler.errors import UsageError
-    from reconciler.insight.breakdown import OWNED, Grouping
-
-    if question.by is Grouping.TEAM and declaration is None:
-        msg = "--by team needs a keys.yaml, which names the teams; give one with -f, or use --by key"
-        raise UsageError(msg)
-    if question.environments and declaration is None:
-        msg = "-e needs a keys.yaml, which declares the environments; give one with -f, or use --by environment"
-        raise UsageError(msg)
-    if question.environments and question.by not in OWNED:
-        msg = f"-e does not go with --by {question.by}, which the service tells for the whole account; use --by key"
-        raise UsageError(msg)
-    if question.daily and question.by is Grouping.DAY:
         msg = "--daily does not go with --by day, which shows the days already"
         raise UsageError(msg)
 

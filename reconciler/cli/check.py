@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from reconciler.cli.console import note
-from reconciler.cli.options import file_option, format_option, need_extra, simulator_option
+from reconciler.cli.options import file_option, format_option, simulator_option
 from reconciler.destinations import files
 from reconciler.errors import NotificationError, UsageError
 
@@ -76,7 +76,7 @@ def command(
     from reconciler.cli.options import annotated
     from reconciler.declaration import load
     from reconciler.engine.inspect import Scope
-    from reconciler.engine.review import check, wanted_alerts
+    from reconciler.engine.review import check
     from reconciler.errors import GuardrailRefused, ReconcilerError
     from reconciler.formatting.files import check_output
     from reconciler.planning.accounts import account_variables
@@ -90,14 +90,13 @@ def command(
         check_state(state)
     with annotated(output_format):
         declaration = load(file)
-    alerts, standard = wanted_alerts(declaration, check_destinations=check_destinations)
-    if standard:
+    verdict = console.run(check(Scope(declaration, simulator=simulator), check_destinations=check_destinations))
+    if verdict.standard:
         note("note: the file declares no alerts, so the usual ones are judged; `alerts` in the file chooses others")
-    verdict = console.run(check(Scope(declaration, simulator=simulator), alerts))
     console.warn(verdict.warnings)
     verdict = _repeatable(verdict, context, file, simulator)
     several = len(account_variables(declaration)) > 1
-    show(format_verdict(verdict, output_format, standard=standard, several=several))
+    show(format_verdict(verdict, output_format, several=several))
     if notify:
         _tell(verdict, channels, state, several=several)
     if verdict.alerts:
@@ -120,13 +119,15 @@ def _repeatable(verdict: Verdict, context: click.Context, file: Path, simulator:
     return replace(verdict, alerts=alerts)
 
 
-def format_verdict(verdict: Verdict, output_format: str, *, standard: bool, several: bool) -> str:
+def format_verdict(verdict: Verdict, output_format: str, *, several: bool) -> str:
     """Write what was found in one of the formats; `several` accounts are told apart."""
     from reconciler.render import alerts
 
     match output_format:
         case "json":
-            return alerts.alerts_json(verdict, standard=standard)
+            from reconciler.render.document import to_json
+
+            return to_json(alerts.alerts_document(verdict))
         case "markdown":
             return alerts.alerts_markdown(verdict, several=several)
         case "github":
@@ -181,6 +182,8 @@ def open_channels() -> tuple[Channel, ...]:
     if not urls:
         msg = f"--notify needs {URLS_VARIABLE}, with the Apprise URLs to send to, like mailto://… or slack://…"
         raise UsageError(msg)
+    from reconciler.installation import need_extra
+
     need_extra("notify", "apprise")
     from apprise import Apprise, AppriseAsset
 

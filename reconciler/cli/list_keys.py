@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
@@ -11,10 +12,9 @@ from reconciler.cli.options import days_option, environments_option, file_option
 from reconciler.insight.inventory import SORTS, UNUSED_FOR, Filter, KeyStatus, sorted_by
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
-    from reconciler.insight.inventory import InventoryKey
+    from reconciler.insight.inventory import Inventory
 
 
 @click.command("list")
@@ -102,11 +102,11 @@ def command(
     console.tell(found)
     wanted = Filter(only, frozenset(states), frozenset(teams), unused_for)
     keys = sorted_by([key for key in found.keys if wanted.covers(key)], sort, reverse=reverse)
-    show(format_inventory(keys, output_format, days, declared=found.declared))
+    show(_formatted(replace(found, keys=tuple(keys)), output_format))
     return ReconcilerError.exit_code if found.errors else 0
 
 
-def format_inventory(keys: Sequence[InventoryKey], output_format: str, days: int, *, declared: bool) -> str:
+def _formatted(found: Inventory, output_format: str) -> str:
     """Write the inventory in one of the formats."""
     from reconciler.render import inventory
 
@@ -114,13 +114,12 @@ def format_inventory(keys: Sequence[InventoryKey], output_format: str, days: int
         case "json":
             from reconciler.render.document import to_json
 
-            documents = [inventory.key_document(key) for key in keys]
-            return to_json({"format_version": 1, "declared": declared, "spend_days": days, "keys": documents})
+            return to_json(inventory.inventory_document(found))
         case "csv":
-            return inventory.inventory_csv(keys)
+            return inventory.inventory_csv(found.keys)
         case "markdown":
-            return inventory.inventory_markdown(keys, days=days)
+            return inventory.inventory_markdown(found.keys, days=found.days)
         case _:
             from reconciler.cli.console import use_color, width
 
-            return inventory.inventory_text(keys, days=days, color=use_color(), width=width())
+            return inventory.inventory_text(found.keys, days=found.days, color=use_color(), width=width())

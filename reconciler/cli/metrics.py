@@ -48,12 +48,13 @@ def command(context: click.Context, file: Path, simulator: Path | None, out: Pat
     from reconciler import __version__
     from reconciler.cli import console
     from reconciler.cli.console import show
-    from reconciler.cli.options import declaration_if_any, need_extra
+    from reconciler.cli.options import declaration_if_any
     from reconciler.engine.inspect import Scope
     from reconciler.engine.review import review
     from reconciler.errors import ReconcilerError
     from reconciler.formatting.files import check_output, write_whole
     from reconciler.insight.metrics import gauges
+    from reconciler.installation import need_extra
     from reconciler.render.metrics import render_metrics
 
     check_output(out, example="naga.prom", declaration=file)

@@ -6,7 +6,6 @@ import gc
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import wraps
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
@@ -396,16 +395,3 @@ def declaration_if_any(context: click.Context, file: Path) -> Declaration | None
     if context.get_parameter_source("file") is ParameterSource.DEFAULT and not file.exists():
         return None
     return load(file)
-
-
-# What a command needs beyond the program itself, and how to get it.
-
-
-def need_extra(extra: str, *modules: str) -> None:
-    """See to it that the libraries of an extra are there; raises UsageError, which says how to install them."""
-    missing = [module for module in modules if find_spec(module) is None]
-    if missing:
-        from reconciler.installation import installing
-
-        msg = f"{' and '.join(missing)} cannot be imported; install: {installing(extra)}"
-        raise UsageError(msg)

@@ -54,11 +54,12 @@ def command(
     """
     from reconciler.cli import console
     from reconciler.cli.console import note, show
-    from reconciler.cli.options import declaration_if_any, need_extra
+    from reconciler.cli.options import declaration_if_any
     from reconciler.engine.inspect import Scope
     from reconciler.engine.review import review
     from reconciler.errors import ReconcilerError
     from reconciler.formatting.files import check_output, write_whole
+    from reconciler.installation import need_extra
 
     check_output(out, example="report.html", declaration=file)
     need_extra("report", "jinja2", "pygal")
@@ -75,14 +76,10 @@ def command(
 
 
 def _page(found: Review, declaration: Declaration | None, environments: Sequence[str], file: Path) -> str:
-    from datetime import UTC, datetime
-
-    from reconciler.insight.report import AccountReport
     from reconciler.render.html import render_page
     from reconciler.render.report import report_page
 
-    times = [account.now for account in found.accounts if isinstance(account, AccountReport)]
     name = "standard input" if str(file) == "-" else str(file)
     facts = [name if declaration is not None else f"without a {name}, so nothing counts as declared"]
     facts += [f"Only {', '.join(environments)}"] if environments else []
-    return render_page(report_page(found.accounts, found.days, max(times, default=datetime.now(UTC)), facts))
+    return render_page(report_page(found.accounts, found.days, found.now, facts))

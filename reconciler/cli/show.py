@@ -43,12 +43,16 @@ def command(
     from reconciler.cli.console import note, show, use_color, width
     from reconciler.cli.options import declaration_if_any
     from reconciler.engine.inspect import Scope, show_key
-    from reconciler.render.inventory import detail_json, detail_text
+    from reconciler.render.document import to_json
+    from reconciler.render.inventory import detail_document, detail_text
 
     declaration = declaration_if_any(context, file)
     if declaration is None:
         note(f"note: there is no {file}, so names are read as environment/key and no key counts as declared")
     detail = console.run(show_key(Scope(declaration, environments, simulator), key))
     console.tell(detail)
-    show(detail_json(detail) if output_format == "json" else detail_text(detail, color=use_color(), width=width()))
+    if output_format == "json":
+        show(to_json(detail_document(detail)))
+    else:
+        show(detail_text(detail, color=use_color(), width=width()))
     return 0

@@ -17,7 +17,7 @@ from reconciler.engine.accounts import (
 from reconciler.errors import AccountError, ReconcilerError, UsageError
 from reconciler.insight.activity import account_activity, activity_report, half
 from reconciler.insight.balance import Balance, BalanceReport, limits, runways
-from reconciler.insight.breakdown import OWNED
+from reconciler.insight.breakdown import OWNED, Grouping
 from reconciler.insight.inventory import (
     WINDOWS,
     Inventory,
@@ -331,6 +331,7 @@ def balance_of(reading: AccountReading[Statistics], declared: Declaration | None
 
 async def read_activity(scope: Scope, question: Question) -> ActivityReport:
     """Read what the question needs, and answer it; see `reconciler.activity`."""
+    _check_question(question, scope.declaration)
     needed = {*range(1, question.days + 1)} if question.daily else {question.days}
     wanted = Wanted([question.days], (needed | {half(question.days)}) - {0}, balance=False, keys=False)
 
@@ -363,3 +364,18 @@ async def read_activity(scope: Scope, question: Question) -> ActivityReport:
     )
     warnings = (*clock_warnings(each.skew for each in usable), *unread)
     return replace(report, errors=tuple(errors), warnings=warnings)
+
+
+def _check_question(question: Question, declaration: Declaration | None) -> None:
+    if question.by is Grouping.TEAM and declaration is None:
+        msg = "--by team needs a keys.yaml, which names the teams; give one with -f, or use --by key"
+        raise UsageError(msg)
+    if question.environments and declaration is None:
+        msg = "-e needs a keys.yaml, which declares the environments; give one with -f, or use --by environment"
+        raise UsageError(msg)
+    if question.environments and question.by not in OWNED:
+        msg = f"-e does not go with --by {question.by}, which the service tells for the whole account; use --by key"
+        raise UsageError(msg)
+    if question.daily and question.by is Grouping.DAY:
+        msg = "--daily does not go with --by day, which shows the days already"
+        raise UsageError(msg)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import aclosing
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from reconciler.destinations.registry import Registry
@@ -17,6 +18,7 @@ from reconciler.insight.breakdown import Grouping, Sorter, by_day, by_model, by_
 from reconciler.insight.inventory import Attribution
 from reconciler.insight.report import AccountReport, Review, UnreadAccount
 from reconciler.model import LONGEST_DAYS, Alerts, Rule
+from reconciler.planning.accounts import part_of
 from reconciler.planning.actions import Options
 from reconciler.planning.deliveries import due_deliveries, undelivered
 from reconciler.planning.planner import make_plan
@@ -45,17 +47,20 @@ def wanted_alerts(declaration: Declaration, *, check_destinations: bool) -> tupl
     return alerts, standard
 
 
-async def check(scope: Scope, alerts: Alerts) -> Verdict:
+async def check(scope: Scope, *, check_destinations: bool = False) -> Verdict:
     """Read the accounts at the same time, and judge each; see `reconciler.check`.
 
-    One that cannot be read is not judged. Raises UsageError where no account has a usable credential.
+    One that cannot be read is not judged. The scope needs a declaration. Raises UsageError where no account has a
+    usable credential.
     """
+    declaration = scope.declaration
+    assert declaration is not None  # noqa: S101  # alerts are of a declaration
+    alerts, standard = wanted_alerts(declaration, check_destinations=check_destinations)
     # Of an exec destination, the program is looked for and not run: only a delivery would do that.
     async with aclosing(Registry(allow_exec=True)) as registry:
 
         async def read(variable: str, account: Account) -> tuple[AccountReading[Statistics], Verdict]:
-            declared = scope.part(variable)
-            assert declared is not None  # noqa: S101  # alerts are of a declaration
+            declared = part_of(declaration, variable)
             reading = await read_statistics(variable, account, wanted_of_keys(declared))
             return reading, await _judged(reading, declared, alerts, registry)
 
@@ -71,7 +76,7 @@ async def check(scope: Scope, alerts: Alerts) -> Verdict:
             reading, judged = answer
             skews.append(reading.skew)
             verdict += judged
-    return replace(verdict, warnings=clock_warnings(skews))
+    return replace(verdict, standard=standard, warnings=clock_warnings(skews))
 
 
 async def _judged(
@@ -162,7 +167,8 @@ async def review(scope: Scope, *, days: int = LONGEST_DAYS, daily: bool = False)
             found.append(report)
             skews.append(reading.skew)
             warnings += [named(variable, text, answers) for text in report.unread]
-    return Review(days, tuple(found), tuple(errors), (*clock_warnings(skews), *warnings))
+    now = max((each.now for each in found if isinstance(each, AccountReport)), default=datetime.now(UTC))
+    return Review(days, tuple(found), now, tuple(errors), (*clock_warnings(skews), *warnings))
 
 
 def make_report(

@@ -130,13 +130,14 @@ class Evidence:
 class Verdict:
     """What has fired, the worst first, what could not be judged, and what to know about it all the same.
 
-    `warnings` are about the reading itself.
+    With `standard`, the usual alerts were judged, since the file declares none. `warnings` are about the reading.
     """
 
     alerts: tuple[Alert, ...] = ()
     unjudged: tuple[Unjudged, ...] = ()
     remarks: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    standard: bool = False
 
     def __add__(self, other: Verdict) -> Verdict:
         """Take the verdicts on two accounts together."""
@@ -145,6 +146,7 @@ class Verdict:
             (*self.unjudged, *other.unjudged),
             tuple(dict.fromkeys((*self.remarks, *other.remarks))),
             (*self.warnings, *other.warnings),
+            self.standard or other.standard,
         )
 
 

@@ -86,13 +86,14 @@ Account = AccountReport | UnreadAccount
 
 @dataclass(frozen=True, slots=True)
 class Review:
-    """All accounts that were looked at, with their use of the last `days` days.
+    """All accounts that were looked at, with their use of the last `days` days up to `now`, the service's time.
 
     `errors` say in a line each which of them could not be read, `warnings` what else could not be.
     """
 
     days: int
     accounts: tuple[Account, ...]
+    now: datetime
     errors: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 

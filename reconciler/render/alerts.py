@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Final
 from reconciler.diagnostic import Severity
 from reconciler.render import words
 from reconciler.render.columns import Ansi, Column, Entry, Listing, Pen, Row, markdown_table
-from reconciler.render.document import to_json
 from reconciler.render.escape import markdown, markdown_code, markdown_name, terminal, terminal_name
 from reconciler.render.inventory import source_document
 
@@ -64,24 +63,22 @@ def alerts_markdown(verdict: Verdict, *, several: bool) -> str:
     return "\n\n".join(blocks) + "\n"
 
 
-def alerts_json(verdict: Verdict, *, standard: bool) -> str:
+def alerts_document(verdict: Verdict) -> dict[str, object]:
     """Lay out the verdict for programs; `standard` tells that the file declares no alerts."""
-    return to_json(
-        {
-            "format_version": 1,
-            "standard": standard,
-            "summary": {
-                "alerts": len(verdict.alerts),
-                **{severity.value: _count(verdict.alerts, severity) for severity in Severity},
-                "not_judged": len(verdict.unjudged),
-            },
-            "alerts": [_alert_document(alert) for alert in verdict.alerts],
-            "not_judged": [
-                {"rule": each.rule.value, "account": each.account, "reason": each.reason} for each in verdict.unjudged
-            ],
-            "notes": [*verdict.remarks],
-        }
-    )
+    return {
+        "format_version": 1,
+        "standard": verdict.standard,
+        "summary": {
+            "alerts": len(verdict.alerts),
+            **{severity.value: _count(verdict.alerts, severity) for severity in Severity},
+            "not_judged": len(verdict.unjudged),
+        },
+        "alerts": [_alert_document(alert) for alert in verdict.alerts],
+        "not_judged": [
+            {"rule": each.rule.value, "account": each.account, "reason": each.reason} for each in verdict.unjudged
+        ],
+        "notes": [*verdict.remarks],
+    }
 
 
 def title(news: News) -> str:

@@ -27,7 +27,7 @@ from reconciler.render.columns import (
     text_table,
     wrapped,
 )
-from reconciler.render.document import plan_document, to_json
+from reconciler.render.document import plan_document
 from reconciler.render.escape import defused, markdown_code, markdown_name, terminal, terminal_name
 from reconciler.units import format_duration, format_instant, format_money
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from reconciler.diagnostic import Location
-    from reconciler.insight.inventory import KeyDetail, PeriodUse, Share
+    from reconciler.insight.inventory import Inventory, KeyDetail, PeriodUse, Share
     from reconciler.model import DeclaredKey, LiveKey
     from reconciler.planning.actions import Plan
 
@@ -92,6 +92,12 @@ def inventory_csv(keys: Sequence[InventoryKey]) -> str:
     for key in keys:
         writer.writerow([_csv_cell(value) for value in key_document(key).values()])
     return out.getvalue()
+
+
+def inventory_document(found: Inventory) -> dict[str, object]:
+    """Lay out the inventory for programs."""
+    keys = [key_document(key) for key in found.keys]
+    return {"format_version": 1, "declared": found.declared, "spend_days": found.days, "keys": keys}
 
 
 def key_document(key: InventoryKey) -> dict[str, object]:
@@ -271,20 +277,18 @@ def detail_text(detail: KeyDetail, *, color: bool, width: int | None) -> str:
     return "\n\n".join("\n".join(block) for block in blocks) + "\n"
 
 
-def detail_json(detail: KeyDetail) -> str:
+def detail_document(detail: KeyDetail) -> dict[str, object]:
     """Lay out a key for programs; `changes` and `findings` are those of a plan, null where nothing is declared."""
     declared = detail.key.declared
     plan = None if detail.plan is None else plan_document(detail.plan, "")
-    return to_json(
-        {
-            "format_version": 1,
-            **key_document(detail.key),
-            "declared": None if declared is None else _declared_document(declared),
-            "relatives": [key_document(each) for each in detail.relatives],
-            "changes": None if plan is None else plan["changes"],
-            "findings": None if plan is None else plan["findings"],
-        }
-    )
+    return {
+        "format_version": 1,
+        **key_document(detail.key),
+        "declared": None if declared is None else _declared_document(declared),
+        "relatives": [key_document(each) for each in detail.relatives],
+        "changes": None if plan is None else plan["changes"],
+        "findings": None if plan is None else plan["findings"],
+    }
 
 
 def _live_facts(key: InventoryKey) -> Iterator[tuple[str, str]]:

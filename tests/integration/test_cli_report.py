@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from reconciler.cli import options
+from reconciler import installation
 from reconciler.installation import installing
 from reconciler.simulator import State
 from support.command import COMMAND, Front, on_a_file, on_a_socket, started
@@ -134,7 +134,7 @@ def test_a_declaration_is_not_overwritten(front: Front, tmp_path: Path, command:
 def test_an_environment_without_the_libraries_names_the_extra(
     front: Front, monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:
-    monkeypatch.setattr(options, "find_spec", lambda _: None)
+    monkeypatch.setattr(installation, "find_spec", lambda _: None)
 
     ended = front(command, "--out", "out.html")
 

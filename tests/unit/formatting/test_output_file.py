@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.cli.options import need_extra
 from reconciler.errors import UsageError
 from reconciler.formatting.files import check_output, write_whole
+from reconciler.installation import need_extra
 
 
 @pytest.mark.parametrize("name", ["keys.yaml", "teams/api.yml"])

@@ -16,11 +16,12 @@ from reconciler.diagnostic import Location, Severity
 from reconciler.insight.alerts import Alert, AlertRule, News, Unjudged, Verdict
 from reconciler.insight.inventory import InventoryKey, detail_of, take_inventory
 from reconciler.planning.planner import make_plan
-from reconciler.render.alerts import alerts_json, alerts_markdown, alerts_text, message
+from reconciler.render.alerts import alerts_document, alerts_markdown, alerts_text, message
+from reconciler.render.document import to_json
 from reconciler.render.escape import terminal
 from reconciler.render.github import render_alerts
 from reconciler.render.inventory import (
-    detail_json,
+    detail_document,
     detail_text,
     inventory_csv,
     inventory_markdown,
@@ -52,7 +53,7 @@ def detail_with(text: str, at: int, *, as_json: bool) -> str:
     key = declared("ci/a", team=text, description=text, source=Location(text, 3, 1))
     plan = make_plan(declaration([key]), snapshot(live(1, text), live(2, "ci/a")))
     detail = detail_of(keys[at], keys, plan)
-    return detail_json(detail) if as_json else detail_text(detail, color=False, width=None)
+    return to_json(detail_document(detail)) if as_json else detail_text(detail, color=False, width=None)
 
 
 def news_with(text: str) -> News:
@@ -75,7 +76,7 @@ PAGES: dict[str, Callable[[str], str]] = {
 }
 DOCUMENTS: dict[str, Callable[[str], str]] = {
     "key": lambda text: detail_with(text, -1, as_json=True),
-    "alerts": lambda text: alerts_json(verdict_with(text), standard=False),
+    "alerts": lambda text: to_json(alerts_document(verdict_with(text))),
 }
 OURS = {"h3", "p", "table", "thead", "tbody", "tr", "th", "td", "code", "ul", "li"}
 
