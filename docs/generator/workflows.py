@@ -1,4 +1,4 @@
-"""This project's own plan.yml, apply.yml and drift.yml: what `init` writes, on the example and a simulated account."""
+"""This project's own workflows: those that `init` writes, for the example and a simulated account."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _SIMULATE: Final = """\
 _BEFORE: Final = {
     "plan": "origin/${{ github.event.pull_request.base.ref }}",
     "apply": "${{ needs.due.outputs.base || github.sha }}",
-    "drift": "${{ github.sha }}",
+    **dict.fromkeys(("nightly", "record", "revoke"), "${{ github.sha }}"),
 }
 
 
@@ -55,7 +55,7 @@ def outputs() -> Iterator[tuple[str, str]]:
         "install": _INSTALL,
         "reviewed": '"" # the account is simulated anew, so its keys are not those that the comment speaks of',
         "options": ' \\\n            --simulator "$RUNNER_TEMP/account.db"',
-        **{f"simulate_{name}": _SIMULATE % _BEFORE[name] for name in WORKFLOWS},
+        **{f"simulate_{name}": _SIMULATE % _BEFORE[name] for name in _BEFORE},
     }
     for name in WORKFLOWS:
         yield f".github/workflows/{name}.yml", _HEAD + workflow(name, _PROJECT, ours)

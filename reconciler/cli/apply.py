@@ -52,6 +52,7 @@ if TYPE_CHECKING:
 @click.option("--no-lock", is_flag=True, help="Do not lock the account: for those who serialise elsewhere.")
 @click.option("--reviewed", is_flag=True, help="On GitHub: do what the comment on the merged pull request shows.")
 @click.option("--only-tip", is_flag=True, help="On GitHub: do nothing for a commit that is not the newest any more.")
+@click.option("--issue", is_flag=True, help="On GitHub: tell in the issue about drift what was done.")
 @click.pass_obj
 def command(
     verbose: bool,  # noqa: FBT001  # click hands its object over by position
@@ -68,6 +69,7 @@ def command(
     no_lock: bool,
     reviewed: bool,
     only_tip: bool,
+    issue: bool,
 ) -> int:
     """Change the account until it matches the file.
 
@@ -81,7 +83,8 @@ def command(
     In a job of a GitHub workflow, the step gets a summary and the output exitcode. There, --reviewed looks for the
     comment by `plan --comment` on the pull request that the commit came from, or else the last one that changed the
     file, unless there is nothing to do; --expect-digest goes before it. --only-tip looks for the head of the default
-    branch, at first and right before the first write. Both need GITHUB_TOKEN.
+    branch, at first and right before the first write. --issue adds what was done, if anything, to the issue that
+    `plan --issue` keeps about the same selection. All of them need GITHUB_TOKEN.
 
     \b
     Examples:
@@ -91,7 +94,7 @@ def command(
       reconciler apply --rotate production/api --no-overlap
       reconciler apply --reviewed --only-tip --auto-approve
     """
-    from reconciler.cli.github import only_at_the_tip, recorded, reviewed_digest
+    from reconciler.cli.github import only_at_the_tip, read_this_job, recorded, reviewed_digest, tell_issue
     from reconciler.cli.options import make_request
     from reconciler.cli.output import Output
     from reconciler.engine.applying import ApplyRequest
@@ -99,6 +102,7 @@ def command(
 
     with recorded() as record, Output(output_format, verbose=verbose, full=full) as output:
         record.output = output
+        job = read_this_job("--issue") if issue else None
         guard = only_at_the_tip() if only_tip else None
         if plan_file is not None and reviewed:
             msg = "--reviewed finds out what was reviewed itself, so a saved plan does not go with it"
@@ -116,7 +120,8 @@ def command(
             reviewed=() if saved is None else saved.changes,
             guard=guard,
         )
-        return record.end(exit_code(_plan_and_apply(apply_request, output, review)))
+        code = exit_code(_plan_and_apply(apply_request, output, review))
+        return record.end(code if job is None else tell_issue(job, shared_options, output, code))
 
 
 def _read_plan_file(file: Path, shared_options: SharedOptions, expected: str | None) -> SavedPlan:

@@ -377,6 +377,25 @@ def only_at_the_tip() -> Callable[[], Awaitable[None]]:
     return guard
 
 
+def tell_issue(job: Job, shared_options: SharedOptions, output: Output, code: int) -> int:
+    """Add what an apply did to the issue about drift; give the exit code, no success where that failed."""
+    from reconciler.github.threads import add_to_issue
+    from reconciler.render.github import drift_title, result_page
+
+    origin, result = origin_of(shared_options), output.result
+    if origin is None or result is None or not result.outcomes:
+        return code
+    title, page, selected = drift_title(origin), result_page(result, origin), selection_of(shared_options)
+    try:
+        number = on_github(job, lambda repository: add_to_issue(repository, selected, title, page))
+    except GitHubError as error:
+        needed = "; the token needs 'issues: write'" if isinstance(error, NotPermitted) else ""
+        note(f"error: what was done could not be told in the issue about drift: {error}{needed}")
+        return code or _FAILED
+    note(f"Told in issue #{number} what was done.")
+    return code
+
+
 def _write_record(record: ApplyRecord, error: BaseException | None) -> None:
     if os.environ.get("GITHUB_ACTIONS") != "true":
         return

@@ -51,7 +51,8 @@ GITHUB: Final = "github-actions"
 def command(folder: Path, repository: str | None, package: str | None, pins: Path | None) -> None:
     """Write a starter keys.yaml and the GitHub workflows into a repository.
 
-    The workflows plan on pull requests, apply on merge, and look for drift every day. A keys.yaml that is in FOLDER
+    The workflows plan on pull requests, apply on merge, look for drift and record what was used every night, and
+    revoke leaked keys by hand. A keys.yaml that is in FOLDER
     already, or a folder keys/ of such files, is used as it is: each of its environments gets its jobs. Nothing is
     overwritten, and no network is used. The jobs install what .github/reconciler pins, all of it by its hash:
     reconciler as it runs here, packed into a wheel, and what it needs for the destinations of the file.
@@ -227,12 +228,13 @@ def _unpinned(requirements: Path, wanted: bytes) -> str:
 
 # The files that `init` writes, filled in from the templates that ship with the program.
 
-WORKFLOWS: Final = ("plan", "apply", "drift")
+WORKFLOWS: Final = ("plan", "apply", "nightly", "revoke")
 PINS: Final = ".github/reconciler"
 """The folder with what the jobs install. It lies in `.github`, so that whoever guards the workflows guards it too."""
 REQUIREMENTS_FILE: Final = "requirements.txt"
 REQUIREMENTS: Final = f"{PINS}/{REQUIREMENTS_FILE}"
-ENVIRONMENTS: Final = ("production", "staging", "development", "ci")
+MAIN: Final = "production"
+ENVIRONMENTS: Final = (MAIN, "staging", "development", "ci")
 """The environments of the starter file."""
 
 _TEMPLATES: Final = Path(__file__).parents[1] / "templates"
@@ -300,6 +302,8 @@ def _values(project: Project) -> dict[str, str]:
         "checkout": checkout,
         "file": _quoted(project.file),
         "environments": _quoted([*project.environments]),
+        "accounts": _quoted([names[0] for names in project.key_variables.values()]),
+        "first": _quoted(next((name for name in project.environments if name == MAIN), project.environments[0])),
         "install": fill("install.yml", {"pins": PINS, "checkout": checkout}),
         "credentials": "\n".join(f"{name}: ${{{{ secrets.{name} }}}}" for name in project.key_variables),
         "logins": "\n".join(
@@ -308,7 +312,7 @@ def _values(project: Project) -> dict[str, str]:
         "permissions": "\n".join(_PERMISSIONS[kind] for kind in project.destination_types if kind in _PERMISSIONS),
         "reviewed": "${{ github.event_name == 'push' && '--reviewed' || '' }}",
         "options": "",
-        **{f"simulate_{name}": "" for name in WORKFLOWS},
+        **{f"simulate_{name}": "" for name in (*WORKFLOWS, "record")},
     }
 
 
@@ -323,14 +327,16 @@ def _as_pattern(name: str) -> str:
 
 
 def environments_of(workflow: Path) -> set[str] | None:
-    """Give the environments of the jobs of an existing workflow; None where it does not say them as ours do."""
+    """Give the environments that an existing workflow has jobs for; None where it does not say them as ours do."""
     import yaml
 
     try:
         document = yaml.safe_load(workflow.read_bytes())
         jobs = document["jobs"].values()
-        matrices = [job["strategy"]["matrix"]["environment"] for job in jobs if "strategy" in job]
-        return {name for matrix in matrices for name in matrix} if matrices else None
+        lists = [job["strategy"]["matrix"]["environment"] for job in jobs if "strategy" in job]
+        if not lists:  # of a workflow that is started by hand; `on` is read as True
+            lists = [document[True]["workflow_dispatch"]["inputs"]["environment"]["options"]]
+        return {name for each in lists for name in each}
     except (OSError, yaml.YAMLError, AttributeError, KeyError, TypeError):
         return None
 
@@ -338,6 +344,7 @@ def environments_of(workflow: Path) -> set[str] | None:
 # What is left to do by hand after `init`, in three steps.
 
 _PLAN: Final = "plan"
+_NIGHTLY: Final = "nightly"
 
 
 def tell(project: Project, root: Path, repository: str | None, folder: Path, *, is_new: bool) -> Iterator[str]:
@@ -378,9 +385,10 @@ def _secrets(project: Project, repository: str | None) -> Iterator[str]:
     where = f" --repo {repository}" if repository else ""
     home = f"repos/{repository}" if repository else "repos/{owner}/{repo}"
     yield ""
-    yield "2. Give each GitHub Environment the provisioning key, as exported above, and the one that its plans run in:"
+    yield "2. Give each GitHub Environment the provisioning key, as exported above, with those of its plans and nights:"
     for variable, environments in project.key_variables.items():
-        yield f"     for name in {' '.join(f'{name} {name}-{_PLAN}' for name in environments)}; do"
+        names = [f"{name}{end}" for name in environments for end in ("", f"-{_PLAN}", f"-{_NIGHTLY}")]
+        yield f"     for name in {' '.join(names)}; do"
         yield f'       gh api --silent "{home}/environments/$name" ||'
         yield f'         gh api --silent --method PUT "{home}/environments/$name"'
         # printf is of the shell itself, so that the key is in no list of processes.
@@ -392,6 +400,14 @@ def _secrets(project: Project, repository: str | None) -> Iterator[str]:
         yield f"     for name in {' '.join(project.environments)}; do"
         yield f'       gh secret set RECONCILER_APP_PRIVATE_KEY{where} --env "$name" < app.private-key.pem'
         yield "     done"
+    yield f"   Nobody approves what runs at night, so let only {project.branch} use those environments:"
+    yield f"     for name in {' '.join(f'{name}-{_NIGHTLY}' for name in project.environments)}; do"
+    yield f'       gh api --silent --method PUT "{home}/environments/$name" \\'
+    yield "         -F 'deployment_branch_policy[protected_branches]=false' \\"
+    yield "         -F 'deployment_branch_policy[custom_branch_policies]=true'"
+    policy = f'"{home}/environments/$name/deployment-branch-policies" -f {shlex.quote(f"name={project.branch}")}'
+    yield f"       gh api --silent --method POST {policy}"
+    yield "     done"
     yield "   Who has to approve an apply is set in the repository's Settings, Environments."
 
 

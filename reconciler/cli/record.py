@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from reconciler.cli.options import file_option, format_option, simulator_option
+from reconciler.cli.options import environments_option, file_option, format_option, simulator_option
 
 if TYPE_CHECKING:
     from reconciler.engine.recording import Recording
@@ -24,9 +24,17 @@ if TYPE_CHECKING:
 )
 @file_option
 @simulator_option
+@environments_option("Record the account of")
 @format_option("text", "json")
 @click.pass_context
-def command(context: click.Context, folder: Path, file: Path, simulator: Path | None, output_format: str) -> int:
+def command(
+    context: click.Context,
+    folder: Path,
+    file: Path,
+    simulator: Path | None,
+    environments: tuple[str, ...],
+    output_format: str,
+) -> int:
     """Keep what the service forgets after 30 days: who used what, day by day.
 
     Writes a line for each whole UTC day and key, and each day and model, to a file a month, sorted and made for git.
@@ -47,7 +55,7 @@ def command(context: click.Context, folder: Path, file: Path, simulator: Path | 
     from reconciler.errors import ReconcilerError
 
     declaration = declaration_if_any(context, file)
-    recording = console.run(record_use(folder, declaration, simulator=simulator))
+    recording = console.run(record_use(folder, declaration, environments=environments, simulator=simulator))
     several = (*recording.accounts, *recording.unread)
     for variable, error in recording.unread.items():
         note(f"error: {named(variable, str(error), several)}")

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from reconciler.engine.accounts import Wanted, read_account, read_all
+from reconciler.engine.inspect import Scope
 from reconciler.errors import AccountError, ReconcilerError, UsageError
 from reconciler.formatting.history import exists, months_of, read_history, write_history
 from reconciler.insight.history import (
@@ -20,8 +21,8 @@ from reconciler.insight.history import (
     unknown_days,
 )
 from reconciler.insight.inventory import identified
-from reconciler.model import KEY_VARIABLE, LONGEST_DAYS
-from reconciler.planning.accounts import account_variables, part_of
+from reconciler.model import LONGEST_DAYS
+from reconciler.planning.accounts import part_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -68,17 +69,21 @@ async def record_use(
     folder: Path,
     declaration: Declaration | None = None,
     *,
+    environments: Collection[str] = (),
     simulator: Path | None = None,
     credentials: Mapping[str, str] | None = None,
 ) -> Recording:
     """Add to the history in a folder what the service tells of the whole days that it does not have.
 
+    `environments` of the declaration select accounts; without any, all are recorded.
+
     Raises:
-        UsageError: the folder is no history, is one of another account, or can't be read or written.
+        UsageError: an environment is not declared, or the folder is no history, is one of another account, or can't be
+            read or written.
         AccountError: the only account, or none of several, could be read.
     """
     history, before = read_history(folder, partial(_open_months, folder)) if exists(folder) else (History(), {})
-    variables = [KEY_VARIABLE] if declaration is None else list(account_variables(declaration))
+    variables = Scope(declaration, tuple(environments)).variables(named=False)
     read = partial(_read, history, folder)
     answers = await read_all(variables, read, simulator, parallelism=AT_A_TIME, credentials=credentials)
     unread = {variable: answer for variable, answer in answers.items() if isinstance(answer, ReconcilerError)}

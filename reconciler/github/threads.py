@@ -252,6 +252,31 @@ async def close_issues(repository: Repository, selection: str, page: str, word: 
     return reports
 
 
+async def add_to_issue(repository: Repository, selection: str, title: str, page: str) -> int:
+    """Add a comment to the issue about a selection, open or closed; gives its number.
+
+    Where there is none yet, one is begun and closed: there is something to know, and no drift.
+
+    Raises:
+        GitHubError: it cannot be written; NotPermitted where the token does not suffice.
+    """
+    ours = await _own_issues(repository, selection, ())
+    if ours:
+        number: int = next((each for each in ours if each.get("state") == "open"), ours[-1])["number"]
+        await _say(repository, number, page)
+        return number
+
+    async def find(made: Sequence[Item]) -> list[Item]:
+        return await _own_issues(repository, selection, made)
+
+    body = f"{DriftMarker(selection, None)}\nThis issue is opened when the account does not match the file."
+    begun, *doubles = await repository.create("/issues", find, title=title, body=body, labels=[LABEL])
+    await _close(repository, doubles)
+    await _say(repository, begun["number"], page)
+    await repository.change(f"/issues/{begun['number']}", state="closed", state_reason="completed")
+    return int(begun["number"])
+
+
 async def _close(repository: Repository, doubles: Sequence[Item]) -> None:
     """Close what runs that began at the same time have left beside each other."""
     for each in doubles:

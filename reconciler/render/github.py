@@ -23,14 +23,14 @@ from reconciler.render.escape import (
     workflow_data,
     workflow_property,
 )
-from reconciler.render.markdown import LIMIT, render_plan
+from reconciler.render.markdown import LIMIT, render_plan, render_result
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from reconciler.diagnostic import Diagnostic, Location
     from reconciler.insight.alerts import Verdict
-    from reconciler.planning.actions import Action, Plan
+    from reconciler.planning.actions import Action, ApplyResult, Plan
 
 
 # GitHub shows this many annotations of a kind for a step, and drops the rest without a word.
@@ -246,6 +246,12 @@ def drift_page(plan: Plan, digest: str, origin: Origin) -> str:
         "If you close it, it stays closed until something else is to be seen.\n\n"
     )
     return f"{intro}{plan_page(plan, digest, origin, limit=LIMIT - len(intro))}"
+
+
+def result_page(result: ApplyResult, origin: Origin) -> str:
+    """Show what an apply did and where it ran, no longer than GitHub takes a comment."""
+    footer = _footer(origin)
+    return f"{render_result(result, limit=LIMIT - len(footer))}{footer}"
 
 
 def resolved_page(origin: Origin) -> str:

@@ -109,11 +109,17 @@ class World:
         return self.run("apply", "push", push, only=only)
 
     def drift(self) -> Run:
-        return self.run("drift", "schedule", {"schedule": "23 5 * * *", "repository": REPOSITORY}, only="production")
+        """Run the night's job of an environment."""
+        night = {"schedule": "23 5 * * *", "repository": REPOSITORY}
+        return self.run("nightly", "schedule", night, only="production", job="nightly")
 
-    def run(self, name: str, kind: str, event: dict[str, Any], *, only: str, **secrets: str) -> Run:
+    def record(self) -> Run:
+        """Run the night's job that records."""
+        return self.run("nightly", "schedule", {"schedule": "23 5 * * *", "repository": REPOSITORY}, job="record")
+
+    def run(self, name: str, kind: str, event: dict[str, Any], *, only: str = "", job: str = "", **secrets: str) -> Run:
         given = {"NAGA_PROVISIONING_KEY": KEY, "GITHUB_TOKEN": TOKEN, **secrets}
-        run = self.actions.run(f".github/workflows/{name}.yml", kind, event, only=only, **given)
+        run = self.actions.run(f".github/workflows/{name}.yml", kind, event, only=only, job=job, **given)
         if name == "apply":
             self.actions.gh.over(kind, git("rev-parse", "HEAD"), success=run.code == 0)
         assert KEY not in run.log
@@ -185,6 +191,52 @@ def test_from_the_pull_request_to_the_key_and_from_drift_to_its_end(world: World
     assert (again.code, world.limits) == (0, {"production/api": Decimal(100)}), again.log
     world.drift()
     assert issue.state == "closed"
+
+
+def test_a_leaked_key_is_killed_and_replaced_by_hand(world: World) -> None:
+    head = commit("Declare our API keys")
+    world.plan(head)
+    assert world.apply(world.merged(head)).code == 0
+    held = world.github.held("repos/acme/api/environments/production")
+    leaked = held["NAGA_API_KEY_API"]
+
+    form = {"addresses": "production/api $(touch stolen)", "environment": "production", "replace": "true"}
+    by_hand = {"ref": "refs/heads/main", "repository": REPOSITORY}
+    refused = world.run("revoke", "workflow_dispatch", {**by_hand, "inputs": form})
+    assert refused.exits == [1], refused.log
+    assert [each for each in world.machine_files() if "stolen" in each.name] == []
+
+    done = world.run("revoke", "workflow_dispatch", {**by_hand, "inputs": {**form, "addresses": "production/*"}})
+    assert (done.code, done.jobs) == (0, {"revoke": "success"}), done.log
+    assert world.github.held("repos/acme/api/environments/production")["NAGA_API_KEY_API"] != leaked
+    assert sorted(name.partition("~")[1] for name in world.limits) == ["", "~"]
+
+    killed = world.run(
+        "revoke",
+        "workflow_dispatch",
+        {**by_hand, "inputs": {**form, "addresses": "production/api", "replace": "false"}},
+    )
+    assert killed.code == 0, killed.log
+    assert sorted(name.partition("~")[1] for name in world.limits) == ["~", "~"]
+
+
+def test_the_night_records_on_a_branch_of_its_own(world: World, tmp_path: Path) -> None:
+    head = commit("Declare our API keys")
+    world.plan(head)
+    assert world.apply(world.merged(head)).code == 0
+    server = tmp_path / "server.git"
+    git("init", "--quiet", "--bare", str(server))
+    git("config", f"url.{server}.insteadOf", "https://github.com/acme/api.git")
+
+    first = world.record()
+    assert (first.code, first.jobs) == (0, {"record production": "success"} | {}), first.log
+    files = git("--git-dir", str(server), "ls-tree", "--name-only", "-r", "api-key-history").splitlines()
+    assert "keys.csv" in files
+    assert "keys.yaml" not in files
+    kept = git("--git-dir", str(server), "rev-list", "--count", "api-key-history")
+    again = world.record()
+    assert again.code == 0, again.log
+    assert git("--git-dir", str(server), "rev-list", "--count", "api-key-history") == kept == "1"
 
 
 def test_a_pull_request_has_one_comment_however_often_it_is_planned(world: World) -> None:

@@ -14,6 +14,7 @@ from reconciler.errors import AccountError
 from reconciler.github.threads import PlanMarker
 from support.command import KEYS, on_a_file
 from support.github.discussions import Pull
+from support.github.fake import READ_ONLY_TOKEN
 from support.github.job import (
     HEAD,
     MERGED,
@@ -341,3 +342,41 @@ def test_outside_of_a_job_no_step_is_told(place: Workplace) -> None:
     place.monkeypatch.delenv("GITHUB_ACTIONS")
     place.front(*APPLY)
     assert (place.summary, place.outputs) == ("", {})
+
+
+# --- the issue --------------------------------------------------------------------------------------------------------
+
+
+def test_what_was_done_is_told_in_the_issue_about_drift_and_nothing_is_not_told(place: Workplace) -> None:
+    merge(place)
+    assert place.front(*APPLY, "--issue").code == 0
+    (issue,) = place.discussions.issues.values()
+    assert (issue.state, issue.labels) == ("closed", ["drift"])
+    (told,) = place.bodies(issue.number)
+    assert "ci/a" in told
+    assert "runs/42" in told
+    assert place.front(*APPLY, "--issue").code == 0
+    assert place.bodies(issue.number) == [told]
+
+    place.front.declare(TWO)("plan", "--issue")
+    assert issue.state == "open"
+    place.front(*APPLY, "--issue")
+    assert len(place.bodies(issue.number)) == 2
+    place.front("plan", "--issue")
+    assert issue.state == "closed"
+    assert len(place.discussions.issues) == 1
+
+
+def test_what_cannot_be_told_is_an_error_of_its_own(place: Workplace) -> None:
+    merge(place)
+    place.monkeypatch.setenv("GITHUB_TOKEN", READ_ONLY_TOKEN)
+    ended = place.front(*APPLY, "--issue")
+    assert (ended.code, place.front.names()) == (1, ["ci/a"])
+    assert "issues: write" in ended.err
+
+
+def test_the_issue_needs_a_job(place: Workplace) -> None:
+    place.monkeypatch.delenv("GITHUB_REPOSITORY", raising=False)
+    place.monkeypatch.delenv("GITHUB_ACTIONS", raising=False)
+    ended = place.front(*APPLY, "--issue")
+    assert (ended.code, place.front.names()) == (1, [])

@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 import reconciler
-from reconciler.cli.init import ENVIRONMENTS, WORKFLOWS
+from reconciler.cli.init import ENVIRONMENTS, WORKFLOWS, environments_of
 from reconciler.declaration import load
 from reconciler.simulator import State
 from support.command import call
@@ -108,10 +108,10 @@ def test_a_second_time_nothing_is_touched() -> None:
 def test_only_what_is_missing_is_written() -> None:
     said()
     FILES[1].unlink()
-    assert said().splitlines()[1:4] == [
+    assert said().splitlines()[1 : len(FILES) + 1] == [
         f"left   {FILES[0]}: it is there already",
         f"wrote  {FILES[1]}",
-        f"left   {FILES[2]}: it is there already",
+        *(f"left   {file}: it is there already" for file in FILES[2:]),
     ]
 
 
@@ -135,8 +135,8 @@ def test_each_environment_of_an_existing_file_gets_its_jobs_and_its_key() -> Non
     assert Path("keys.yaml").read_text("utf-8") == KEYS
     assert out.startswith("used   keys.yaml\nwrote ")
     for file in FILES:
-        (job,) = (job for job in yaml.safe_load(file.read_bytes())["jobs"].values() if "strategy" in job)
-        assert job["strategy"]["matrix"]["environment"] == ["live", "qa"]
+        assert environments_of(file) == {"live", "qa"}
+        job = yaml.safe_load(file.read_bytes())["jobs"][file.stem]
         assert {"NAGA_QA", "NAGA_PROVISIONING_KEY"} <= set(job["steps"][-1]["env"])
     assert {"click", "httpx", "pynacl", "hvac"} <= installed().keys()
     assert not installed().keys() & {"boto3", "pyrage", "starlette"}
@@ -182,7 +182,7 @@ def test_in_a_folder_the_file_goes_there_and_the_workflows_to_the_top() -> None:
     Path("infra").mkdir()
     said("infra")
     assert Path("infra/keys.yaml").is_file()
-    assert [file.is_file() for file in FILES] == [True] * 3
+    assert [file.is_file() for file in FILES] == [True] * len(FILES)
 
 
 def installed() -> dict[str, str]:
@@ -385,14 +385,22 @@ def test_every_environment_gets_its_key_and_only_those_that_apply_the_app(tmp_pa
     keys = "export NAGA_PROVISIONING_KEY='ng-a %s\\n'"
     subprocess.run(["bash", "-c", f"{path}\n{keys}\n{script}"], check=True)  # noqa: S607  # the shell that is in the PATH
     asked = Path("asked").read_text("utf-8").splitlines()
-    both = [name for each in ENVIRONMENTS for name in (each, f"{each}-plan")]
+    both = [name for each in ENVIRONMENTS for name in (each, f"{each}-plan", f"{each}-nightly")]
     assert [line for line in asked if "PROVISIONING" in line] == [
         f"secret set NAGA_PROVISIONING_KEY --repo acme/api --env {name} < ng-a %s\\n" for name in both
     ]
     assert [line for line in asked if "APP_PRIVATE" in line] == [
         f"secret set RECONCILER_APP_PRIVATE_KEY --repo acme/api --env {name} < a key" for name in ENVIRONMENTS
     ]
-    assert [line for line in asked if "PUT" in line] == ["api --silent --method PUT repos/acme/api/environments/ci"]
+    made, *limited = [line for line in asked if "PUT" in line]
+    assert made == "api --silent --method PUT repos/acme/api/environments/ci"
+    assert [line.split()[4] for line in limited] == [
+        f"repos/acme/api/environments/{each}-nightly" for each in ENVIRONMENTS
+    ]
+    policies = [line for line in asked if "POST" in line]
+    assert [line.split(" ", 4)[4] for line in policies] == [
+        f"repos/acme/api/environments/{each}-nightly/deployment-branch-policies -f name=main" for each in ENVIRONMENTS
+    ]
 
 
 def test_what_the_last_step_commits_is_all_that_was_written() -> None:
@@ -421,8 +429,8 @@ def test_an_environment_gets_the_key_of_its_own_account_and_no_other() -> None:
     key = r'printf %s "\$\{(\w+):\?\}" \| gh secret set (\w+) '
     loops = re.findall(rf"for name in (.*?); do\n.*\n.*\n +{key}", said())
     assert loops == [
-        ("live live-plan", "NAGA_PROVISIONING_KEY", "NAGA_PROVISIONING_KEY"),
-        ("qa qa-plan", "NAGA_QA", "NAGA_QA"),
+        ("live live-plan live-nightly", "NAGA_PROVISIONING_KEY", "NAGA_PROVISIONING_KEY"),
+        ("qa qa-plan qa-nightly", "NAGA_QA", "NAGA_QA"),
     ]
 
 

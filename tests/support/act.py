@@ -149,15 +149,16 @@ class Actions:
 
     @contextmanager
     def started(
-        self, workflow: str, event_name: str, event: dict[str, Any], *, only: str = "", **secrets: str
+        self, workflow: str, event_name: str, event: dict[str, Any], *, only: str = "", job: str = "", **secrets: str
     ) -> Iterator[subprocess.Popen[str]]:
-        """Start a workflow; of a matrix, `only` names the one environment to run."""
+        """Start a workflow, or one `job` of it; of a matrix, `only` names the one environment to run."""
         file = self.folder / "event.json"
         file.write_text(json.dumps(event), "utf-8")
         words = [str(ACT), event_name, "-W", workflow, "-e", str(file), "-P", "ubuntu-latest=-self-hosted", "--json"]
         words += [word for stub in self._stubs for word in ("--local-repository", stub)]
         words += [word for name, value in secrets.items() for word in ("-s", f"{name}={value}")]
         words += ["--matrix", f"environment:{only}"] if only else []
+        words += ["--job", job] if job else []
         for name in ("GITHUB_API_URL", "NAGA_BASE_URL"):
             words += ["--env", f"{name}={self._environment[name]}"] if name in self._environment else []
         process = subprocess.Popen(

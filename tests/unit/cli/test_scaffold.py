@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -47,7 +48,13 @@ def test_a_workflow_is_whole_yaml_with_nothing_left_to_fill_in(name: str) -> Non
 def test_names_that_yaml_takes_for_something_else_stay_names(name: str) -> None:
     odd = replace(PROJECT, environments=["no", "123", "1.5"], file="a: b/ü #1.yaml", branch="on")
     document = read(name, odd)
-    assert document["jobs"][name]["strategy"]["matrix"]["environment"] == ["no", "123", "1.5"]
+    if name == "revoke":
+        environments = document[TRIGGERS]["workflow_dispatch"]["inputs"]["environment"]
+        assert environments["default"] == "no"
+        found = environments["options"]
+    else:
+        found = document["jobs"][name]["strategy"]["matrix"]["environment"]
+    assert found == ["no", "123", "1.5"]
     assert document["env"]["FILE"] == "a: b/ü #1.yaml"
 
 
@@ -70,6 +77,7 @@ def test_it_plans_changes_of_the_file_and_applies(file: str, is_folder: bool, wa
 
 def test_each_account_has_its_key_and_only_the_step_that_needs_it_gets_it() -> None:
     project = replace(PROJECT, key_variables={"NAGA_CI": ["ci"], "NAGA_PROD": ["production"]})
+    assert read("nightly", project)["jobs"]["record"]["strategy"]["matrix"]["environment"] == ["ci", "production"]
     for name in WORKFLOWS:
         *before, last = steps(name, name, project)
         assert {key: value for key, value in last["env"].items() if key.startswith("NAGA_")} == {
@@ -87,14 +95,47 @@ def test_a_pull_request_of_a_fork_gets_no_secret() -> None:
     assert jobs["plan"]["if"] == fork.replace("==", "=!").replace("!=", "==").replace("=!", "!=").replace("||", "&&")
 
 
-def test_only_apply_logs_in_to_destinations() -> None:
+@pytest.mark.parametrize("name", ["apply", "revoke"])
+def test_only_what_delivers_logs_in_to_destinations(name: str) -> None:
     project = replace(PROJECT, destination_types=["dotenv", "github-actions", "vault"])
-    (*_, last) = steps("apply", "apply", project)
+    (*_, last) = steps(name, name, project)
     assert {"GITHUB_APP_ID", "GITHUB_APP_PRIVATE_KEY", "VAULT_ADDR"} <= set(last["env"])
-    assert read("apply", project)["jobs"]["apply"]["permissions"]["id-token"] == "write"
-    assert "id-token" not in read("apply")["jobs"]["apply"]["permissions"]
-    for name in ("plan", "drift"):
-        assert workflow(name, project) == workflow(name, PROJECT)
+    assert read(name, project)["jobs"][name]["permissions"]["id-token"] == "write"
+    assert "id-token" not in read(name)["jobs"][name]["permissions"]
+    assert workflow("plan", project) == workflow("plan", PROJECT)
+
+
+def test_the_step_that_pushes_has_no_provisioning_key_and_the_one_that_has_it_no_token() -> None:
+    *_, get, record, push = steps("nightly", "record")
+    assert [{*each["env"]} for each in (get, record, push)] == [
+        {"GITHUB_TOKEN"},
+        {"ENVIRONMENT", "NAGA_PROVISIONING_KEY"},
+        {"GITHUB_TOKEN"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("addresses", "replaces", "words"),
+    [
+        ("ci/a  prod/*", "true", ["--yes", "--", "ci/a", "prod/*"]),
+        ("4711", "false", ["--yes", "--no-replace", "--", "4711"]),
+        ("$(touch x) `touch x`;* -f", "true", ["--yes", "--", "$(touch", "x)", "`touch", "x`;*", "-f"]),
+    ],
+)
+def test_what_somebody_types_into_the_form_of_revoke_are_words_and_nothing_else(
+    tmp_path: Path, addresses: str, replaces: str, words: list[str]
+) -> None:
+    (*_, last) = steps("revoke", "revoke")
+    program = tmp_path / "reconciler/bin/reconciler"
+    program.parent.mkdir(parents=True)
+    program.write_text('#!/bin/bash\nprintf "%s\\n" "$@"\n', "utf-8")
+    program.chmod(0o755)
+    given = {"ADDRESSES": addresses, "REPLACE": replaces, "ENVIRONMENT": "a b", "FILE": "k.yaml"}
+    command = ["/bin/bash", "-e", "-c", last["run"]]
+    there = {"RUNNER_TEMP": str(tmp_path), "PATH": "/usr/bin:/bin", **given}
+    shown = subprocess.run(command, cwd=tmp_path, env=there, check=True, capture_output=True, text=True).stdout
+    assert shown.splitlines() == ["revoke", "--file", "k.yaml", "--environment", "a b", *words]
+    assert not (tmp_path / "x").exists()
 
 
 @pytest.mark.parametrize("name", WORKFLOWS)
@@ -133,6 +174,7 @@ def test_the_environments_of_a_workflow_of_ours_are_read_back(name: str, tmp_pat
         "jobs: {a: {strategy: {matrix: {environment: 1}}}}",
         "jobs: [",
         "jobs: {a: 1}",
+        "on: {workflow_dispatch: {inputs: {}}}\njobs: {}",
     ],
 )
 def test_of_a_workflow_that_is_not_like_ours_nothing_is_said(text: str, tmp_path: Path) -> None:
