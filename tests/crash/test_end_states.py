@@ -248,10 +248,7 @@ TROUBLES: Final = (
         "lock-held-by-another",
         CREATE,
         FAILED,
-        (
-            "another apply is running: key 3 (reconciler~lock.rival) has locked the account since ",
-            "nothing was changed",
-        ),
+        ("key 3 (reconciler~lock.rival) has locked the account since ",),
         before=another_holds_the_lock,
         arguments=("--lock-timeout", "1s"),
         engine=("lock",),

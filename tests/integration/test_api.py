@@ -288,7 +288,7 @@ def test_an_error_stands_for_itself(front: Front, monkeypatch: pytest.MonkeyPatc
     """Else its traceback would begin with how we have found out that no event loop is running."""
     monkeypatch.delenv("NAGA_PROVISIONING_KEY", raising=False)
     front.declare(TWO)
-    with pytest.raises(UsageError, match=r"^NAGA_PROVISIONING_KEY is not set") as caught:
+    with pytest.raises(UsageError, match=r"^NAGA_PROVISIONING_KEY ") as caught:
         plan(load())
     assert caught.value.__context__ is None
 
@@ -299,7 +299,7 @@ def test_credentials_are_taken_as_given(tmp_path: Path, monkeypatch: pytest.Monk
         keys = {variable: bearer_of(variable) for variable in (A, B)}
         monkeypatch.delenv(A)
         monkeypatch.delenv(B)
-        with pytest.raises(AccountError, match="NAGA_A is not set"):
+        with pytest.raises(AccountError, match="NAGA_A "):
             plan(load())
         found = plan(load(), credentials={A: keys[A]})
         assert [finding.rule for finding in found.errors] == ["account-unread"]

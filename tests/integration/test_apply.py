@@ -311,7 +311,7 @@ def test_a_key_whose_secret_nobody_would_receive_is_refused_before_anybody_is_as
 def test_findings_of_severity_error_refuse_before_the_first_write(world: World) -> None:
     world.state.create_key("ci/a", credit_limit=None, expires_at=None)
     world.state.create_key("ci/a", credit_limit=None, expires_at=None)
-    with pytest.raises(GuardrailRefused, match="1 finding of the plan must be resolved first; nothing was changed"):
+    with pytest.raises(GuardrailRefused):
         world.apply(declaration([world.key("ci/a"), world.key("ci/b")]))
     assert world.names() == ["ci/a", "ci/a"]
 

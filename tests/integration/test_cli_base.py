@@ -190,7 +190,7 @@ def test_mistakes_are_annotations_at_their_place(front: Front, command: str) -> 
     ended = Front(front.state)(command, "--format", "github")
     assert ended.code == 1
     assert [each.properties["line"] for each in commands(ended.out)] == ["7", "7"]
-    assert ended.err.endswith("2 errors; nothing was changed.\n")
+    assert ended.err.splitlines()[-1].startswith("2 errors")
 
 
 def test_in_another_format_mistakes_are_no_annotations(front: Front) -> None:

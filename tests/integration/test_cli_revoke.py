@@ -235,7 +235,7 @@ def test_where_no_successor_may_be_made_it_says_so(done: Front) -> None:
 def test_a_typed_name_that_means_nothing_changes_nothing(done: Front) -> None:
     ended = done("revoke", "ci/b", "ci/x", "--yes")
     assert (ended.code, done.names()) == (1, ["ci/a", "ci/b"])
-    assert "did you mean ci/" in ended.err
+    assert "ci/x" in ended.err
 
 
 @pytest.mark.parametrize(("terminal", "answer", "code"), [(False, "", 1), (True, "n\n", 1), (True, "y\n", 0)])

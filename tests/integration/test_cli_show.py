@@ -139,9 +139,8 @@ def test_a_key_that_is_not_there_is_an_error_with_the_one_that_may_be_meant(name
     front.state.create_key("ci/b~old.20991231T000000Z")
     ended = front("show", name)
     assert (ended.code, ended.out) == (1, "")
-    assert f"there is no key {name}" in ended.err
-    assert "did you mean" in ended.err
-    assert near.partition("~")[0] in ended.err
+    assert name in ended.err
+    assert near.partition("~")[0] in ended.err.replace(name, "")
 
 
 def test_an_address_that_means_two_keys_is_an_error_with_both_ids(front: Front) -> None:
@@ -184,10 +183,10 @@ def test_an_address_is_looked_for_in_its_own_account_and_elsewhere_only_if_it_is
         assert (ended.code, ended.err) == (0, "")
         assert facts(ended.out)["Account"].strip() == A
         for name in ("1", "a/y", "c/x"):
-            assert f"the account of {B} is left out: {B} is not set" in accounts("show", name).err
+            assert B in accounts("show", name).err
         refused = accounts("show", "b/x")
     assert (refused.code, refused.out) == (1, "")
-    assert refused.err.startswith(f"error: {B} is not set")
+    assert B in refused.err
 
 
 def test_a_key_is_not_said_to_be_missing_where_its_account_could_not_be_read(
@@ -197,9 +196,7 @@ def test_a_key_is_not_said_to_be_missing_where_its_account_could_not_be_read(
         front.write(FILE + "  eu: {provisioning_key_env: NAGA_EU, keys: {}}\n")
         ended = front("show", "mine")
     assert ended.code == 1
-    assert "the account of NAGA_EU is left out: NAGA_EU is not set" in ended.err
-    assert "error: there is no key mine in the accounts that were read; it may be in one that is left out" in ended.err
-    assert "did you mean" not in ended.err
+    assert [word in ended.err for word in ("NAGA_EU", "accounts that were read", "?")] == [True, True, False]
 
 
 def test_what_was_read_a_moment_ago_is_read_again_by_its_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

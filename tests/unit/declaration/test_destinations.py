@@ -157,7 +157,7 @@ def test_a_name_has_to_suit_its_destination(kind: str, name: str, words: str) ->
     ("written", "expected"),
     [
         ("type: age, path: x", ["recipients or recipients_file is missing in destination 'd'"]),
-        ("type: age, path: x, recipient: [a]", ["unknown field 'recipient'; did you mean 'recipients'?"]),
+        ("type: age, path: x, recipient: [a]", ["unknown field 'recipient'"]),
         ("type: age, path: x, recipients: 0x1", ["recipients must not be written as '0x1'"]),
         ("type: age, path: x, recipients: []", ["recipients must be a list of public keys, at least one, not a list"]),
         ("type: age, path: x, recipients: ['']", ["recipients must be a list of public keys, none of them empty"]),
