@@ -159,9 +159,10 @@ class TestAServerThatBreaksOff:
 
 @pytest.mark.parametrize("said", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n{"])
 def test_a_server_that_falls_silent_is_given_up(said: bytes) -> None:
-    result, server = against(lambda account: account.balance(), hang(said), say(BALANCE), timeouts=QUICK)
+    # More than one answer, since one that takes longer than the limit is given up like no answer.
+    result, server = against(lambda account: account.balance(), hang(said), *[say(BALANCE)] * 5, timeouts=QUICK)
     assert str(result) == "125.50"
-    assert server.connections == 2
+    assert server.connections >= 2
 
 
 def test_a_create_whose_answer_does_not_come_is_ambiguous() -> None:

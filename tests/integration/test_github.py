@@ -115,7 +115,7 @@ def test_a_request_says_what_github_wants_to_know(monkeypatch: pytest.MonkeyPatc
 
 def test_no_answer_in_time_leaves_the_delivery_uncertain(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retry, "FIRST_DELAY", 0.001)
-    monkeypatch.setattr(github_client, "READ_SECONDS", 0.02)
+    monkeypatch.setattr(github_client, "READ_SECONDS", 0.2)
     with pytest.raises(DestinationError, match=r"may not be in .*no answer within") as caught:
         deliver_through(monkeypatch, say(PUBLIC_KEY), *[hang() for _ in range(6)])
     assert caught.value.uncertain
