@@ -274,7 +274,7 @@ def request_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @contextmanager
 def annotated(output_format: str) -> Iterator[None]:
-    """Show what is wrong with a declaration in the format too, where it is `github` or `sarif`."""
+    """Show what is wrong with a declaration in the format too, where it is `github`, `gitlab` or `sarif`."""
     from reconciler.errors import DeclarationError
 
     try:
@@ -285,6 +285,11 @@ def annotated(output_format: str) -> Iterator[None]:
             from reconciler.render.github import render_diagnostics
 
             show(render_diagnostics(error.diagnostics))
+        elif output_format == "gitlab":
+            from reconciler.cli.console import show
+            from reconciler.render.gitlab import code_quality
+
+            show(code_quality(error.diagnostics))
         elif output_format == "sarif":
             from reconciler import __version__
             from reconciler.cli.console import show

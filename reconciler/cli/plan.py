@@ -20,7 +20,7 @@ CHANGES_PENDING: Final = 2
 
 @click.command("plan")
 @request_options
-@format_option("text", "json", "markdown", "github")
+@format_option("text", "json", "markdown", "github", "gitlab")
 @full_option
 @click.option("--offline", is_flag=True, help="Let --base stand for the account: needs no credential.")
 @click.option(
@@ -61,7 +61,8 @@ def command(
     Exits with 3 when a finding would make apply refuse, with 2 when there are changes and --detailed-exitcode is given.
 
     In a GitHub workflow, --format github also writes the step's summary and outputs (changes, digest, exitcode,
-    plan-file). --comment and --issue need GITHUB_TOKEN.
+    plan-file). --comment and --issue need GITHUB_TOKEN. In GitLab, --format gitlab writes the counts for the widget of
+    the merge request, and the plan itself beside them on stderr.
 
     \b
     Examples:
@@ -85,7 +86,7 @@ def command(
             check_output(out, example="plan.json", declaration=shared_options.file)
         if offline:
             _check_offline(shared_options, out, asks=preflight or check_destinations)
-        with annotated(output_format):
+        with annotated("text" if output_format == "gitlab" else output_format):
             request = make_request(shared_options)
         if offline:
             from reconciler.engine.planning import plan_offline
@@ -101,6 +102,8 @@ def command(
         if out:
             save(plan, out)
         show(format_plan(plan, output_format, verbose=verbose, full=full))
+        if output_format == "gitlab":
+            show(plan_text(plan, verbose=verbose, full=full), err=True)
         return report.end(plan, request, exit_code(plan, complete=complete, detailed=detailed_exitcode))
 
 
@@ -186,6 +189,10 @@ def format_plan(plan: Plan, output_format: str, *, verbose: bool, full: bool = F
             from reconciler.render import github
 
             return github.annotate_plan(plan)
+        case "gitlab":
+            from reconciler.render import gitlab
+
+            return gitlab.plan_report(plan)
         case _:
             return plan_text(plan, verbose=verbose, full=full)
 

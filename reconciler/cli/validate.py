@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @click.command("validate")
 @file_option
-@format_option("text", "github", "sarif")
+@format_option("text", "github", "gitlab", "sarif")
 def command(file: Path, output_format: str) -> None:
     """Check the file, offline.
 
@@ -22,13 +22,15 @@ def command(file: Path, output_format: str) -> None:
     secret nobody would receive, because it has no destination, is an error too: `deliver: []` says that it is live
     already.
 
-    With --format github the errors are annotations at their place in the pull request as well, with --format sarif a
-    document for code scanning services and editors.
+    With --format github the errors are annotations at their place in the pull request as well, with --format gitlab the
+    report of code quality that a merge request shows, with --format sarif a document for code scanning services and
+    editors.
 
     \b
     Examples:
       reconciler validate -f keys.yaml
       reconciler validate --format github
+      reconciler validate --format gitlab > codequality.json
       reconciler validate --format sarif > keys.sarif
     """
     from reconciler.cli.console import note, show
@@ -47,6 +49,11 @@ def command(file: Path, output_format: str) -> None:
             raise DeclarationError(quoted(found, sources))
     for delivery, why in exposed(declaration.keys):
         note(f"warning: {delivery.source}: {delivery.target.destination}: {why}")
+    if output_format == "gitlab":
+        from reconciler.render.gitlab import code_quality
+
+        show(code_quality(()))
+        return
     if output_format == "sarif":
         from reconciler import __version__
         from reconciler.render.sarif import render_diagnostics

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, assert_never
 
 from reconciler.planning.actions import (
@@ -27,7 +28,7 @@ from reconciler.render import words
 from reconciler.units import format_instant, format_money
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable
     from datetime import datetime
     from decimal import Decimal
 
@@ -80,11 +81,15 @@ def result_document(result: ApplyResult) -> dict[str, object]:
     }
 
 
-def to_json(document: Mapping[str, object]) -> str:
+def to_json(document: Mapping[str, object] | Sequence[object]) -> str:
     """Write a document in ASCII, a field a line and every element of a list on its own line, so that it diffs well."""
-    fields = (f"  {json.dumps(name)}: {_field(value)}" for name, value in document.items())
+    if isinstance(document, Mapping):
+        fields = (f"  {json.dumps(name)}: {_field(value)}" for name, value in document.items())
+        text = "{\n" + ",\n".join(fields) + "\n}\n"
+    else:
+        text = "".join(["[", ",".join(f"\n  {json.dumps(each)}" for each in document), "\n" * bool(document), "]\n"])
     # A build log obeys `##[command]` wherever it stands; in JSON a # can be written so that it doesn't.
-    return ("{\n" + ",\n".join(fields) + "\n}\n").replace("##[", "#\\u0023[")
+    return text.replace("##[", "#\\u0023[")
 
 
 def _field(value: object) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from jsonschema import Draft4Validator
@@ -100,6 +101,28 @@ def test_sarif_names_a_file_by_its_address_where_it_was_named_so(tmp_path: Path)
     (result,) = run["results"]
     uri = result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"]
     assert uri == (tmp_path / "keys.yaml").as_uri()
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        (WRONG, [5]),
+        ("version: 2\nenvironments: {ci: {}}\n", [1, 2]),
+        (f"{WRONG}      b: {{credit_limt: 5}}\n", [5, 6]),
+        (WRONG.replace("credit_limt", "deliver: [], credit_limit"), []),
+    ],
+)
+def test_gitlab_gets_what_its_report_of_code_quality_has_to_have(text: str, lines: list[int]) -> None:
+    Path("keys.yaml").write_text(text, "utf-8")
+    ended = call("validate", "-f", "./keys.yaml", "--format", "gitlab")
+    assert ended.code == bool(lines)
+    issues: Any = json.loads(ended.out)
+    assert [issue["location"] for issue in issues] == [{"path": "keys.yaml", "lines": {"begin": n}} for n in lines]
+    assert len({issue["fingerprint"] for issue in issues}) == len(lines)
+    assert all(issue["description"] and issue["severity"] == "major" for issue in issues)
+    Path("keys.yaml").write_text(f"# moved\n{text}", "utf-8")
+    moved: Any = json.loads(call("validate", "-f", "keys.yaml", "--format", "gitlab").out)
+    assert [issue["fingerprint"] for issue in moved] == [issue["fingerprint"] for issue in issues]
 
 
 START = "version: 1\nenvironments:\n  ci:\n    keys:\n"
