@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from reconciler.engine.applying import ApplyRequest
     from reconciler.engine.inspect import Scope
     from reconciler.model import Lease
+    from reconciler.planning.actions import AccountPlan
     from reconciler.secret import Secret
 
 __all__ = [
@@ -647,10 +648,10 @@ class _Listener:
     def say(self, message: str) -> None:
         _log.info("%s", message)
 
-    def replanned(self, variable: str, plan: Plan) -> None:
+    def replanned(self, variable: str, plan: AccountPlan) -> None:
         _log.info("The account of %s has changed since it was planned: %d actions now.", variable, len(plan.actions))
 
-    def begin(self, variable: str, plan: Plan) -> None:
+    def begin(self, variable: str, plan: AccountPlan) -> None:
         _log.debug("The account of %s: %d actions.", variable, len(plan.actions))
 
     def report(self, outcome: Outcome) -> None:

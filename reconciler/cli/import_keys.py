@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from reconciler.declaration import SourceFile
     from reconciler.model import Declaration, LiveKey, Snapshot
-    from reconciler.planning.actions import Finding, Plan, PlanInputs
+    from reconciler.planning.actions import AccountPlan, Finding, PlanInputs
     from reconciler.planning.importing import Adoption, NameRule
 
 
@@ -111,8 +111,7 @@ def command(
         _write(place, changed)
     request = PlanRequest(_load(place, changed))
     plan = plan_account(request, variable, snapshot, inputs)
-    account = variable if request.several else None
-    words = report(file, changed, adoption, simulator, plan, is_written=not dry_run, account=account)
+    words = report(file, changed, adoption, simulator, plan, is_written=not dry_run)
     show("\n".join(words) + "\n", err=dry_run or to_standard_output)
 
 
@@ -271,15 +270,15 @@ def report(
     changed: Sequence[SourceFile],
     adoption: Adoption,
     simulator: Path | None,
-    plan: Plan,
+    plan: AccountPlan,
     *,
     is_written: bool,
-    account: str | None = None,
 ) -> Iterator[str]:
     """Say what was added, a line each; ends with the commands to go on with. `plan` is that of the result.
 
-    What went to standard output counts as written too. `account` names the one that was read where there are several.
+    What went to standard output counts as written too.
     """
+    account = plan.account
     renames = {key.address for key in adoption.renames}
     others = [action for action in plan.actions if action.address not in renames]
     further, removals = len(others), sum(isinstance(action, Delete | Retire) for action in others)
@@ -324,7 +323,7 @@ def _added(file: Path, changed: Sequence[SourceFile], adoption: Adoption, *, is_
             yield f"  {terminal_name(key.live.name)} (id {key.live.id}) → {key.address}"
 
 
-def _not_declared(adoption: Adoption, plan: Plan) -> Iterator[str]:
+def _not_declared(adoption: Adoption, plan: AccountPlan) -> Iterator[str]:
     notes = {left.live.id: [left.reason] for left in adoption.left_out}
     for action in plan.actions:
         if isinstance(action, Delete) and action.reason is DeleteReason.UNMANAGED:

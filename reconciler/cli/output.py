@@ -16,7 +16,7 @@ from reconciler.planning.actions import ApplyResult, Status, cut_short
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from reconciler.planning.actions import Finding, Outcome, Plan
+    from reconciler.planning.actions import AccountPlan, Finding, Outcome, Plan
     from reconciler.secret import Secret
 
 
@@ -98,7 +98,7 @@ class Output:
         self._full = full
         self.result: ApplyResult | None = None
         self._shown: Plan | None = None
-        self._current: dict[str, Plan] = {}
+        self._current: dict[str, AccountPlan] = {}
         self._progress: Progress | None = None
 
     def __enter__(self) -> Self:
@@ -121,7 +121,7 @@ class Output:
             return None
         from reconciler.planning.accounts import replaced
 
-        return replaced(self._shown, self._current)
+        return replaced(self._shown, self._current.values())
 
     @property
     def _lifted(self) -> tuple[Finding, ...]:
@@ -132,16 +132,18 @@ class Output:
         self._shown = plan
         self._show(plan)
 
-    def replanned(self, variable: str, plan: Plan) -> None:
+    def replanned(self, variable: str, plan: AccountPlan) -> None:
         """Show the plan that one account has now, which is carried out instead of the one that was shown."""
-        of = f" of {variable}" if self._shown and self._shown.parts else ""
-        self.say(f"The account{of} has changed meanwhile; this is the plan now:")
-        self._show(plan)
+        from reconciler.planning.accounts import whole
 
-    def begin(self, variable: str, plan: Plan) -> None:
+        of = "" if plan.account is None else f" of {variable}"
+        self.say(f"The account{of} has changed meanwhile; this is the plan now:")
+        self._show(whole([plan]))
+
+    def begin(self, variable: str, plan: AccountPlan) -> None:
         """Begin to show how the plan of an account is carried out."""
         assert self._shown is not None  # noqa: S101  # nothing is carried out that was not shown
-        shown = self._shown.parts.get(variable, self._shown)
+        shown = next(each for each in self._shown.accounts if each.account == plan.account)
         self._current[variable] = plan
         if self._progress is None:
             self._progress = Progress(len(self._shown.actions))

@@ -162,17 +162,17 @@ class PlanRequest:
             parallelism=parallelism,
             variable=variable,
             credentials=self.credentials,
-            label=f"{variable}: " if self.several else "",
+            label="" if self.label(variable) is None else f"{variable}: ",
         )
 
     def variables(self) -> tuple[str, ...]:
         """Name the variables of the accounts that are to be read, in order."""
         return selected_variables(self.declaration, self.base, self.options)
 
-    @property
-    def several(self) -> bool:
-        """Whether it has to be said of an action whose account it is about."""
-        return len(account_variables(self.declaration)) > 1 or len(self.variables()) > 1
+    def label(self, variable: str) -> str | None:
+        """Return the account that has to be said of an action; None where the file and the run are about one only."""
+        alone = len(account_variables(self.declaration)) == len(self.variables()) == 1
+        return None if alone else variable
 
     def part(self, variable: str) -> Declaration:
         """Give what is declared for one account."""

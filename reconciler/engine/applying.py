@@ -16,13 +16,14 @@ from reconciler.engine.stopping import Stopping
 from reconciler.errors import AccountError, ReconcilerError, StalePlan
 from reconciler.execution.executor import apply_plan, refuse_errors
 from reconciler.execution.issue import ApplyContext
-from reconciler.planning.accounts import UNREAD
+from reconciler.execution.preflight import preflight
+from reconciler.planning.accounts import UNREAD, merge_results, whole
 from reconciler.planning.actions import cut_short, untouched
 from reconciler.planning.planfile import digest, moved
 from reconciler.units import format_duration, format_instant
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
     from contextlib import AbstractContextManager
     from datetime import timedelta
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from reconciler.engine.accounts import PlanRequest
     from reconciler.engine.planning import Reading, Readings
     from reconciler.model import LiveKey, Snapshot
-    from reconciler.planning.actions import ApplyResult, Outcome, Plan
+    from reconciler.planning.actions import AccountPlan, ApplyResult, Outcome, Plan
     from reconciler.secret import Secret
 
 
@@ -71,11 +72,11 @@ class Listener(Protocol):
         """Hear in words what is worth knowing at once."""
         ...
 
-    def replanned(self, variable: str, plan: Plan) -> None:
+    def replanned(self, variable: str, plan: AccountPlan) -> None:
         """Hear that an account has changed since its plan was shown, and that this one is carried out instead."""
         ...
 
-    def begin(self, variable: str, plan: Plan) -> None:
+    def begin(self, variable: str, plan: AccountPlan) -> None:
         """Hear that the plan of an account, as it is under the lock, is carried out from now on."""
         ...
 
@@ -94,8 +95,7 @@ def check_outset(readings: Readings, apply_request: ApplyRequest) -> None:
     GuardrailRefused when a finding does, in whichever account; StalePlan when it is not the plan that was reviewed, and
     AccountError when that cannot be told. Without a review, an account that could not be read holds up no other.
     """
-    findings = tuple(finding for finding in readings.plan.findings if finding.rule != UNREAD)
-    refuse_errors(replace(readings.plan, findings=findings))
+    refuse_errors(finding for finding in readings.plan.findings if finding.rule != UNREAD)
     if apply_request.expected is not None and readings.unread:
         msg = "what was reviewed is done as a whole, and not every account could be read, so nothing was changed"
         raise AccountError("\n".join((msg, *(f"{v}: {in_a_line(each)}" for v, each in readings.unread.items()))))
@@ -132,7 +132,7 @@ class Agreement:
         """Take the variables of the accounts, in the order they are locked."""
         self.failure: BaseException | None = None
         self._variables = list(variables)
-        self._plans: dict[str, Plan] = {}
+        self._plans: dict[str, AccountPlan] = {}
         self._changed = asyncio.Event()
         self._begun = False
 
@@ -140,12 +140,14 @@ class Agreement:
         """Wait until every earlier account is locked and read."""
         await self._until(lambda: len(self._plans) >= self._variables.index(variable))
 
-    async def reach(self, variable: str, plan: Plan, judge: Callable[[Mapping[str, Plan]], Awaitable[None]]) -> None:
+    async def reach(
+        self, variable: str, plan: AccountPlan, judge: Callable[[Collection[AccountPlan]], Awaitable[None]]
+    ) -> None:
         """Wait until all are locked and read; `judge` gets all their plans, once, and raises unless they may begin."""
         self._plans[variable] = plan
         self._tell()
         if len(self._plans) == len(self._variables):
-            await judge(self._plans)
+            await judge(self._plans.values())
             self._begun = True
             self._tell()
         await self._until(lambda: self._begun)
@@ -206,11 +208,11 @@ class _Crew:
         self.listener = listener
         self.registry = registry
         self.plan = readings.plan
-        self.several = apply_request.request.several
         at_a_time = max(1, min(AT_A_TIME, CONNECTIONS // apply_request.parallelism))
         self.slots = asyncio.Semaphore(at_a_time)
         self._unread = {variable: str(error) for variable, error in readings.unread.items()}
-        self._resting = {v: untouched(each.plan) for v, each in readings.accounts.items() if not each.plan.actions}
+        resting = (each for each in readings.accounts.items() if not each[1].plan.actions)
+        self._resting = {variable: untouched(whole([each.plan])) for variable, each in resting}
         self.legs = [_Leg(v, each, self) for v, each in readings.accounts.items() if each.plan.actions]
         self.agreement = Agreement([leg.variable for leg in self.legs])
         self._said: set[str] = set()
@@ -221,15 +223,10 @@ class _Crew:
         for leg in self.legs:
             leg.stopping.signal()
 
-    async def judge(self, plans: Mapping[str, Plan]) -> None:
-        """See, before the first write anywhere, that what was reviewed is what all accounts together need."""
-        if not self.several:
-            refuse_stale(next(iter(plans.values())), self.apply_request)
-            return
-        from reconciler.execution.preflight import preflight
-        from reconciler.planning.accounts import merge
-
-        plan = merge({**self.plan.parts, **plans})
+    async def judge(self, plans: Collection[AccountPlan]) -> None:
+        """See before the first write that all accounts need what was reviewed, and that it can be delivered."""
+        accounts = {each.account: each for each in (*self.plan.accounts, *plans)}
+        plan = whole(accounts.values())
         refuse_stale(plan, self.apply_request)
         await preflight(plan.actions, self.registry)
 
@@ -279,10 +276,6 @@ class _Crew:
 
     def _result(self) -> ApplyResult:
         results = {**self._resting, **{leg.variable: leg.outcome() for leg in self.legs}}
-        if not self.several:
-            return next(iter(results.values()))
-        from reconciler.planning.accounts import merge_results
-
         failed = {leg.variable: str(leg.error) for leg in self.legs if leg.error is not None and leg.result is None}
         return merge_results(results, {**self._unread, **failed})
 
@@ -299,7 +292,7 @@ class _Leg:
     settled: bool = False
     task: asyncio.Task[None] = field(init=False)
     stopping: Stopping = field(init=False)
-    _plan: Plan = field(init=False)
+    _plan: AccountPlan = field(init=False)
     _slot: Slot = field(init=False)
     _reported: list[Outcome] = field(init=False, default_factory=list)
 
@@ -313,7 +306,7 @@ class _Leg:
     def outcome(self) -> ApplyResult:
         """Give what became of it, also when it came to nothing."""
         interrupted = self.result is None and self.error is None
-        return self.result or cut_short(self._plan, self._reported, interrupted=interrupted)
+        return self.result or cut_short(whole([self._plan]), self._reported, interrupted=interrupted)
 
     async def _run(self) -> None:
         try:
@@ -321,7 +314,7 @@ class _Leg:
         except Exception as error:  # noqa: BLE001  # the others go on, whatever it is; it is raised at their end
             self.error = error
             self.crew.agreement.fail(error)
-            if self.crew.several and not isinstance(error, StalePlan):
+            if self._plan.account is not None and not isinstance(error, StalePlan):
                 self.crew.say(f"error: {self.variable}: {in_a_line(error)}")
         except asyncio.CancelledError as error:
             self.crew.agreement.fail(error)
@@ -345,7 +338,14 @@ class _Leg:
         apply_request, crew = self.crew.apply_request, self.crew
         # One more than the changes need, so that the lock is renewed even while each of them waits for its answer.
         async with apply_request.request.open(self.variable, apply_request.parallelism + 1) as account:
-            run = ApplyContext(account, crew.registry, nonce=lambda: secrets.token_hex(8), mask=crew.listener.mask)
+            is_ready = apply_request.expected is not None  # they all agree on it before
+            run = ApplyContext(
+                account,
+                crew.registry,
+                nonce=lambda: secrets.token_hex(8),
+                mask=crew.listener.mask,
+                is_ready=is_ready,
+            )
             async with self._locked(run) as snapshot:
                 plan = plan_account(apply_request.request, self.variable, snapshot, self.shown.inputs)
                 await self._see_all(plan, snapshot, account)
@@ -356,12 +356,12 @@ class _Leg:
                 crew.settle()
                 self.stopping.leave()
 
-    async def _see_all(self, plan: Plan, snapshot: Snapshot, account: Account) -> None:
+    async def _see_all(self, plan: AccountPlan, snapshot: Snapshot, account: Account) -> None:
         """Raise IncompleteList when the list lacks a key that is there: one shown before, or one that was used."""
         before = {key.id for key in self.shown.snapshot.keys}
         await account.refuse_partial(snapshot, (before | doubtful(plan, self.shown.inputs)) - self.shown.gone)
 
-    async def _agree(self, plan: Plan) -> None:
+    async def _agree(self, plan: AccountPlan) -> None:
         """See that the plan is the one that was shown or reviewed, or tell it where nobody has to approve it."""
         crew, apply_request = self.crew, self.crew.apply_request
         if apply_request.expected is not None:
@@ -376,7 +376,7 @@ class _Leg:
         spare_other_accounts(apply_request.request, self.variable, self.shown.plan, plan)
         crew.listener.replanned(self.variable, plan)
 
-    async def _apply(self, plan: Plan, run: ApplyContext) -> ApplyResult:
+    async def _apply(self, plan: AccountPlan, run: ApplyContext) -> ApplyResult:
         apply_request = self.crew.apply_request
         self._plan = plan
         if apply_request.guard is not None:
@@ -398,12 +398,8 @@ class _Leg:
         result = await self.stopping.finish(
             work,
             complete=lambda: len(self._reported) >= len(plan.actions),
-            cut_off=lambda: cut_short(plan, self._reported, interrupted=True),
+            cut_off=lambda: cut_short(whole([plan]), self._reported, interrupted=True),
         )
-        if self.crew.several and result.remaining is not None:
-            from reconciler.planning.accounts import of_account
-
-            result = replace(result, remaining=of_account(result.remaining, self.variable))
         if result.interrupted and self.stopping.lock_lost and not self.stopping.signalled:
             return replace(result, interrupted=False, note=LOCK_LOST)
         return result
@@ -419,7 +415,7 @@ class _Leg:
         def waiting(rival: LiveKey) -> None:
             since = format_instant(rival.created_at)
             whose = f"key {rival.id} ({rival.name}) has locked the account since {since}"
-            which = f" on {self.variable}" if self.crew.several else ""
+            which = "" if self._plan.account is None else f" on {self.variable}"
             self._slot.give_back()  # many that are locked must not hold up those that are not
             self.crew.say(f"Waiting up to {format_duration(lock_timeout)} for another apply{which}: {whose}.")
 

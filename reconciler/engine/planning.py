@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from reconciler.engine.accounts import Wanted, clock_warnings, in_a_line, none_read, read_account, read_all
 from reconciler.errors import AccountError, ReconcilerError, UsageError
 from reconciler.model import Address
+from reconciler.planning.accounts import same_account, unread_account, whole
 from reconciler.planning.actions import Create, Delete, PlanInputs, matcher, windows
 from reconciler.planning.base_review import snapshot_of
 from reconciler.planning.names import Naming
@@ -22,22 +23,18 @@ if TYPE_CHECKING:
     from reconciler.account.client import Account
     from reconciler.engine.accounts import PlanRequest
     from reconciler.model import Declaration, Snapshot
-    from reconciler.planning.actions import Plan
+    from reconciler.planning.actions import AccountPlan, Finding, Plan
 
 
 # Plans of accounts, made of what was read and nothing else.
 
 
-def plan_account(request: PlanRequest, variable: str, snapshot: Snapshot, inputs: PlanInputs) -> Plan:
-    """Plan one account; where there are several, its actions and findings say whose they are."""
+def plan_account(request: PlanRequest, variable: str, snapshot: Snapshot, inputs: PlanInputs) -> AccountPlan:
+    """Plan one account, from what was read of it."""
     part = request.part(variable)
-    inputs = replace(inputs, elsewhere=frozenset(request.declaration.environments.keys() - part.environments.keys()))
-    plan = make_plan(part, snapshot, request.options, inputs)
-    if not request.several:
-        return plan
-    from reconciler.planning.accounts import of_account
-
-    return of_account(plan, variable)
+    elsewhere = frozenset(request.declaration.environments.keys() - part.environments.keys())
+    inputs = replace(inputs, elsewhere=elsewhere, account=request.label(variable))
+    return make_plan(part, snapshot, request.options, inputs)
 
 
 def refuse_empty_globs(request: PlanRequest, snapshots: Iterable[Snapshot]) -> None:
@@ -72,18 +69,17 @@ def _refuse_empty(flag: str, globs: Sequence[str], names: Sequence[str]) -> None
             raise UsageError(msg)
 
 
-def with_moves(request: PlanRequest, plan: Plan) -> Plan:
-    """Add what a change leaves in accounts that its environments are no longer in."""
-    if request.base is None:
-        return plan
-    from reconciler.planning.base_review import left_behind
-    from reconciler.planning.planner import with_findings
+def whole_plan(request: PlanRequest, accounts: Mapping[str, AccountPlan], findings: Iterable[Finding] = ()) -> Plan:
+    """Put the plans of accounts together, and add what a change leaves in those that its environments moved out of."""
+    moved: Iterable[Finding] = ()
+    if request.base is not None:
+        from reconciler.planning.base_review import left_behind
 
-    parts = plan.parts or dict.fromkeys(request.variables(), plan)
-    return with_findings(plan, left_behind(request.declaration, request.base, parts, request.options))
+        moved = left_behind(request.declaration, request.base, accounts, request.options)
+    return whole(accounts.values(), (*findings, *moved))
 
 
-def spare_other_accounts(request: PlanRequest, variable: str, shown: Plan, plan: Plan) -> None:
+def spare_other_accounts(request: PlanRequest, variable: str, shown: AccountPlan, plan: AccountPlan) -> None:
     """Refuse to delete as unmanaged what came after a plan was shown and looks like another account's key.
 
     Two variables may open one account that had no keys to tell that by: the run itself has issued them then. Raises
@@ -111,7 +107,7 @@ class Reading:
     `gone` are ids that activity names and that were asked for one by one: they belong to no key any more.
     """
 
-    plan: Plan
+    plan: AccountPlan
     inputs: PlanInputs
     snapshot: Snapshot
     skew: timedelta
@@ -154,10 +150,10 @@ async def read_plan(request: PlanRequest, *, sweeps: bool = False) -> Readings:
         raise none_read(unread)
     if not unread:  # what is not known may be what was meant
         refuse_empty_globs(request, [reading.snapshot for reading in accounts.values()])
-    if not request.several:
-        (reading,) = accounts.values()
-        return Readings(with_moves(request, reading.plan), accounts, unread)
-    return Readings(_merged(request, accounts, unread), accounts, unread)
+    findings = [unread_account(request.declaration, variable, in_a_line(error)) for variable, error in unread.items()]
+    findings += same_account(request.declaration, {variable: each.snapshot for variable, each in accounts.items()})
+    plan = whole_plan(request, {variable: reading.plan for variable, reading in accounts.items()}, findings)
+    return Readings(plan, accounts, unread)
 
 
 async def read_inputs(
@@ -183,7 +179,7 @@ async def _read_one(request: PlanRequest, variable: str, account: Account, *, sw
     return Reading(plan, inputs, snapshot, account.clock_skew, gone)
 
 
-def doubtful(plan: Plan, inputs: PlanInputs) -> frozenset[int]:
+def doubtful(plan: AccountPlan, inputs: PlanInputs) -> frozenset[int]:
     """Give the ids of the keys that a list must not lack, or what is there would be created once more."""
     return used(inputs) if any(isinstance(action, Create) for action in plan.actions) else frozenset()
 
@@ -193,17 +189,6 @@ def used(inputs: PlanInputs) -> frozenset[int]:
     return frozenset(key_id for activity in inputs.activity for key_id in activity.by_key)
 
 
-def _merged(request: PlanRequest, accounts: Mapping[str, Reading], unread: Mapping[str, ReconcilerError]) -> Plan:
-    from reconciler.planning import accounts as of
-    from reconciler.planning.accounts import merge
-
-    parts = {variable: reading.plan for variable, reading in accounts.items()}
-    findings = [of.unread(request.declaration, variable, in_a_line(error)) for variable, error in unread.items()]
-    snapshots = {variable: reading.snapshot for variable, reading in accounts.items()}
-    findings += of.same_account(request.declaration, snapshots)
-    return with_moves(request, merge(parts, findings))
-
-
 # Plans without asking anybody: the base file stands for the accounts.
 
 
@@ -211,16 +196,10 @@ def plan_offline(request: PlanRequest) -> Plan:
     """Plan against the base, which the request must have; raises UsageError for an option that matches nothing."""
     now = datetime.now(UTC)
 
-    def plan(variable: str) -> Plan:
+    def plan(variable: str) -> AccountPlan:
         base = request.base_part(variable)
         assert base is not None  # noqa: S101  # whoever asks for an offline plan has seen to it
         return plan_account(request, variable, snapshot_of(base, now, variable), PlanInputs(base=base, offline=True))
 
     refuse_empty_globs(request, ())
-
-    parts = {variable: plan(variable) for variable in request.variables()}
-    if not request.several:
-        return with_moves(request, next(iter(parts.values())))
-    from reconciler.planning.accounts import merge
-
-    return with_moves(request, merge(parts))
+    return whole_plan(request, {variable: plan(variable) for variable in request.variables()})

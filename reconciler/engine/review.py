@@ -18,7 +18,7 @@ from reconciler.insight.breakdown import Grouping, Sorter, by_day, by_model, by_
 from reconciler.insight.inventory import Attribution
 from reconciler.insight.report import AccountReport, Review, UnreadAccount
 from reconciler.model import LONGEST_DAYS, Alerts, Rule
-from reconciler.planning.accounts import part_of
+from reconciler.planning.accounts import part_of, whole
 from reconciler.planning.actions import Options
 from reconciler.planning.deliveries import due_deliveries, undelivered
 from reconciler.planning.planner import make_plan
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from reconciler.insight.balance import Runway
     from reconciler.insight.report import Account as Reviewed
     from reconciler.model import Declaration, Statistics
-    from reconciler.planning.actions import Finding, Plan
+    from reconciler.planning.actions import AccountPlan, Finding
 
 
 # Gathers what the alerts of a file are judged by, from all of its accounts, and judges it.
@@ -101,7 +101,7 @@ _ACTIVITY: Final = f"the activity of {LONGEST_DAYS} days"
 
 def evidence_of(
     reading: AccountReading[Statistics],
-    known: tuple[AccountKeys, Plan] | Unread,
+    known: tuple[AccountKeys, AccountPlan] | Unread,
     findings: tuple[Finding, ...] | None = None,
 ) -> Evidence:
     """Put together what was read; `known` are the keys and a plan that rotates none for its age, or why not.
@@ -199,7 +199,7 @@ def make_report(
     plan = make_plan(declared, keys.snapshot, options, keys.inputs)
     judged = make_plan(declared, keys.snapshot, replace(options, by_age=False), keys.inputs)
     alerts, _ = wanted_alerts(declared, check_destinations=False)
-    return replace(report, plan=plan, verdict=judge(alerts, evidence_of(reading, (keys, judged))))
+    return replace(report, plan=whole([plan]), verdict=judge(alerts, evidence_of(reading, (keys, judged))))
 
 
 def _with_spend(

@@ -13,6 +13,7 @@ from reconciler.destinations.shared import unforeseen
 from reconciler.errors import AccountError, DestinationError, GuardrailRefused, ReconcilerError
 from reconciler.execution.issue import Issued, create_and_deliver, finish, rotate
 from reconciler.execution.preflight import preflight
+from reconciler.planning.accounts import whole
 from reconciler.planning.actions import (
     ApplyResult,
     Create,
@@ -20,6 +21,7 @@ from reconciler.planning.actions import (
     DeleteReason,
     Finish,
     Outcome,
+    PlanInputs,
     Rename,
     Renew,
     Restore,
@@ -27,15 +29,16 @@ from reconciler.planning.actions import (
     Rotate,
     Status,
     Update,
+    errors_of,
 )
 from reconciler.planning.planner import make_plan, patch
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+    from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
 
     from reconciler.execution.issue import ApplyContext
     from reconciler.model import Address, Declaration
-    from reconciler.planning.actions import Action, Plan
+    from reconciler.planning.actions import AccountPlan, Action, Finding
 
 
 # Carry out one action.
@@ -191,16 +194,15 @@ async def _attempt(action: Action, context: ApplyContext) -> Outcome:
 # From an approved plan to an account that matches it.
 
 
-def refuse_errors(plan: Plan) -> None:
-    """Raise GuardrailRefused when a finding forbids to carry out the plan."""
-    if plan.errors:
-        count = len(plan.errors)
+def refuse_errors(findings: Iterable[Finding]) -> None:
+    """Raise GuardrailRefused when a finding forbids to carry out a plan."""
+    if count := len(errors_of(findings)):
         msg = f"refused: {count} finding{'s' * (count > 1)} of the plan must be resolved first; nothing was changed"
         raise GuardrailRefused(msg)
 
 
 async def apply_plan(
-    plan: Plan,
+    plan: AccountPlan,
     declaration: Declaration,
     context: ApplyContext,
     *,
@@ -208,12 +210,13 @@ async def apply_plan(
     stop: asyncio.Event,
     report: Callable[[Outcome], None],
 ) -> ApplyResult:
-    """Carry out the plan, then read the account again: it must plan to nothing.
+    """Carry out the plan of an account, then read the account again: it must plan to nothing.
 
     Raises GuardrailRefused or DestinationError (preflight) before the first write; failures after it are outcomes.
     """
-    refuse_errors(plan)
-    await _unless(stop, preflight(plan.actions, context.registry))
+    refuse_errors(plan.findings)
+    if not context.is_ready:
+        await _unless(stop, preflight(plan.actions, context.registry))
     context = replace(context, deliveries={key.address: key.deliver for key in declaration.keys})
     outcomes = await execute(plan.actions, context, parallelism=parallelism, stop=stop, report=report)
     if stop.is_set():
@@ -224,8 +227,9 @@ async def apply_plan(
         return ApplyResult(outcomes, interrupted=False, note=f"the result could not be checked: {error}")
     # As of the plan's own time, and without rotations for age: what became due meanwhile is the next run's work.
     options = replace(plan.options, rotate=frozenset(), by_age=False)
-    remaining = make_plan(declaration, replace(snapshot, now=plan.created_at), options)
-    return ApplyResult(outcomes, interrupted=False, remaining=remaining)
+    inputs = PlanInputs(account=plan.account)
+    remaining = make_plan(declaration, replace(snapshot, now=plan.created_at), options, inputs)
+    return ApplyResult(outcomes, interrupted=False, remaining=whole([remaining]))
 
 
 async def _unless(stop: asyncio.Event, asking: Coroutine[Any, Any, None]) -> None:

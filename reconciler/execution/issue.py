@@ -327,7 +327,8 @@ class ApplyContext:
     """The account, the destinations and the outside world of one apply.
 
     `nonce` gives a fresh one at each call; `mask` gets every secret before anything else happens with it. `deliveries`
-    are where the secrets of declared keys go.
+    are where the secrets of declared keys go. `is_ready` says that the destinations were asked already whether they
+    take the secrets of the plan.
     """
 
     account: Account
@@ -336,3 +337,4 @@ class ApplyContext:
     mask: Callable[[Secret], None]
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     deliveries: Mapping[Address, tuple[Delivery, ...]] = field(default_factory=dict)
+    is_ready: bool = False

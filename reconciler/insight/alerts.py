@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from reconciler.insight.balance import Runway
     from reconciler.insight.inventory import InventoryKey
     from reconciler.model import Address, DeclaredKey
-    from reconciler.planning.actions import Action, Finding, Plan
+    from reconciler.planning.actions import AccountPlan, Action, Finding
 
 
 class AlertRule(StrEnum):
@@ -107,7 +107,7 @@ class Standing:
     """
 
     keys: tuple[InventoryKey, ...]
-    plan: Plan
+    plan: AccountPlan
 
 
 @dataclass(frozen=True, slots=True)

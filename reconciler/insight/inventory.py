@@ -15,6 +15,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
 from reconciler.model import LONGEST_DAYS, Activity, Usage
+from reconciler.planning.accounts import whole
 from reconciler.planning.actions import Create, is_whole_life, matcher
 from reconciler.planning.budgets import days_since, period_end
 from reconciler.planning.matching import lease_end, match
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from datetime import date, datetime
 
     from reconciler.model import Address, Declaration, DeclaredKey, KeyTally, Lease, LiveKey, Snapshot, Statistics
-    from reconciler.planning.actions import Action, Plan
+    from reconciler.planning.actions import AccountPlan, Action, Plan
 
 
 # One key, what else there is of its address, and what a plan would do with it. Pure.
@@ -55,14 +56,14 @@ def matching(keys: Sequence[InventoryKey], text: str) -> list[InventoryKey]:
     return [key for key in keys if key.live is not None and key.live.name == text]
 
 
-def detail_of(key: InventoryKey, keys: Sequence[InventoryKey], plan: Plan | None) -> KeyDetail:
+def detail_of(key: InventoryKey, keys: Sequence[InventoryKey], plan: AccountPlan | None) -> KeyDetail:
     """Put together what there is to say of a key, from the inventory and the plan of its account."""
     family = [each for each in keys if key.address is not None and each.address == key.address]
     relatives = tuple(each for each in family if each != key)
-    return KeyDetail(key, relatives, None if plan is None else _part(plan, [key, *relatives]))
+    return KeyDetail(key, relatives, None if plan is None else whole([_part(plan, [key, *relatives])]))
 
 
-def _part(plan: Plan, family: Sequence[InventoryKey]) -> Plan:
+def _part(plan: AccountPlan, family: Sequence[InventoryKey]) -> AccountPlan:
     """Leave of a plan what concerns these keys."""
     ids = {each.live.id for each in family if each.live is not None}
     address = family[0].address

@@ -1,22 +1,21 @@
-"""The accounts of a declaration, and their plans and results merged into one."""
+"""The accounts of a declaration, and their plans and results put together."""
 
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
-from decimal import Decimal
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from reconciler.diagnostic import Severity
 from reconciler.model import KEY_VARIABLE
-from reconciler.planning.actions import AS_THE_FILE_SAYS, ApplyResult, Credit, Finding, Options, Plan
-from reconciler.planning.planner import in_order, order_of
+from reconciler.planning.actions import AS_THE_FILE_SAYS, ApplyResult, Finding, Options, Plan, in_order, order_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from reconciler.model import Declaration, Environment, Snapshot
+    from reconciler.planning.actions import AccountPlan
 
 
 UNREAD = "account-unread"
@@ -76,7 +75,7 @@ def base_of(base: Declaration, declaration: Declaration, variable: str) -> Decla
     return base if len(environments) == len(base.environments) else _only(base, environments)
 
 
-def unread(declaration: Declaration, variable: str, reason: str) -> Finding:
+def unread_account(declaration: Declaration, variable: str, reason: str) -> Finding:
     """Say that an account could not be read, so that its environments are not planned."""
     mine = [each for each in declaration.environments.values() if each.provisioning_key_env == variable]
     whose = f" ({', '.join(sorted(each.name for each in mine))})" if mine else ""
@@ -115,81 +114,51 @@ def _reaches(glob: str, environment: str) -> bool:
     return f"{environment}/".startswith(literal) or literal.startswith(f"{environment}/")
 
 
-# The plans of several accounts, and what became of them, shown as one.
+# The plans of accounts, and what became of them, put together.
 
 
-def of_account(plan: Plan, variable: str) -> Plan:
-    """Have the actions and findings of a plan say whose they are."""
-    return replace(
-        plan,
-        actions=tuple(replace(action, account=variable) for action in plan.actions),
-        findings=tuple(replace(finding, account=variable) for finding in plan.findings),
-        usage={(variable, key_id): usage for key_id, usage in plan.usage.items() if isinstance(key_id, int)},
-    )
+def whole(accounts: Iterable[AccountPlan], findings: Iterable[Finding] = ()) -> Plan:
+    """Put account plans together, of one or of many, in the order of every plan; `findings` are about the whole.
 
-
-def merge(parts: Mapping[str, Plan], findings: Iterable[Finding] = ()) -> Plan:
-    """Put the plans of one account or more, made by `of_account`, together in the order of every plan.
-
-    It is as old as the oldest of them. What every one of several accounts has to say alike is said once. The balance is
-    the sum of all, unless one is not known.
+    What every one of many accounts has to say alike is said once.
     """
-    plans = [parts[variable] for variable in sorted(parts)]
-    return Plan(
-        created_at=min(plan.created_at for plan in plans),
-        actions=tuple(sorted((action for plan in plans for action in plan.actions), key=order_of)),
-        findings=in_order([*_said_once(plans), *findings]),
-        credit=_sum([plan.credit for plan in plans]),
-        unchanged=sum(plan.unchanged for plan in plans),
-        unmanaged=tuple(key for plan in plans for key in plan.unmanaged),
-        leased=tuple(key for plan in plans for key in plan.leased),
-        usage={key: usage for plan in plans for key, usage in plan.usage.items()},
-        options=plans[0].options if plans else AS_THE_FILE_SAYS,
-        parts={variable: parts[variable] for variable in sorted(parts)},
-    )
+    plans = tuple(sorted(accounts, key=lambda each: each.account or ""))
+    return Plan(plans, in_order([*_said_once(plans), *findings]))
 
 
-def replaced(plan: Plan, current: Mapping[str, Plan]) -> Plan:
+def replaced(plan: Plan, current: Collection[AccountPlan]) -> Plan:
     """Put the plans that some accounts have by now in the place of their earlier ones; the others stay as they are."""
     if not current:
         return plan
-    if not plan.parts:
-        return next(iter(current.values()))
-    of_parts = {*merge(plan.parts).findings}
-    return merge({**plan.parts, **current}, (each for each in plan.findings if each not in of_parts))
+    of_parts = {*whole(plan.accounts).findings}
+    accounts = {each.account: each for each in (*plan.accounts, *current)}
+    return whole(accounts.values(), (each for each in plan.findings if each not in of_parts))
 
 
 def merge_results(results: Mapping[str, ApplyResult], unreached: Mapping[str, str]) -> ApplyResult:
-    """Put together what became of several accounts; `unreached` says of some why they were left as they are."""
+    """Put together what became of accounts, by variable; `unreached` says of some why they were left as they are."""
     parts = [results[variable] for variable in sorted(results)]
     outcomes = sorted((outcome for part in parts for outcome in part.outcomes), key=lambda each: order_of(each.action))
-    remaining = {variable: part.remaining for variable, part in results.items() if part.remaining is not None}
+    remaining = [part.remaining for part in parts if part.remaining is not None]
     notes = {variable: part.note for variable, part in results.items() if part.note} | dict(unreached)
     complete = len(remaining) == len(parts) and not unreached
     return ApplyResult(
         tuple(outcomes),
         interrupted=any(part.interrupted for part in parts),
-        remaining=merge(remaining) if complete else None,
-        note="; ".join(f"{variable}: {' '.join(notes[variable].split())}" for variable in sorted(notes)) or None,
+        remaining=whole(each for plan in remaining for each in plan.accounts) if complete else None,
+        note=next(iter(notes.values()), None) if len(results) == 1 and not unreached else _noted(notes),
         unreached=tuple(sorted(unreached)),
     )
 
 
-def _said_once(plans: list[Plan]) -> Iterable[Finding]:
-    """Give all findings; those that are the same for every one of several accounts are not about one of them."""
+def _noted(notes: Mapping[str, str]) -> str | None:
+    return "; ".join(f"{variable}: {' '.join(notes[variable].split())}" for variable in sorted(notes)) or None
+
+
+def _said_once(plans: Collection[AccountPlan]) -> Iterable[Finding]:
+    """Give all findings; those that are the same for every one of many accounts are not about one of them."""
     counts = Counter(replace(finding, account=None) for plan in plans for finding in {*plan.findings})
     for plan in plans:
         for finding in plan.findings:
             general = replace(finding, account=None)
             yield general if len(plans) == counts[general] > 1 else finding
-
-
-def _sum(credits_: list[Credit]) -> Credit:
-    balances = [credit.balance for credit in credits_ if credit.balance is not None]
-    return Credit(
-        limits_before=sum((credit.limits_before for credit in credits_), Decimal(0)),
-        limits_after=sum((credit.limits_after for credit in credits_), Decimal(0)),
-        unlimited_before=sum(credit.unlimited_before for credit in credits_),
-        unlimited_after=sum(credit.unlimited_after for credit in credits_),
-        balance=sum(balances, Decimal(0)) if len(balances) == len(credits_) else None,
-    )

@@ -1,16 +1,18 @@
-"""A plan as a value: its options and inputs, its actions and findings, and the outcomes of an apply.
+"""A plan as a value: its options and inputs, the plans of its accounts, and the outcomes of an apply.
 
-Where a file declares several accounts, each action and finding names the variable of its `account`, since two accounts
-may have keys of the same id; else that is None.
+A plan is a list of account plans, of one or of many. Where a file declares more than one account, each action and
+finding names the variable of its `account`, since two accounts may have keys of the same id; else that is None.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from decimal import Decimal
 from enum import StrEnum
 from fnmatch import translate
+from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from reconciler.diagnostic import Severity
@@ -19,7 +21,6 @@ from reconciler.model import LONGEST_DAYS
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from datetime import datetime
-    from decimal import Decimal
 
     from reconciler.diagnostic import Location
     from reconciler.model import Activity, Address, Declaration, DeclaredKey, KeyState, LiveKey, Usage
@@ -100,7 +101,7 @@ class PlanInputs:
     `balance` is in USD; `activity` holds one for each window that `windows` asks for; `base` is the declaration as it
     was before the change. `unread` says in a line each what could not be read and why. With `offline` the base stands
     for the account: what only the account knows cannot be judged. `elsewhere` names the environments that are declared
-    for other accounts.
+    for other accounts, `account` the variable of this one where that has to be said.
     """
 
     balance: Decimal | None = None
@@ -109,6 +110,7 @@ class PlanInputs:
     unread: tuple[str, ...] = ()
     offline: bool = False
     elsewhere: frozenset[str] = frozenset()
+    account: str | None = None
 
     def usage(self, key_id: int, days: int = LONGEST_DAYS) -> Usage | None:
         """Say how much a key was used in the last days; None when that was not read."""
@@ -378,9 +380,6 @@ class Delete:
     account: str | None = None
 
 
-UsageKey = int | tuple[str, int]
-"""The id of a live key; where there are several accounts, beside the variable of its own."""
-
 Action = Create | Update | Renew | Rename | Rotate | Finish | Retire | Restore | Delete
 Change = Create | Update | Renew | Rename | Rotate | Finish | Restore
 
@@ -413,13 +412,13 @@ class Credit:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """What has to be done, in order of environment, key and live key.
+class AccountPlan:
+    """What has to be done in one account, in order of environment, key and live key.
 
     `unmanaged` are the live keys that no declared environment owns, `leased` those that live as long as a command and
-    whose lease still runs. `usage` tells how much a live key that is changed was used lately; where it was not read, it
-    is empty. `options` are the wishes that it was made with. `parts` are the plans of the accounts by their variables,
-    where there are several.
+    whose lease still runs. `usage` tells by its id how much a live key that is changed was used lately; where it was
+    not read, it is empty. `options` are the wishes that it was made with. `account` is the variable with the account's
+    provisioning key, where that has to be said.
     """
 
     created_at: datetime
@@ -429,21 +428,126 @@ class Plan:
     unchanged: int
     unmanaged: tuple[LiveKey, ...]
     leased: tuple[LiveKey, ...] = ()
-    usage: Mapping[UsageKey, Usage] = field(default_factory=dict)
+    usage: Mapping[int, Usage] = field(default_factory=dict)
     options: Options = AS_THE_FILE_SAYS
-    parts: Mapping[str, Plan] = field(default_factory=dict)
+    account: str | None = None
 
     @property
     def errors(self) -> tuple[Finding, ...]:
         """The findings that forbid to apply."""
-        return tuple(finding for finding in self.findings if finding.severity is Severity.ERROR)
+        return errors_of(self.findings)
+
+    def named(self, account: str | None) -> AccountPlan:
+        """Have the plan, its actions and its findings say whose they are."""
+        if account is None:
+            return self
+        return replace(
+            self,
+            actions=tuple(replace(action, account=account) for action in self.actions),
+            findings=tuple(replace(finding, account=account) for finding in self.findings),
+            account=account,
+        )
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What has to be done: the plans of one account or more, and all that speaks against it.
+
+    `findings` are theirs, and those about the whole. What the accounts say one by one is added up: the plan is as old
+    as the oldest of them, and the balance is the sum of all, unless one is not known.
+    """
+
+    accounts: tuple[AccountPlan, ...]
+    findings: tuple[Finding, ...]
+
+    @cached_property
+    def actions(self) -> tuple[Action, ...]:
+        """What to do in all accounts, in order of environment, key and live key."""
+        return tuple(sorted((action for each in self.accounts for action in each.actions), key=order_of))
+
+    @property
+    def errors(self) -> tuple[Finding, ...]:
+        """The findings that forbid to apply."""
+        return errors_of(self.findings)
 
     @property
     def lifted(self) -> tuple[Finding, ...]:
         """The findings that would say more if `--allow` did not lift what guards their addresses."""
         return tuple(finding for finding in self.findings if finding.lifts)
 
+    @property
+    def created_at(self) -> datetime:
+        """When the accounts were read, by the service's clock."""
+        return min(each.created_at for each in self.accounts)
 
-def usage_key(key_id: int, account: str | None) -> UsageKey:
-    """Give what `Plan.usage` knows a live key by."""
-    return key_id if account is None else (account, key_id)
+    @property
+    def options(self) -> Options:
+        """The wishes that it was made with."""
+        return self.accounts[0].options
+
+    @cached_property
+    def credit(self) -> Credit:
+        """The limits of the managed keys of all accounts added up."""
+        credits_ = [each.credit for each in self.accounts]
+        balances = [credit.balance for credit in credits_ if credit.balance is not None]
+        return Credit(
+            limits_before=sum((credit.limits_before for credit in credits_), Decimal(0)),
+            limits_after=sum((credit.limits_after for credit in credits_), Decimal(0)),
+            unlimited_before=sum(credit.unlimited_before for credit in credits_),
+            unlimited_after=sum(credit.unlimited_after for credit in credits_),
+            balance=sum(balances, Decimal(0)) if len(balances) == len(credits_) else None,
+        )
+
+    @property
+    def unchanged(self) -> int:
+        """How many declared keys are as they should be."""
+        return sum(each.unchanged for each in self.accounts)
+
+    @property
+    def unmanaged(self) -> tuple[LiveKey, ...]:
+        """The live keys that no declared environment owns."""
+        return tuple(key for each in self.accounts for key in each.unmanaged)
+
+    @property
+    def leased(self) -> tuple[LiveKey, ...]:
+        """The live keys that live as long as a command."""
+        return tuple(key for each in self.accounts for key in each.leased)
+
+    @property
+    def tells_usage(self) -> bool:
+        """Whether it is known of any key that changes how much it was used lately."""
+        return any(each.usage for each in self.accounts)
+
+    @cached_property
+    def _usage(self) -> Mapping[str | None, Mapping[int, Usage]]:
+        return {each.account: each.usage for each in self.accounts}
+
+    def usage_of(self, action: Action) -> Usage | None:
+        """Say how much the live key of one of its actions was used lately; None where that is not known."""
+        return None if isinstance(action, Create) else self._usage.get(action.account, {}).get(action.live.id)
+
+
+def errors_of(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Return the findings that forbid to apply."""
+    return tuple(finding for finding in findings if finding.severity is Severity.ERROR)
+
+
+def order_of(action: Action) -> tuple[bool, str, str, str, int]:
+    """Give what every plan has its actions in the order of."""
+    if isinstance(action, Create):
+        return (False, action.address.environment, action.address.key, "", 0)
+    if action.address is None:
+        return (True, action.account or "", "", action.live.name, action.live.id)
+    return (False, action.address.environment, action.address.key, action.live.name, action.live.id)
+
+
+def in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Put findings in the order that every plan has them in, each of them once."""
+    return tuple(sorted(dict.fromkeys(findings), key=_finding_order))
+
+
+def _finding_order(finding: Finding) -> tuple[bool, str, str, str, str]:
+    address = finding.address
+    if address is None:
+        return (True, finding.account or "", "", finding.rule, finding.message)
+    return (False, address.environment, address.key, finding.rule, finding.message)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from reconciler.model import Address, Declaration, DeclaredKey, Delivery, Guardrails, Lease
-    from reconciler.planning.actions import Delete, Options, Plan, Retire
+    from reconciler.planning.actions import AccountPlan, Delete, Options, Retire
     from reconciler.planning.guard_context import Bench, Draft
 
 
@@ -80,7 +80,7 @@ def compare(bench: Bench) -> Iterator[Finding]:
 
 
 def left_behind(
-    declaration: Declaration, base: Declaration, parts: Mapping[str, Plan], options: Options
+    declaration: Declaration, base: Declaration, parts: Mapping[str, AccountPlan], options: Options
 ) -> Iterator[Finding]:
     """Find environments whose keys stay in another account than theirs: they moved, or nobody uses that account now.
 
@@ -115,7 +115,9 @@ def left_behind(
             yield Finding("account-changed", Severity.WARNING, message, source=now.source)
 
 
-def _not_brought(declaration: Declaration, environment: str, plan: Plan, covers: Callable[[Address], bool]) -> int:
+def _not_brought(
+    declaration: Declaration, environment: str, plan: AccountPlan, covers: Callable[[Address], bool]
+) -> int:
     """Count the keys of an environment that have destinations, and whose secrets this plan does not bring there."""
     brought = {each.address for each in plan.actions if isinstance(each, Create | Rotate | Finish)}
     mine = (key for key in declaration.keys if key.address.environment == environment and key.deliver)

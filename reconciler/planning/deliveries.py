@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from reconciler.model import Address, Declaration, Delivery, LiveKey, Snapshot, Target
-    from reconciler.planning.actions import Plan
+    from reconciler.planning.actions import AccountPlan
 
 TOLERATED_SKEW: Final = timedelta(minutes=5)
 """By how much the clock of a destination may be behind that of the service."""
@@ -48,7 +48,7 @@ class Answer:
     failure: str = ""
 
 
-def due_deliveries(declaration: Declaration, snapshot: Snapshot, plan: Plan) -> list[Due]:
+def due_deliveries(declaration: Declaration, snapshot: Snapshot, plan: AccountPlan) -> list[Due]:
     """Give the secrets that destinations should hold, less those that the plan delivers anyway."""
     holders = match(declaration, snapshot).live
     for action in plan.actions:

@@ -11,6 +11,7 @@ from reconciler.diagnostic import Severity
 from reconciler.errors import StalePlan, UsageError
 from reconciler.model import Address
 from reconciler.planning.actions import (
+    AccountPlan,
     Create,
     Delete,
     Finish,
@@ -203,7 +204,7 @@ def _address(text: str) -> Address:
 _Json = dict[str, object]
 
 
-def digest(plan: Plan) -> str:
+def digest(plan: Plan | AccountPlan) -> str:
     """Give `sha256:` and the fingerprint of what a plan does, under which options, and of what forbids it."""
     content = {
         "operations": [_operation(action) for action in plan.actions],

@@ -18,6 +18,7 @@ from reconciler.planning import budgets
 from reconciler.planning.actions import (
     AS_THE_FILE_SAYS,
     NOTHING_READ,
+    AccountPlan,
     Action,
     Change,
     Create,
@@ -37,7 +38,9 @@ from reconciler.planning.actions import (
     Rotate,
     RotateReason,
     Update,
+    in_order,
     matcher,
+    order_of,
 )
 from reconciler.planning.base_review import explained, in_terms_of
 from reconciler.planning.guard_context import Draft
@@ -51,7 +54,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 
     from reconciler.model import Address, Declaration, DeclaredKey, Environment, LiveKey, Settable, Snapshot, Usage
-    from reconciler.planning.actions import UsageKey
     from reconciler.planning.matching import Matching
 
 
@@ -175,8 +177,8 @@ def make_plan(
     snapshot: Snapshot,
     options: Options = AS_THE_FILE_SAYS,
     inputs: PlanInputs = NOTHING_READ,
-) -> Plan:
-    """Work out what has to be done, and judge it; the same inputs, in whatever order, give the same plan.
+) -> AccountPlan:
+    """Work out what has to be done in an account, and judge it; the same inputs, in whatever order, give the same plan.
 
     Of `facts`, nothing changes what is done: they say what speaks against it, and what a reviewer wants to know.
     """
@@ -215,7 +217,7 @@ def make_plan(
             findings += _healed(change, lineages[change.address])
     findings += _periods(declaration, matching, options, inputs, now)
     findings += _perhaps_renamed(draft, _unmanaged(declaration, matching))
-    return Plan(
+    plan = AccountPlan(
         created_at=now,
         actions=draft.actions,
         findings=in_order(findings),
@@ -226,6 +228,7 @@ def make_plan(
         usage=_usage(draft),
         options=options,
     )
+    return plan.named(inputs.account)
 
 
 def with_findings(plan: Plan, more: Iterable[Finding]) -> Plan:
@@ -515,28 +518,7 @@ def _credit(declaration: Declaration, matching: Matching, options: Options, bala
     )
 
 
-def _usage(draft: Draft) -> dict[UsageKey, Usage]:
+def _usage(draft: Draft) -> dict[int, Usage]:
     """Say how much the keys that change were used lately, where that is known."""
     keys = [action.live.id for action in draft.actions if not isinstance(action, Create)]
     return {key_id: usage for key_id in keys if (usage := draft.inputs.usage(key_id)) is not None}
-
-
-def order_of(action: Action) -> tuple[bool, str, str, str, int]:
-    """Give what every plan has its actions in the order of."""
-    if isinstance(action, Create):
-        return (False, action.address.environment, action.address.key, "", 0)
-    if action.address is None:
-        return (True, action.account or "", "", action.live.name, action.live.id)
-    return (False, action.address.environment, action.address.key, action.live.name, action.live.id)
-
-
-def in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    """Put findings in the order that every plan has them in, each of them once."""
-    return tuple(sorted(dict.fromkeys(findings), key=_finding_order))
-
-
-def _finding_order(finding: Finding) -> tuple[bool, str, str, str, str]:
-    address = finding.address
-    if address is None:
-        return (True, finding.account or "", "", finding.rule, finding.message)
-    return (False, address.environment, address.key, finding.rule, finding.message)

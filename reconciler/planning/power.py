@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from decimal import Decimal
 
     from reconciler.model import Delivery
-    from reconciler.planning.actions import Action, Plan
+    from reconciler.planning.actions import AccountPlan, Action, Plan
 
 CLEANUP: Final = "cleanup"
 MOVES: Final = (
@@ -76,7 +76,7 @@ class Power:
         return bool(self.deletions or self.disabling or self.lower_limits or self.earlier_expiries)
 
 
-def power_of(plan: Plan) -> Power:
+def power_of(plan: Plan | AccountPlan) -> Power:
     """Sum up what a plan takes and gives."""
     power = Power()
     for action in plan.actions:

@@ -19,7 +19,6 @@ from reconciler.planning.actions import (
     Rotate,
     Status,
     Update,
-    usage_key,
 )
 from reconciler.planning.places import deliveries_of
 from reconciler.planning.planfile import FORMAT_VERSION, options_document, with_checksum
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
 
     from reconciler.diagnostic import Location
     from reconciler.model import Delivery, KeyState, Usage
-    from reconciler.planning.actions import Action, ApplyResult, Credit, Field, Finding, Outcome, Plan, UsageKey
+    from reconciler.planning.actions import Action, ApplyResult, Credit, Field, Finding, Outcome, Plan
     from reconciler.planning.power import ExpiryChange, LimitChange, Power
 
 
@@ -49,7 +48,7 @@ def plan_document(plan: Plan, digest: str) -> dict[str, object]:
             "summary": _plan_summary(plan),
             "power": _power(power_of(plan)),
             "credit": _credit(plan.credit),
-            "changes": [_change(action, plan.usage) for action in plan.actions],
+            "changes": [_change(action, plan.usage_of(action)) for action in plan.actions],
             "lifted": lifted_document(plan.lifted),
             "findings": findings_document(plan.findings),
         }
@@ -166,7 +165,7 @@ def _credit(credit: Credit) -> dict[str, object]:
     }
 
 
-def _change(action: Action, usage: Mapping[UsageKey, Usage]) -> dict[str, object]:
+def _change(action: Action, usage: Usage | None) -> dict[str, object]:
     before, after, fields = _states(action)
     key_id = _live_id(action)
     return {
@@ -177,7 +176,7 @@ def _change(action: Action, usage: Mapping[UsageKey, Usage]) -> dict[str, object
         "after": _state(after),
         "fields": [field.value for field in fields],
         "deliveries": [_delivery(delivery) for delivery in deliveries_of(action)],
-        "spend": None if key_id is None else _spend(usage.get(usage_key(key_id, action.account))),
+        "spend": _spend(usage),
         "source": _source(words.source(action)),
         **_account(action.account),
     }

@@ -176,7 +176,7 @@ class _PlanPage:
             _table(_FINDINGS, (rows.row for rows in findings)),
             _more_findings([item for item in left_out if isinstance(item, Finding)]),
             _deletions(plan),
-            _table(_head(*_CHANGES, *([_RECENT_USE] if plan.usage else [])), (rows.row for rows in changes)),
+            _table(_head(*_CHANGES, *([_RECENT_USE] if plan.tells_usage else [])), (rows.row for rows in changes)),
             _more_changes([item for item in left_out if not isinstance(item, Finding)]),
             _folded("Details", _table(_DETAILS, (rows.folded for rows in changes))),
             f"<sub>Digest: {markdown_code(self.digest)}</sub>",
@@ -247,7 +247,7 @@ def _plan_rows(item: Finding | Action, plan: Plan) -> _Rows:
         rule = ", ".join(part for part in (markdown_name(item.rule), _place(item.source)) if part)
         return _Rows(_row(_SEVERITIES[item.severity], about, markdown(item.message), rule))
     name = markdown_name(words.full_name(item))
-    used = [words.used(item, plan, _SHOW)] if plan.usage else []
+    used = [words.used(item, plan, _SHOW)] if plan.tells_usage else []
     return _Rows(
         _row(
             _change_cell(item), name, _cell([*words.essentials(item, _SHOW), *words.destinations(item, _SHOW)]), *used

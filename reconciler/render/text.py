@@ -179,11 +179,9 @@ def _finding_entry(finding: Finding) -> Entry:
 
 
 def _strangers(plan: Plan) -> Iterator[tuple[str, tuple[LiveKey, ...]]]:
-    """Give the unmanaged keys under their title: of several accounts, each one's apart."""
-    if not plan.parts:
-        yield "Unmanaged keys", plan.unmanaged
-    for variable, part in plan.parts.items():
-        yield f"Unmanaged keys ({terminal(variable)})", part.unmanaged
+    """Give the unmanaged keys of each account under their title."""
+    for each in plan.accounts:
+        yield f"Unmanaged keys{'' if each.account is None else f' ({terminal(each.account)})'}", each.unmanaged
 
 
 def _unmanaged(keys: tuple[LiveKey, ...]) -> list[Entry]:

@@ -24,7 +24,6 @@ from reconciler.planning.actions import (
     Rotate,
     Status,
     Update,
-    usage_key,
 )
 from reconciler.planning.budgets import allowance
 from reconciler.planning.names import period_of
@@ -159,10 +158,10 @@ def particulars(action: Action, show: Show) -> tuple[str, ...]:
 
 def used(action: Action, plan: Plan, show: Show) -> str:
     """Say what the live key of an action was used for lately: `892 requests, $28.34 in 30 days`; empty if not known."""
-    if isinstance(action, Create):
+    known = plan.usage_of(action)
+    if known is None or isinstance(action, Create):
         return ""
-    known = plan.usage.get(usage_key(action.live.id, action.account))
-    return "" if known is None else phrases.used_lately(action.live, known, plan.created_at, show.value)
+    return phrases.used_lately(action.live, known, plan.created_at, show.value)
 
 
 def place(location: Location, show: Callable[[str], str]) -> str:
@@ -256,7 +255,7 @@ def comparison(result: ApplyResult, listed: Callable[[Iterable[Action]], str]) -
         return f"{_not_known(result)} the declaration."
     if result.in_sync:
         return f"{_match(result.remaining)} the declaration."
-    whose = "accounts do" if len(result.remaining.parts) > 1 else "account does"
+    whose = "accounts do" if len(result.remaining.accounts) > 1 else "account does"
     return f"The {whose} not match the declaration yet: {listed(result.remaining.actions)}."
 
 
@@ -273,7 +272,7 @@ def _not_known(result: ApplyResult) -> str:
 
 
 def _match(plan: Plan) -> str:
-    return "The accounts match" if len(plan.parts) > 1 else "The account matches"
+    return "The accounts match" if len(plan.accounts) > 1 else "The account matches"
 
 
 def _lacks_only_accounts(plan: Plan) -> bool:

@@ -597,13 +597,13 @@ def test_a_signal_does_not_wait_for_an_account_that_hangs_while_its_lock_is_take
 def test_a_signal_while_the_plans_are_put_together_is_not_lost(
     local: Accounts, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
 ) -> None:
-    merge = planning._merged
+    merge = planning.whole_plan
 
     def interrupted(*parts: Any) -> Any:
         signal.raise_signal(number)
         return merge(*parts)
 
-    monkeypatch.setattr(planning, "_merged", interrupted)
+    monkeypatch.setattr(planning, "whole_plan", interrupted)
     ended = local.declare_both("{x: {}}", "{x: {}}")("apply", "--auto-approve")
     assert (ended.code, ended.out, ended.err) == (130, "", "Interrupted.\n")
     assert local.names_of(A) == local.names_of(B) == []

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from reconciler.model import Declaration
-    from reconciler.planning.actions import Plan
+    from reconciler.planning.actions import AccountPlan
 
 WEEK = timedelta(days=7)
 
@@ -30,10 +30,10 @@ def world(tmp_path: Path) -> World:
     return World(tmp_path)
 
 
-def judged(world: World, wanted: Declaration) -> Plan:
+def judged(world: World, wanted: Declaration) -> AccountPlan:
     """Plan as the command does, with everything read that the guardrails want to know."""
 
-    async def read() -> Plan:
+    async def read() -> AccountPlan:
         async with world.account() as account:
             activity = tuple([await account.activity(days) for days in windows(wanted)])
             snapshot = await account.list_keys()

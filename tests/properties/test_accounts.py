@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 from reconciler.engine.accounts import PlanRequest
 from reconciler.engine.planning import plan_account
 from reconciler.model import Declaration, Environment, LiveKey, Snapshot
-from reconciler.planning.accounts import merge
+from reconciler.planning.accounts import whole
 from reconciler.planning.actions import NOTHING_READ
 from reconciler.planning.planner import make_plan
 from support.builders import NOW, SOMEWHERE, declaration, declared, snapshot
 from support.search import examples
 
 if TYPE_CHECKING:
-    from reconciler.planning.actions import Action, Plan
+    from reconciler.planning.actions import AccountPlan, Action, Plan
 
 VARIABLES = ("NAGA_A", "NAGA_B", "NAGA_C")
 LIMITS = st.none() | st.integers(0, 9).map(str)
@@ -56,7 +56,7 @@ def together(parts: dict[str, Declaration]) -> Declaration:
     return declaration([key for part in parts.values() for key in part.keys], environments)
 
 
-def unlabelled(plan: Plan) -> list[Action]:
+def unlabelled(plan: Plan | AccountPlan) -> list[Action]:
     return [replace(action, account=None) for action in plan.actions]
 
 
@@ -69,12 +69,13 @@ def test_accounts_planned_together_are_planned_as_each_alone(
     alone = {variable: make_plan(part, live[variable]) for variable, part in parts.items()}
     request = PlanRequest(together(parts))
     assert request.variables() == tuple(sorted(parts))
-    plan = merge({name: plan_account(request, name, live[name], NOTHING_READ) for name in request.variables()})
+    plan = whole(plan_account(request, name, live[name], NOTHING_READ) for name in request.variables())
     assert sorted(map(str, unlabelled(plan))) == sorted(
         str(action) for each in alone.values() for action in each.actions
     )
     for variable, each in alone.items():
-        assert unlabelled(plan.parts[variable]) == list(each.actions)
+        (mine,) = (one for one in plan.accounts if one.account == variable)
+        assert unlabelled(mine) == list(each.actions)
         assert sum(action.account == variable for action in plan.actions) == len(each.actions)
     assert plan.unchanged == sum(each.unchanged for each in alone.values())
     assert len(plan.unmanaged) == sum(len(each.unmanaged) for each in alone.values())

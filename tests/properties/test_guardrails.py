@@ -36,7 +36,7 @@ from support.search import examples
 if TYPE_CHECKING:
     import random
 
-    from reconciler.planning.actions import Finding, Plan
+    from reconciler.planning.actions import AccountPlan, Finding
 
 EXAMPLES = settings(max_examples=examples(60))
 DAY = timedelta(days=1)
@@ -122,7 +122,7 @@ options = st.builds(
 )
 
 
-def errors(plan: Plan) -> set[tuple[str, object]]:
+def errors(plan: AccountPlan) -> set[tuple[str, object]]:
     """The violations, without their words: a stricter rule says other numbers."""
     return {(finding.rule, finding.address) for finding in plan.errors}
 
@@ -173,7 +173,7 @@ def test_to_allow_more_never_adds_an_error_and_changes_nothing_else(
     assert soft(lax) >= soft(strict)
 
 
-def soft(plan: Plan) -> set[Finding]:
+def soft(plan: AccountPlan) -> set[Finding]:
     """Give what is only said; what of it an --allow has lifted is said all the same."""
     return {replace(finding, lifts=()) for finding in plan.findings if finding.severity is not Severity.ERROR}
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from reconciler.model import Address
-    from reconciler.planning.actions import Action, Plan
+    from reconciler.planning.actions import AccountPlan, Action
     from reconciler.planning.importing import Adoption
 
 fuzz = settings(max_examples=examples(100))
@@ -90,7 +90,7 @@ def subject(action: Action) -> int | Address:
     return action.address if isinstance(action, Create) else action.live.id
 
 
-def planned(sources: Sequence[SourceFile], snapshot: Snapshot) -> Plan:
+def planned(sources: Sequence[SourceFile], snapshot: Snapshot) -> AccountPlan:
     return make_plan(load_sources(sources), snapshot)
 
 

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from reconciler.model import Declaration, DeclaredKey, Environment, KeyState, LiveKey, Snapshot, Unmanaged
 from reconciler.planning.actions import (
+    AccountPlan,
     Create,
     Delete,
     Finish,
     Options,
-    Plan,
     Rename,
     Renew,
     Restore,
@@ -80,7 +80,7 @@ def accounts(draw: st.DrawFn) -> Snapshot:
     )
 
 
-def carried_out(plan: Plan, account: Snapshot) -> Snapshot:
+def carried_out(plan: AccountPlan, account: Snapshot) -> Snapshot:
     """The account after a service did exactly what the plan asks for."""
     keys = {key.id: key for key in account.keys}
     for number, action in enumerate(plan.actions, start=max([999, *keys]) + 1):

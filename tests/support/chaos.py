@@ -25,6 +25,7 @@ from reconciler.execution.executor import apply_plan, refuse_errors
 from reconciler.execution.issue import ApplyContext
 from reconciler.http.retry import Timing
 from reconciler.model import Snapshot
+from reconciler.planning.accounts import whole
 from reconciler.planning.actions import AS_THE_FILE_SAYS, untouched
 from reconciler.planning.planner import make_plan
 from reconciler.secret import Secret
@@ -252,9 +253,9 @@ class _Process:
         async with self._account() as account:
             shown = await account.list_keys()
             plan = make_plan(order.declaration, shown, order.options)
-            refuse_errors(plan)
+            refuse_errors(plan.findings)
             if not plan.actions:
-                return untouched(plan)
+                return untouched(whole([plan]))
             stop = asyncio.Event()
             outcomes: list[Outcome] = []
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterable, Iterator, Mapping
     from pathlib import Path
 
-    from reconciler.planning.actions import Plan
+    from reconciler.planning.actions import AccountPlan
     from reconciler.simulator.state import Key
     from support.runs import Done, Runner, Running
     from support.sabotage import Blow
@@ -164,7 +164,7 @@ class CrashWorld:
         now = self.state.now()
         return any("~lock." in key.name and key.expires_at and key.expires_at > now for key in self.keys().values())
 
-    def plan(self) -> Plan:
+    def plan(self) -> AccountPlan:
         """Work out what is left to do, as `reconciler plan` does."""
         keys = (LiveKey(*astuple(key)) for key in self.keys().values())
         return make_plan(load(self.folder / "keys.yaml"), Snapshot(tuple(keys), self.state.now()))

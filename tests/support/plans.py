@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from reconciler.diagnostic import Diagnostic, Location, Severity
 from reconciler.model import Address, DeclaredKey, Delivery, KeyState, LiveKey, Setting, Target, Usage
 from reconciler.planning.actions import (
+    AccountPlan,
     ApplyResult,
     Create,
     Credit,
@@ -55,7 +56,8 @@ def plan(*actions: Action, **fields: object) -> Plan:
         "unmanaged": (),
         **fields,
     }
-    return Plan(**values)  # type: ignore[arg-type]  # the fields are named by the caller
+    account = AccountPlan(**values)  # type: ignore[arg-type]  # the fields are named by the caller
+    return Plan((account,), account.findings)
 
 
 def update(wanted: DeclaredKey, key: LiveKey, *fields: Field) -> Update:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from reconciler.account.client import Account
     from reconciler.model import Declaration, DeclaredKey
-    from reconciler.planning.actions import ApplyResult, Outcome, Plan
+    from reconciler.planning.actions import AccountPlan, ApplyResult, Outcome
     from reconciler.simulator.state import Key
 
 
@@ -85,8 +85,8 @@ class World:
         faults = Faults(parse_fault(spec) for spec in self.faults)
         return connect(Secret("provisioning"), transport=transport(self.state, faults), timing=self.timing)
 
-    def plan(self, wanted: Declaration) -> Plan:
-        async def read() -> Plan:
+    def plan(self, wanted: Declaration) -> AccountPlan:
+        async def read() -> AccountPlan:
             async with self.account() as account:
                 return make_plan(wanted, await account.list_keys())
 

@@ -8,7 +8,14 @@ from hypothesis import strategies as st
 
 from reconciler.diagnostic import Severity
 from reconciler.model import Environment
-from reconciler.planning.accounts import account_variables, base_of, part_of, same_account, selected_variables, unread
+from reconciler.planning.accounts import (
+    account_variables,
+    base_of,
+    part_of,
+    same_account,
+    selected_variables,
+    unread_account,
+)
 from reconciler.planning.actions import Options
 from support.builders import SOMEWHERE, address, declaration, declared, live, snapshot
 from support.declarations import loaded
@@ -109,10 +116,10 @@ def test_the_base_of_the_only_account_is_used_as_it_is() -> None:
 
 
 def test_an_account_that_is_not_planned_is_an_error_at_its_first_environment() -> None:
-    finding = unread(THREE, "NAGA_B", "it is down")
+    finding = unread_account(THREE, "NAGA_B", "it is down")
     assert (finding.severity, finding.rule, finding.account) == (Severity.ERROR, "account-unread", "NAGA_B")
     assert finding.message == "the account (b) is not planned: it is down"
-    assert unread(THREE, "NAGA_OLD", "it is down").message == "the account is not planned: it is down"
+    assert unread_account(THREE, "NAGA_OLD", "it is down").message == "the account is not planned: it is down"
 
 
 def test_one_account_under_two_variables_is_found_by_its_keys() -> None:

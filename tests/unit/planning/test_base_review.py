@@ -29,18 +29,18 @@ from support.builders import (
 
 if TYPE_CHECKING:
     from reconciler.model import Declaration, DeclaredKey, Guardrails, LiveKey
-    from reconciler.planning.actions import Plan
+    from reconciler.planning.actions import AccountPlan
 
 DAY = timedelta(days=1)
 
 
 def three_way(
     base: Declaration, wanted: Declaration, *account: LiveKey, options: Options | None = None, **inputs: Any
-) -> Plan:
+) -> AccountPlan:
     return make_plan(wanted, snapshot(*account), options or Options(), PlanInputs(base=base, **inputs))
 
 
-def messages(plan: Plan, rule: str) -> list[str]:
+def messages(plan: AccountPlan, rule: str) -> list[str]:
     return [f"{each.severity} {each.address or '-'}: {each.message}" for each in plan.findings if each.rule == rule]
 
 
@@ -359,7 +359,7 @@ def test_of_a_key_that_is_renamed_it_is_said_once() -> None:
 # --- the base in place of the account ---------------------------------------------------------------------------------
 
 
-def offline(base: Declaration, wanted: Declaration, **options: Any) -> Plan:
+def offline(base: Declaration, wanted: Declaration, **options: Any) -> AccountPlan:
     return make_plan(wanted, snapshot_of(base, NOW), Options(**options), PlanInputs(base=base, offline=True))
 
 

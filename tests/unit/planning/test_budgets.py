@@ -23,7 +23,7 @@ from support.builders import activity, declaration, declared, live, rails, snaps
 
 if TYPE_CHECKING:
     from reconciler.model import DeclaredKey, LiveKey
-    from reconciler.planning.actions import Plan
+    from reconciler.planning.actions import AccountPlan
 
 NOW = datetime(2026, 11, 2, 12, tzinfo=UTC)
 BORN = datetime(2026, 9, 1, tzinfo=UTC)
@@ -36,13 +36,13 @@ def anna(limit: str = "50", **fields: Any) -> DeclaredKey:
     return declared("dev/anna", limit, **{"renew": "month", **fields})
 
 
-def planned(wanted: DeclaredKey, *keys: LiveKey, now: datetime = NOW, **fields: Any) -> Plan:
+def planned(wanted: DeclaredKey, *keys: LiveKey, now: datetime = NOW, **fields: Any) -> AccountPlan:
     inputs = PlanInputs(activity=fields.pop("activity", SPENT))
     options = fields.pop("options", Options())
     return make_plan(declaration([wanted], **fields), snapshot(*keys, now=now), options, inputs)
 
 
-def rules(plan: Plan) -> list[str]:
+def rules(plan: AccountPlan) -> list[str]:
     return [finding.rule for finding in plan.findings]
 
 

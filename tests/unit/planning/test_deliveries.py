@@ -9,6 +9,7 @@ import pytest
 
 from reconciler.diagnostic import Location, Severity
 from reconciler.model import Delivery, Target
+from reconciler.planning.accounts import whole
 from reconciler.planning.actions import Options
 from reconciler.planning.deliveries import Answer, Due, Holding, due_deliveries, undelivered
 from reconciler.planning.planner import make_plan, with_findings
@@ -115,7 +116,7 @@ def test_destinations_that_cannot_tell_are_named_once_and_together() -> None:
 
 def test_what_was_found_out_beside_the_planning_stands_in_its_place() -> None:
     file = declaration([wanted("ci/a")])
-    plan = make_plan(file, snapshot(live(1, "ci/a"), live(2, "ci/a")))
+    plan = whole([make_plan(file, snapshot(live(1, "ci/a"), live(2, "ci/a")))])
     more = with_findings(plan, judged(Answer({})))
     assert [finding.rule for finding in more.findings] == ["duplicate-name", "undelivered"]
     assert with_findings(more, judged(Answer({}))) == more

@@ -15,7 +15,7 @@ from support.builders import NOW, SOMEWHERE, declaration, declared, dotenv, live
 
 if TYPE_CHECKING:
     from reconciler.model import DeclaredKey, LiveKey, Setting
-    from reconciler.planning.actions import Plan
+    from reconciler.planning.actions import AccountPlan
 
 KEYS = [declared("ci/new"), declared("ci/more", "9"), declared("ci/same"), declared("ci/moved", renamed_from=("x",))]
 ACCOUNT = [live(1, "ci/more"), live(2, "ci/same"), live(3, "ci/gone"), live(4, "x")]
@@ -81,7 +81,7 @@ def test_it_changes_when_a_rotation_is_no_longer_tried() -> None:
     assert digest(make_plan(tried, account, options)) != digest(make_plan(untried, account, options))
 
 
-def plan_of(*deliver: Delivery, options: Options | None = None, rules: Guardrails | None = None) -> Plan:
+def plan_of(*deliver: Delivery, options: Options | None = None, rules: Guardrails | None = None) -> AccountPlan:
     key = replace(KEYS[0], deliver=deliver)
     return make_plan(declaration([key], guardrails=rules or Guardrails()), snapshot(), options or Options())
 

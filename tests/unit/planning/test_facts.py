@@ -16,13 +16,13 @@ from reconciler.planning.planner import make_plan
 from support.builders import activity, declaration, declared, environment, live, rails, snapshot
 
 if TYPE_CHECKING:
-    from reconciler.planning.actions import Finding, Plan
+    from reconciler.planning.actions import AccountPlan, Finding
 
 DAY = timedelta(days=1)
 SPEND = activity({1: ("28.34", 892), 9: ("1", 1)})
 
 
-def findings(plan: Plan, rule: str) -> list[Finding]:
+def findings(plan: AccountPlan, rule: str) -> list[Finding]:
     return [finding for finding in plan.findings if finding.rule == rule]
 
 

@@ -17,7 +17,7 @@ from support.builders import NOW, address, declaration, declared, environment, l
 
 if TYPE_CHECKING:
     from reconciler.model import Declaration, DeclaredKey, LiveKey, Setting
-    from reconciler.planning.actions import Plan
+    from reconciler.planning.actions import AccountPlan
 
 DAY = timedelta(days=1)
 LINE = Location("keys.yaml", 30, 9)
@@ -47,11 +47,11 @@ def key(text: str, *deliver: Delivery, **fields: Any) -> DeclaredKey:
     return declared(text, deliver=deliver, **fields)
 
 
-def of_places(plan: Plan) -> list[str]:
+def of_places(plan: AccountPlan) -> list[str]:
     return [f"{each.severity} {each.rule} {each.address}" for each in plan.findings if each.rule.endswith("-place")]
 
 
-def three_way(base: Declaration, wanted: Declaration, *account: LiveKey, options: Options | None = None) -> Plan:
+def three_way(base: Declaration, wanted: Declaration, *account: LiveKey, options: Options | None = None) -> AccountPlan:
     return make_plan(wanted, snapshot(*account), options or Options(), PlanInputs(base=base))
 
 
@@ -134,7 +134,7 @@ def test_a_new_place_of_what_is_protected_is_refused(
     assert of_places(plan) == ["error new-place ci/a"]
     allowed = three_way(base, moved, *account, options=Options(allow=("ci/a",)))
     assert of_places(allowed) == ["note new-place ci/a"]
-    assert [each.rule for each in allowed.lifted] == ["new-place"]
+    assert [each.rule for each in allowed.findings if each.lifts] == ["new-place"]
 
 
 def test_a_protected_place_is_not_taken_by_another_environment() -> None:
@@ -157,7 +157,7 @@ def test_a_key_that_leaves_a_protected_environment_is_held_to_it() -> None:
 def test_a_warning_is_lifted_too() -> None:
     plan = three_way(declaration(BASE), declaration([key("ci/a", to("mallory/x", "A"))]), options=Options(allow=("*",)))
     assert of_places(plan) == ["note new-place ci/a"]
-    assert [each.lifts for each in plan.lifted] == [("ci/a",)]
+    assert [each.lifts for each in plan.findings if each.lifts] == [("ci/a",)]
 
 
 def test_what_a_run_is_not_about_is_not_judged() -> None:

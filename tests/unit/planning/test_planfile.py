@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.errors import StalePlan, UsageError
-from reconciler.planning.actions import Options
+from reconciler.planning.actions import Options, Plan
 from reconciler.planning.planfile import moved, options_document, read_saved_plan, with_checksum
 from reconciler.render.document import plan_document, to_json
 from support.builders import address
@@ -113,8 +113,8 @@ def edits(value: Any) -> Iterator[Any]:
 
 
 def test_a_plan_that_was_edited_anywhere_is_refused() -> None:
-    plan = full_plan()
-    plan = replace(plan, actions=plan.actions[1:4])
+    whole = full_plan()
+    plan = Plan((replace(whole.accounts[0], actions=whole.actions[1:4]),), whole.findings)
     written = json.loads(to_json(plan_document(plan, "sha256:" + "5e" * 32)))
     assert read_saved_plan(json.dumps(written, indent=1).encode(), "plan.json").errors == 1, "another layout is no edit"
     edited = [json.dumps(each).encode() for each in edits(written)]

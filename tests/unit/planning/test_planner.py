@@ -29,7 +29,7 @@ from support.builders import NOW, SOMEWHERE, address, declaration, declared, liv
 
 if TYPE_CHECKING:
     from reconciler.model import Declaration, DeclaredKey, LiveKey
-    from reconciler.planning.actions import Plan
+    from reconciler.planning.actions import AccountPlan
 
 LATER = NOW + timedelta(days=30)
 EARLIER = NOW - timedelta(days=30)
@@ -39,7 +39,7 @@ OLD, OVER = "~old.20270102T030405Z", "~old.20261122T120000Z"
 GONE, FORGOTTEN = "~gone.20270102T030405Z", "~gone.20261122T120000Z"
 
 
-def told(plan: Plan) -> list[str]:
+def told(plan: AccountPlan) -> list[str]:
     """A plan in short: action, address or name, id, changed fields."""
     lines = []
     for action in plan.actions:
@@ -54,7 +54,7 @@ def told(plan: Plan) -> list[str]:
     return lines
 
 
-def findings(plan: Plan) -> list[str]:
+def findings(plan: AccountPlan) -> list[str]:
     return [f"{finding.severity} {finding.rule} {finding.address or '-'}" for finding in plan.findings]
 
 

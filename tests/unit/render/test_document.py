@@ -203,7 +203,7 @@ def test_an_update_has_both_states_and_the_fields_between_them() -> None:
 )
 def test_what_a_key_has_spent_is_null_only_where_it_is_not_known(usage: dict[int, Usage], spend: object) -> None:
     action = update(declared("ci/api", "7"), live(12, "ci/api", "5"), Field.CREDIT_LIMIT)
-    create, change = plan_document(plan(CREATE, action, usage=usage), DIGEST)["changes"]  # type: ignore[misc]  # a list of two
+    change, create = plan_document(plan(CREATE, action, usage=usage), DIGEST)["changes"]  # type: ignore[misc]  # a list of two
 
     assert (create["spend"], change["spend"]) == (None, spend)  # type: ignore[has-type]  # a dict
 

@@ -90,7 +90,7 @@ def test_the_most_severe_stands_first() -> None:
 
 def test_every_kind_of_change_is_annotated() -> None:
     everything = full_plan()  # a step shows ten notices: one of two creations is left out
-    shown = replace(everything, actions=everything.actions[1:])
+    shown = plan(*everything.actions[1:], findings=everything.findings)
     titles = {command.properties["title"] for command in commands(annotate_plan(shown))}
 
     assert {

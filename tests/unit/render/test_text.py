@@ -18,6 +18,7 @@ from reconciler.planning.actions import (
     Field,
     Finding,
     Outcome,
+    Plan,
     Retire,
     Status,
 )
@@ -29,7 +30,6 @@ from support.plans import at, full_plan, plan, rename, update
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from reconciler.planning.actions import Plan
 
 CREATE = Create(declared("ci/tests", "25", source=at(9)))
 UPDATE = update(declared("ci/api", "7"), live(12, "ci/api", "5"), Field.CREDIT_LIMIT)
@@ -75,7 +75,7 @@ def test_a_plan_beside_accounts_that_could_not_be_read_is_not_called_impossible(
     assert "This plan cannot be applied: 2 errors." in render(plan(findings=(unread, ERROR)))
 
 
-BOTH = plan(parts={"NAGA_A": plan(), "NAGA_B": plan()})
+BOTH = Plan(plan().accounts * 2, ())
 OF_NAGA_A = ApplyResult((Outcome(replace(CREATE, account="NAGA_A"), Status.DONE),))
 
 
@@ -99,7 +99,7 @@ OF_NAGA_A = ApplyResult((Outcome(replace(CREATE, account="NAGA_A"), Status.DONE)
         ),
         (replace(OF_NAGA_A, remaining=BOTH), "The accounts match the declaration."),
         (
-            replace(OF_NAGA_A, remaining=replace(BOTH, actions=(UPDATE,))),
+            replace(OF_NAGA_A, remaining=Plan((*BOTH.accounts, *plan(UPDATE).accounts), ())),
             "The accounts do not match the declaration yet: 1 to update.",
         ),
     ],
