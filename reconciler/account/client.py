@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import re
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import Enum
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, Self, TypeVar
@@ -30,10 +29,11 @@ from reconciler.errors import (
     UsageError,
 )
 from reconciler.http.address import DEFAULT_BASE_URL, check_base_url
-from reconciler.http.exchange import Answer, NoAnswer, Request, ServiceClock, Timeouts, exchange
-from reconciler.http.limits import WORTH_TELLING, Gate, client_pool
-from reconciler.http.redact import quote
-from reconciler.http.retry import Attempts, RetryPolicy, Timing, retry_after
+from reconciler.http.connection import open_connections
+from reconciler.http.exchange import Answer, NoAnswer, Request, Timeouts
+from reconciler.http.redact import quote, redirect
+from reconciler.http.retry import RetryPolicy, Timing
+from reconciler.http.sender import Sender
 from reconciler.model import KEY_VARIABLE, LONGEST_DAYS, Snapshot
 
 if TYPE_CHECKING:
@@ -44,108 +44,9 @@ if TYPE_CHECKING:
 
     import httpx
 
-    from reconciler.http.limits import ClientPool
+    from reconciler.http.sender import Conclusion
     from reconciler.model import Activity, CreatedKey, KeyPatch, LiveKey, NewKey, Statistics
     from reconciler.secret import Secret
-
-
-# Sends a request, through the gate and with a client of the pool, until `retry` takes the outcome for final.
-
-_log = logging.getLogger("reconciler.account")
-
-
-@dataclass(frozen=True, slots=True)
-class Conclusion:
-    """The last outcome of a request; `maybe_done` when an earlier attempt may have been carried out."""
-
-    outcome: Answer | NoAnswer
-    attempts: int
-    maybe_done: bool
-
-    @property
-    def status(self) -> int:
-        """The status, 0 without an answer."""
-        return self.outcome.status if isinstance(self.outcome, Answer) else 0
-
-
-def _nothing() -> None:
-    """Let every write go out."""
-
-
-class Sender:
-    """Shares one gate, one pool and one clock among all requests of an account.
-
-    `before_write` is called right before anything but a GET is sent; what it raises keeps the request from going out.
-    """
-
-    def __init__(
-        self,
-        pool: ClientPool,
-        parallelism: int,
-        policy: RetryPolicy,
-        timeouts: Timeouts,
-        timing: Timing,
-        label: str = "",
-    ) -> None:
-        """Let at most `parallelism` requests run at a time; what is logged begins with `label`."""
-        self._pool = pool
-        self._label = label
-        self._gate = Gate(parallelism, policy, timing, label)
-        self._policy = policy
-        self._timeouts = timeouts
-        self.timing = timing
-        self.clock = ServiceClock(timing.machine, timing.monotonic)
-        self.before_write: Callable[[], None] = _nothing
-
-    async def aclose(self) -> None:
-        """Close all connections."""
-        await self._pool.aclose()
-
-    async def perform(self, request: Request, *, creates: bool = False) -> Conclusion:
-        """Send until the outcome is final; what `creates` something again only if it was certainly not carried out."""
-        attempts = Attempts(self._policy, self.timing, repeatable=not creates)
-        number = 1
-        while True:
-            outcome, delay = await self._attempt(request, attempts, number)
-            if delay is None:
-                return Conclusion(outcome, number, attempts.maybe_done)
-            await self.timing.sleep(delay)
-            number += 1
-
-    async def _attempt(
-        self, request: Request, attempts: Attempts, number: int
-    ) -> tuple[Answer | NoAnswer, float | None]:
-        async with self._gate.passage() as seen:
-            if request.method != "GET":
-                self.before_write()  # at the last moment: getting here may have taken long
-            started = self.timing.monotonic()
-            client = self._pool.take()
-            try:
-                outcome = await exchange(client, request, self._timeouts)
-            finally:
-                self._pool.give_back(client)
-            asked = self._take_in(outcome, seen)
-        took = self.timing.monotonic() - started
-        delay = attempts.delay(outcome, started, asked)
-        said = outcome.status if isinstance(outcome, Answer) else outcome.cause
-        level = logging.DEBUG if isinstance(outcome, Answer) and outcome.ok else logging.INFO
-        _log.log(level, "%s%s: %s in %d ms, attempt %d", self._label, request, said, round(took * 1000), number)
-        if delay is not None and took + delay >= WORTH_TELLING:
-            what = "%s%s did not succeed yet (%s): trying again in %d s."
-            _log.warning(what, self._label, request, said, round(delay))
-        return outcome, delay
-
-    def _take_in(self, outcome: Answer | NoAnswer, seen: int) -> float:
-        """Let the clock and the gate know about an outcome; gives what Retry-After asks for, in seconds."""
-        if isinstance(outcome, NoAnswer):
-            return 0.0
-        self.clock.hear(outcome.date)
-        asked = retry_after(outcome, self.clock.now())
-        if outcome.status == HTTPStatus.TOO_MANY_REQUESTS:
-            self._gate.slow_down(seen, asked)
-        elif outcome.status < HTTPStatus.INTERNAL_SERVER_ERROR:
-            self._gate.went_well(seen)
-        return asked
 
 
 # What came of a request, as an error in one harmless line.
@@ -187,7 +88,7 @@ def failure(
     """
     tried = f" (tried {attempts} times)" if attempts > 1 else ""
     if isinstance(outcome, NoAnswer):
-        return ConnectionFailed(f"{request}: {urlsplit(request.url).netloc}: {outcome.cause}{tried}")
+        return ConnectionFailed(f"{request}: {urlsplit(request.url).netloc}: {outcome.words()}{tried}")
     if outcome.status >= HTTPStatus.BAD_REQUEST:
         parts = _explained(outcome.body)
         said = quote(outcome.body.decode(errors="replace") if parts is None else ": ".join(parts), secrets)
@@ -195,9 +96,7 @@ def failure(
         message = f"{request}: {outcome.status}{said and ' ' + said}{tried}{'; ' + hint if hint else ''}"
         return RefusedByService(message, status=outcome.status)
     if outcome.status >= HTTPStatus.MULTIPLE_CHOICES:
-        target = _redirect_host(outcome.location, secrets)
-        why = f"{outcome.status}, a redirect{target}, which is never followed; check NAGA_BASE_URL"
-        return UnexpectedAnswer(f"{request}: {why}")
+        return UnexpectedAnswer(f"{request}: {redirect(outcome, secrets)}; check NAGA_BASE_URL")
     return UnexpectedAnswer(f"{request}: {outcome.status}: {outcome.spoilt or 'no answer to this request'}")
 
 
@@ -246,14 +145,6 @@ def _of_a_field(entry: object) -> str:
     return f"{field}: {entry['msg']}" if field else str(entry["msg"])
 
 
-def _redirect_host(location: str | None, secrets: Iterable[Secret]) -> str:
-    try:
-        host = urlsplit(location or "").hostname
-    except ValueError:
-        host = None
-    return f" to {quote(host, secrets)}" if host else ""
-
-
 DEFAULT_RETRY: Final = RetryPolicy()
 DEFAULT_TIMEOUTS: Final = Timeouts()
 REAL_TIMING: Final = Timing()
@@ -292,8 +183,9 @@ def connect(  # noqa: PLR0913  # by keyword, each with a default
         msg = f"{variable} holds a space, a line break or another character that no key has"
         raise UsageError(msg)
     base_url = check_base_url(base_url) if transport is None else base_url.rstrip("/")
-    pool = client_pool(base_url, transport, timeouts)
-    return Account(credential, base_url, Sender(pool, parallelism, retry, timeouts, timing, label), variable)
+    connections = open_connections(base_url, transport)
+    sender = Sender(connections, timing, parallelism=parallelism, policy=retry, timeouts=timeouts, label=label)
+    return Account(credential, base_url, sender, variable)
 
 
 class Trial(Enum):
@@ -612,7 +504,7 @@ class Account:
         raise self._failure(request, conclusion)
 
     def _failure(self, request: Request, conclusion: Conclusion) -> AccountError:
-        secrets = (self._credential, request.bearer)
+        secrets = (self._credential, *request.secrets)
         return failure(request, conclusion.outcome, conclusion.attempts, secrets, self._variable)
 
 
@@ -620,7 +512,7 @@ def _decode(request: Request, answer: Answer, read: Callable[[bytes], _Decoded])
     why = answer.spoilt
     if why is None:
         try:
-            return wire.redacted(read(answer.body), request.bearer)
+            return wire.redacted(read(answer.body), request.secrets)
         except IncompleteList as error:
             msg = f"{request}: {answer.status}: {error}"
             raise IncompleteList(msg) from None

@@ -22,7 +22,7 @@ from reconciler.secret import Secret
 from reconciler.units import format_instant, format_money, parse_instant
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
 
 # The fields of the service's answers, read one by one and complained about by name; pure.
@@ -214,27 +214,27 @@ def not_whole(why: str) -> str:
     )
 
 
-def redacted(value: _Decoded, credential: Secret) -> _Decoded:
-    """Give what was read from an answer with the credential hidden in the names of keys and models: they are shown.
+def redacted(value: _Decoded, credentials: Sequence[Secret]) -> _Decoded:
+    """Give what was read from an answer with the credentials hidden in the names of keys and models: they are shown.
 
-    Raises UnexpectedAnswer for a new secret that holds the credential, which would go to destinations.
+    Raises UnexpectedAnswer for a new secret that holds a credential, which would go to destinations.
     """
     redacted: object = value
     match value:
         case tuple():  # of keys
-            shown = redact_names([key.name for key in value], [credential])
+            shown = redact_names([key.name for key in value], credentials)
             if any(key.name is not name for key, name in zip(value, shown, strict=True)):
                 redacted = tuple(replace(key, name=name) for key, name in zip(value, shown, strict=True))
         case LiveKey():
-            redacted = replace(value, name=_without(value.name, credential))
+            redacted = replace(value, name=_without(value.name, credentials))
         case CreatedKey():
-            if redact_names([value.secret.reveal()], [credential])[0] != value.secret.reveal():
+            if redact_names([value.secret.reveal()], credentials)[0] != value.secret.reveal():
                 msg = "the answer: key must be a new secret, but is the credential that was sent"
                 raise UnexpectedAnswer(msg)
-            redacted = CreatedKey(replace(value.key, name=_without(value.key.name, credential)), value.secret)
+            redacted = CreatedKey(replace(value.key, name=_without(value.key.name, credentials)), value.secret)
         case Statistics():
-            models = redact_names([name for name, _ in value.by_model], [credential])
-            names = redact_names([tally.name for tally in value.by_key], [credential])
+            models = redact_names([name for name, _ in value.by_model], credentials)
+            names = redact_names([tally.name for tally in value.by_key], credentials)
             redacted = replace(
                 value,
                 by_model=tuple((name, tally) for name, (_, tally) in zip(models, value.by_model, strict=True)),
@@ -245,8 +245,8 @@ def redacted(value: _Decoded, credential: Secret) -> _Decoded:
     return cast("_Decoded", redacted)
 
 
-def _without(name: str, credential: Secret) -> str:
-    return redact_names([name], [credential])[0]
+def _without(name: str, credentials: Sequence[Secret]) -> str:
+    return redact_names([name], credentials)[0]
 
 
 def encode_new(new: NewKey) -> bytes:

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import json
 import os
 import re
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote as quote_url
@@ -20,17 +20,17 @@ from urllib.parse import quote as quote_url
 import google.auth
 import google.auth.exceptions
 import google.auth.transport
-import httpx
 
 from reconciler.declaration.destinations import Kind
 from reconciler.destinations.base import Description, Held, fingerprint, text_setting
 from reconciler.destinations.shared import Note, PerRun, Threads, instant, note, one_line, read_note, repeated, utf8
 from reconciler.errors import DestinationError, UsageError
 from reconciler.http.address import unencrypted
-from reconciler.http.exchange import NoAnswer, Request, Timeouts, exchange
-from reconciler.http.limits import client_pool
-from reconciler.http.redact import quote
-from reconciler.http.retry import Passing, Timing, retry_after, with_retries
+from reconciler.http.connection import open_connections
+from reconciler.http.exchange import LARGEST_ANSWER, NoAnswer, Request, Timeouts, exchange
+from reconciler.http.reply import Api, Manners, Reply
+from reconciler.http.retry import Passing, Timing, judge, with_retries
+from reconciler.http.sender import Sender
 from reconciler.secret import Secret
 from reconciler.units import format_instant
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from reconciler.destinations.base import SecretDelivery
-    from reconciler.http.limits import ClientPool
+    from reconciler.http.exchange import Answer
     from reconciler.model import Target
 
 HOST: Final = "https://secretmanager.googleapis.com"
@@ -59,7 +59,6 @@ _NOTE_NAME: Final = re.compile(r"naga-v(\d{1,18})", re.ASCII)
 _PASSING: Final = frozenset({408, 409, 429, 500, 502, 503, 504})
 """409 is a change that somebody else has made at the same time: the next attempt reads it first."""
 
-_TIMEOUTS: Final = Timeouts()
 LOGINS: Final = (
     "it takes `gcloud auth application-default login`, GOOGLE_APPLICATION_CREDENTIALS, or the "
     "service account of the machine"
@@ -72,18 +71,6 @@ class _Version:
 
     number: int
     note: Note
-
-
-@dataclass(frozen=True, slots=True)
-class _Reply:
-    """What came of a request: `said` is why it was not done, `maybe_done` that it may have been all the same."""
-
-    status: int
-    body: dict[str, Any]
-    said: str = ""
-    passing: bool = False
-    retry_after: float = 0.0
-    maybe_done: bool = False
 
 
 @dataclass(slots=True)
@@ -179,7 +166,7 @@ class GcpSecretManager:
         return f"projects/{quote_url(self._project)}/secrets/{name}"
 
     def _connected(self) -> Server:
-        server = SERVERS.get("google", lambda: Server(os.environ))
+        server = SERVERS.get("google", lambda: Server(os.environ, self._timing))
         self._server = server
         return server
 
@@ -252,56 +239,34 @@ class GcpSecretManager:
 class Server:
     """Asks Google's API for all destinations of a run, as whoever Application Default Credentials say."""
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
+    def __init__(self, environment: Mapping[str, str], timing: Timing) -> None:
         """Take the endpoint from the environment; nothing is sent yet.
 
         Raises:
             DestinationError: it cannot be used, nor can the proxy or the certificates of the environment.
         """
-        self._base = environment.get(ENDPOINT, "").strip().rstrip("/") or HOST
-        if unencrypted(self._base):
+        base = environment.get(ENDPOINT, "").strip().rstrip("/") or HOST
+        if unencrypted(base):
             msg = f"{ENDPOINT} must hold https:// and a host"
             raise DestinationError(msg)
         try:
-            self._pool: ClientPool = client_pool(self._base, None, _TIMEOUTS)
+            connections = open_connections(base)
         except UsageError as error:
             raise DestinationError(str(error)) from None
-        self._slots = asyncio.Semaphore(AT_A_TIME)
+        sender = Sender(connections, timing, parallelism=AT_A_TIME, judge=partial(judge, passing=_PASSING))
+        self._api = Api(f"{base}/v1", sender, Manners("Google", _complaint, LARGEST_ANSWER))
         self._threads = Threads(1, "google login")
         self._login = asyncio.Lock()
         self._credentials: google.auth.credentials.Credentials | None = None
 
-    async def ask(self, method: str, path: str, body: object = None, secrets: Sequence[Secret] = ()) -> _Reply:
+    async def ask(self, method: str, path: str, body: object = None, hidden: Sequence[Secret] = ()) -> Reply:
         """Send one request; raises DestinationError when the login fails, without which nothing is sent."""
-        content = None if body is None else json.dumps(body).encode()
-        label = path.partition("?")[0]
-        async with self._slots:
-            with Secret(await self._token()) as bearer:
-                client = self._pool.take()
-                try:
-                    request = Request(method, f"{self._base}/v1/{path}", label, bearer, content)
-                    answer = await exchange(client, request, _TIMEOUTS)
-                finally:
-                    self._pool.give_back(client)
-        if isinstance(answer, NoAnswer):
-            return _Reply(0, {}, answer.cause, passing=not answer.lasting, maybe_done=answer.sent)
-        found = _parsed(answer.body)
-        if answer.ok and not answer.spoilt:
-            return _Reply(answer.status, found)
-        detail = found.get("error")
-        said = detail.get("message", "") if isinstance(detail, dict) else ""
-        return _Reply(
-            answer.status,
-            {},
-            quote(f"{method} {label} was answered {answer.status} {said or answer.spoilt or ''}", secrets),
-            passing=answer.ok or answer.status in _PASSING,
-            retry_after=retry_after(answer, Timing().machine()),
-            maybe_done=answer.ok or answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR,
-        )
+        with Secret(await self._token()) as bearer:
+            return await self._api.ask(method, path, body, bearer=bearer, hidden=hidden)
 
     async def aclose(self) -> None:
         """Close the connections."""
-        await self._pool.aclose()
+        await self._api.aclose()
 
     async def _token(self) -> str:
         """Give a token that is valid for a while; one waiter gets it for all."""
@@ -328,7 +293,7 @@ def _logged_in(known: google.auth.credentials.Credentials | None) -> google.auth
 
 
 class _Transport(google.auth.transport.Request):
-    """Sends the requests of a login by the HTTP library that is here anyway."""
+    """Sends the requests of a login as all others are sent, each in a loop of its own: Google's library blocks."""
 
     def __call__(
         self,
@@ -340,24 +305,32 @@ class _Transport(google.auth.transport.Request):
         **_: object,
     ) -> _Response:
         """Send one; raises TransportError where there is no answer."""
-        try:
-            answer = httpx.request(method, url, content=body, headers=headers, timeout=timeout or LOGIN_SECONDS)
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            msg = type(error).__name__
-            raise google.auth.exceptions.TransportError(msg) from None  # type: ignore[no-untyped-call]  # not typed there
+        request = Request(method, url, "login", None, body, dict(headers or {}))
+        waits = Timeouts(read=timeout or LOGIN_SECONDS, whole=LOGIN_SECONDS)
+        answer = asyncio.run(_asked(request, waits))
+        if isinstance(answer, NoAnswer):
+            raise google.auth.exceptions.TransportError(answer.cause)  # type: ignore[no-untyped-call]  # not typed there
         return _Response(answer)
+
+
+async def _asked(request: Request, waits: Timeouts) -> Answer | NoAnswer:
+    connections = open_connections(request.url)
+    try:
+        return await exchange(connections, request, waits)
+    finally:
+        await connections.aclose()
 
 
 class _Response(google.auth.transport.Response):
     """An answer as the login wants it."""
 
-    def __init__(self, answer: httpx.Response) -> None:
+    def __init__(self, answer: Answer) -> None:
         self._answer = answer
 
     @property
     def status(self) -> int:
         """The status of HTTP."""
-        return self._answer.status_code
+        return self._answer.status
 
     @property
     def headers(self) -> Mapping[str, str]:
@@ -367,25 +340,22 @@ class _Response(google.auth.transport.Response):
     @property
     def data(self) -> bytes:
         """The body."""
-        return self._answer.content
+        return self._answer.body
 
 
-def _done(reply: _Reply) -> dict[str, Any]:
+def _done(reply: Reply) -> dict[str, Any]:
     """Give what a request has done; raises Passing or DestinationError where it has not."""
-    if not reply.said:
-        return reply.body
+    if reply.ok:
+        return dict(reply.body)
     failure = DestinationError(reply.said)
-    if reply.passing:
-        raise Passing(failure, reply.retry_after)
+    if reply.setback is not None:
+        raise Passing(failure, reply.wait)
     raise failure
 
 
-def _parsed(body: bytes) -> dict[str, Any]:
-    try:
-        found = json.loads(body)
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
+def _complaint(body: Mapping[str, Any]) -> str:
+    error = body.get("error")
+    return str(error.get("message", "")) if isinstance(error, dict) else ""
 
 
 def _versions(secret: Mapping[str, Any]) -> list[_Version]:

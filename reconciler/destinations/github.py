@@ -20,7 +20,8 @@ from reconciler.destinations.base import Description, Held, text_setting
 from reconciler.destinations.github_server import LONGEST_NAME, SERVERS, GitHub, PublicKey, is_name, read_place
 from reconciler.destinations.shared import one_line, repeated, utf8
 from reconciler.errors import DestinationError
-from reconciler.github.client import Answer
+from reconciler.github.client import scopes
+from reconciler.http.reply import Reply
 from reconciler.http.retry import Timing
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ class GitHubActions:
     async def describe(self, names: Sequence[str]) -> Mapping[str, Held]:
         """Say which of the secrets there are, and since when; of which key, GitHub cannot tell. See `Describing`."""
         held = await self._connected().held(self._place)
-        if isinstance(held, Answer):
+        if isinstance(held, Reply):
             msg = one_line(f"{self._place.label}: what is there cannot be read: {self._words(held)}")
             raise DestinationError(msg)
         return {name: Held(None, held[name]) for name in names if name in held}
@@ -108,27 +109,28 @@ class GitHubActions:
             return [self._words(home)]
         if home.body.get("archived") is True:
             return ["the repository is archived, so it takes no secrets"]
-        if home.scopes is not None and place.scope not in home.scopes:
+        granted = scopes(home)
+        if granted is not None and place.scope not in granted:
             return [f"the token lacks the scope {place.scope}"]
         key = await github.public_key(place)
-        if isinstance(key, Answer):
+        if isinstance(key, Reply):
             return [await self._why_no_key(github, key)]
         held = await github.held(place)
-        if isinstance(held, Answer):
+        if isinstance(held, Reply):
             return [f"what is there cannot be read: {self._words(held)}"]
         count = len({*held, *names})
         return [f"{count} secrets are too many for it ({place.capacity})"] if count > place.capacity else []
 
-    async def _why_no_key(self, github: GitHub, answer: Answer) -> str:
+    async def _why_no_key(self, github: GitHub, reply: Reply) -> str:
         """Tell an environment that is not there from one that this login may not look into."""
         place = self._place
-        if answer.status != HTTPStatus.NOT_FOUND or place.environment is None:
-            return self._words(answer)
+        if reply.status != HTTPStatus.NOT_FOUND or place.environment is None:
+            return self._words(reply)
         found = await github.read(place, place.environment)
         if found.status == HTTPStatus.NOT_FOUND:
             where = f"{place.home.partition('/')[2]}: Settings, Environments, New environment"
             return f"there is no such environment; create it ({where})"
-        return self._words(answer)
+        return self._words(reply)
 
     async def _store(self, secret_delivery: SecretDelivery) -> _Failure | None:
         if not is_name(secret_delivery.name):
@@ -140,34 +142,34 @@ class GitHubActions:
         except DestinationError as error:
             return _Failure(str(error))
         key = await github.public_key(self._place)
-        if isinstance(key, Answer):
+        if isinstance(key, Reply):
             return _Failure(self._words(key))
-        answer = await self._put(github, secret_delivery, key)
-        if answer.status == HTTPStatus.UNPROCESSABLE_ENTITY:
+        reply = await self._put(github, secret_delivery, key)
+        if reply.status == HTTPStatus.UNPROCESSABLE_ENTITY:
             other = await github.another_key(self._place, key)
             if isinstance(other, PublicKey) and other != key:
                 again = await self._put(github, secret_delivery, other)
-                answer = replace(again, maybe_done=answer.maybe_done or again.maybe_done)
-        return None if answer.ok else _Failure(self._words(answer), uncertain=answer.maybe_done)
+                reply = replace(again, maybe_done=reply.maybe_done or again.maybe_done)
+        return None if reply.ok else _Failure(self._words(reply), uncertain=reply.maybe_done)
 
-    async def _put(self, github: GitHub, secret_delivery: SecretDelivery, key: PublicKey) -> Answer:
+    async def _put(self, github: GitHub, secret_delivery: SecretDelivery, key: PublicKey) -> Reply:
         sealed = _sealed(secret_delivery.secret, key)
         if sealed is None:
-            return Answer(0, said="its public key is none that a secret can be sealed with")
+            return Reply(0, said="its public key is none that a secret can be sealed with")
         body = {"encrypted_value": sealed, "key_id": key.id, **dict(self._place.fields)}
         return await github.put(self._place, f"{self._place.secrets}/{secret_delivery.name}", body)
 
-    def _words(self, answer: Answer) -> str:
+    def _words(self, reply: Reply) -> str:
         """Say what an answer that is no success means, and what to do about it."""
         place = self._place
-        match answer.status:
+        match reply.status:
             case HTTPStatus.UNAUTHORIZED:
-                return f"the token is refused ({answer.said}): it is wrong, expired or revoked"
+                return f"the token is refused ({reply.said}): it is wrong, expired or revoked"
             case HTTPStatus.FORBIDDEN | HTTPStatus.NOT_FOUND:
                 needed = f"the token needs {place.needs} there (a classic one the scope {place.scope})"
-                return f"{answer.said}; {needed}; the GITHUB_TOKEN that GitHub gives every job cannot have it"
+                return f"{reply.said}; {needed}; the GITHUB_TOKEN that GitHub gives every job cannot have it"
             case _:
-                return answer.said
+                return reply.said
 
 
 def _fits(secret: Secret) -> bool:

@@ -16,7 +16,8 @@ from urllib.parse import quote
 
 from reconciler.destinations.shared import Memo, PerRun
 from reconciler.errors import DestinationError, GitHubError
-from reconciler.github.client import REPOSITORY, Answer, Client, Request, base_url, is_token
+from reconciler.github.client import REPOSITORY, Client, base_url, is_token
+from reconciler.http.reply import Reply
 from reconciler.secret import Secret
 from reconciler.units import parse_instant
 
@@ -154,29 +155,29 @@ class GitHub:
         except GitHubError as error:
             raise DestinationError(str(error)) from None
         self._timing = timing
-        self._grants: Memo[_Grant | Answer] = Memo()
-        self._public_keys: Memo[PublicKey | Answer] = Memo()
+        self._grants: Memo[_Grant | Reply] = Memo()
+        self._public_keys: Memo[PublicKey | Reply] = Memo()
         self._given: list[Secret] = []
-        self._homes: Memo[Answer] = Memo()
+        self._homes: Memo[Reply] = Memo()
         self._closing: asyncio.Task[None] | None = None
 
-    async def read(self, place: Place, path: str) -> Answer:
+    async def read(self, place: Place, path: str) -> Reply:
         """Ask for something that changes nothing, until the answer does not look passing."""
         return await self._client.persist(lambda: self._ask(place, "GET", path))
 
-    async def put(self, place: Place, path: str, body: Mapping[str, object]) -> Answer:
+    async def put(self, place: Place, path: str, body: Mapping[str, object]) -> Reply:
         """Store something; again after failures that may pass, because twice is the same as once."""
         return await self._client.persist(lambda: self._ask(place, "PUT", path, body))
 
-    async def home(self, place: Place) -> Answer:
+    async def home(self, place: Place) -> Reply:
         """Give what GitHub says about the repository or organisation of a place."""
         return await self._homes.get(place.home, lambda: self.read(place, place.home))
 
-    async def public_key(self, place: Place) -> PublicKey | Answer:
+    async def public_key(self, place: Place) -> PublicKey | Reply:
         """Give what secrets of a place are sealed with, or what GitHub answers instead."""
         return await self._public_keys.get(place.secrets, lambda: self._fetch_key(place))
 
-    async def another_key(self, place: Place, stale: PublicKey) -> PublicKey | Answer:
+    async def another_key(self, place: Place, stale: PublicKey) -> PublicKey | Reply:
         """Give the public key that came after one that is refused; whoever comes first has it fetched for all."""
         known = await self.public_key(place)
         if known != stale:
@@ -184,16 +185,16 @@ class GitHub:
         self._public_keys.forget(place.secrets)
         return await self.public_key(place)
 
-    async def held(self, place: Place) -> Mapping[str, datetime | None] | Answer:
+    async def held(self, place: Place) -> Mapping[str, datetime | None] | Reply:
         """Give the names of all secrets of a place, and since when they are what they are."""
         found: dict[str, datetime | None] = {}
         for page in range(1, _MOST_PAGES + 1):
-            answer = await self.read(place, f"{place.secrets}?per_page={_PAGE}&page={page}")
-            if not answer.ok:
-                return answer
-            secrets = answer.body.get("secrets")
+            reply = await self.read(place, f"{place.secrets}?per_page={_PAGE}&page={page}")
+            if not reply.ok:
+                return reply
+            secrets = reply.body.get("secrets")
             if not isinstance(secrets, list):
-                return Answer(0, said="the answer holds no list of secrets")
+                return Reply(0, said="the answer holds no list of secrets")
             found |= {
                 str(each.get("name")): _instant(each.get("updated_at")) for each in secrets if isinstance(each, dict)
             }
@@ -211,32 +212,32 @@ class GitHub:
         # Whatever comes of it: the tokens end by themselves within the hour.
         with suppress(TimeoutError):
             async with asyncio.timeout(GOODBYE_SECONDS):
-                goodbyes = (Request("DELETE", "installation/token", token) for token in self._given)
-                await asyncio.gather(*(self._client.send_at_once(each) for each in goodbyes))
+                goodbyes = (self._client.send_at_once("DELETE", "installation/token", token) for token in self._given)
+                await asyncio.gather(*goodbyes)
         await self._client.aclose()
 
-    async def _ask(self, place: Place, method: str, path: str, body: Mapping[str, object] | None = None) -> Answer:
+    async def _ask(self, place: Place, method: str, path: str, body: Mapping[str, object] | None = None) -> Reply:
         question = f"{place.home} {place.permission}"
         grant = await self._grants.get(question, lambda: self._log_in(place))
         if isinstance(grant, _Grant) and grant.until <= self._timing.monotonic():
             self._grants.forget(question)
             grant = await self._grants.get(question, lambda: self._log_in(place))
-        if isinstance(grant, Answer):
+        if isinstance(grant, Reply):
             return grant
-        return await self._client.send(Request(method, path, grant.token, body))
+        return await self._client.send(method, path, grant.token, body)
 
-    async def _fetch_key(self, place: Place) -> PublicKey | Answer:
-        answer = await self.read(place, f"{place.secrets}/public-key")
-        if not answer.ok:
-            return answer
-        key_id, key = answer.body.get("key_id"), answer.body.get("key")
+    async def _fetch_key(self, place: Place) -> PublicKey | Reply:
+        reply = await self.read(place, f"{place.secrets}/public-key")
+        if not reply.ok:
+            return reply
+        key_id, key = reply.body.get("key_id"), reply.body.get("key")
         with suppress(binascii.Error, ValueError):
             content = base64.b64decode(str(key), validate=True)
             if isinstance(key_id, str) and len(content) == _PUBLIC_KEY_BYTES:
                 return PublicKey(key_id, content)
-        return Answer(0, said="the answer holds no public key that a secret can be sealed with")
+        return Reply(0, said="the answer holds no public key that a secret can be sealed with")
 
-    async def _log_in(self, place: Place) -> _Grant | Answer:
+    async def _log_in(self, place: Place) -> _Grant | Reply:
         """Get a token for no more than a place needs; gives what went wrong instead of raising it."""
         login = self._login
         if isinstance(login, Token):
@@ -244,22 +245,20 @@ class GitHub:
         try:
             bearer = signed(login, time.time())
         except DestinationError as error:
-            return Answer(0, said=str(error))
-        found = await self._client.persist(
-            lambda: self._client.send(Request("GET", f"{place.home}/installation", bearer))
-        )
+            return Reply(0, said=str(error))
+        found = await self._client.persist(lambda: self._client.send("GET", f"{place.home}/installation", bearer))
         if not found.ok:
             return _no_installation(login, place, found)
         body: dict[str, object] = {"permissions": {place.permission: "write"}}
         if place.repository is not None:
             body["repositories"] = [place.repository]
         path = f"app/installations/{found.body.get('id')}/access_tokens"
-        answer = await self._client.persist(lambda: self._client.send(Request("POST", path, bearer, body)))
-        token = answer.body.get("token")
+        reply = await self._client.persist(lambda: self._client.send("POST", path, bearer, body))
+        token = reply.body.get("token")
         if not isinstance(token, str) or not token:
             hint = f"; it needs {place.needs}, and every change of it to be accepted where the App is installed"
-            why = f"{answer.said or 'the answer holds no token'}{hint if answer.status == _UNPROCESSABLE else ''}"
-            return Answer(0, said=f"the GitHub App {login.id} gets no token for {place.label}: {why}")
+            why = f"{reply.said or 'the answer holds no token'}{hint if reply.status == _UNPROCESSABLE else ''}"
+            return Reply(0, said=f"the GitHub App {login.id} gets no token for {place.label}: {why}")
         self._given.append(Secret(token))
         return _Grant(Secret(token), self._timing.monotonic() + _TOKEN_SECONDS, ours=True)
 
@@ -269,15 +268,15 @@ _UNPROCESSABLE: Final = HTTPStatus.UNPROCESSABLE_ENTITY
 SERVERS: Final[PerRun[GitHub]] = PerRun()
 
 
-def _no_installation(app: App, place: Place, answer: Answer) -> Answer:
-    match answer.status:
+def _no_installation(app: App, place: Place, reply: Reply) -> Reply:
+    match reply.status:
         case HTTPStatus.UNAUTHORIZED:
             hint = "GITHUB_APP_ID and the private key must belong together, and this machine's clock must be right"
-            return Answer(0, said=f"the GitHub App {app.id} is refused ({answer.said}): {hint}")
+            return Reply(0, said=f"the GitHub App {app.id} is refused ({reply.said}): {hint}")
         case HTTPStatus.NOT_FOUND:
-            return Answer(0, said=f"the GitHub App {app.id} is not installed on {place.home.partition('/')[2]}")
+            return Reply(0, said=f"the GitHub App {app.id} is not installed on {place.home.partition('/')[2]}")
         case _:
-            return Answer(0, said=f"the GitHub App {app.id} cannot be looked up: {answer.said}")
+            return Reply(0, said=f"the GitHub App {app.id} cannot be looked up: {reply.said}")
 
 
 def _instant(text: object) -> datetime | None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from reconciler.destinations.base import SecretDelivery
-    from reconciler.destinations.vault_server import Answer
+    from reconciler.http.reply import Reply
     from reconciler.model import Target
     from reconciler.secret import Secret
 
@@ -143,17 +143,17 @@ class Vault:
         if trouble := await server.trouble():
             return [trouble]
         paths = {kind: f"{self._mount}/{kind}/{self._path}" for kind in _NEEDED}
-        answer = await server.read("POST", "sys/capabilities-self", {"paths": list(paths.values())})
-        if answer.status == HTTPStatus.FORBIDDEN:
+        reply = await server.read("POST", "sys/capabilities-self", {"paths": list(paths.values())})
+        if reply.status == HTTPStatus.FORBIDDEN:
             return ["the token is refused: it is wrong, expired or revoked, or lacks the policy `default`"]
-        if not answer.ok:
-            return [f"what the login may do cannot be found out: {answer.said}"]
+        if not reply.ok:
+            return [f"what the login may do cannot be found out: {reply.said}"]
         if trouble := await server.mount_trouble(self._mount):
             return [trouble]
         lacking = [
             f"the login lacks {' and '.join(missing)} on {path}"
             for kind, path in paths.items()
-            if (missing := _missing(_NEEDED[kind], answer.data.get(path)))
+            if (missing := _missing(_NEEDED[kind], reply.part("data").get(path)))
         ]
         return lacking or await self._crowding(names)
 
@@ -166,13 +166,13 @@ class Vault:
 
     async def _known(self, kind: str, part: str) -> Mapping[str, Any]:
         """Read what is known of the secret without its values; nothing when there is no such secret."""
-        answer = await self._connected().read("GET", self._at(kind))
-        if answer.status == HTTPStatus.NOT_FOUND:
+        reply = await self._connected().read("GET", self._at(kind))
+        if reply.status == HTTPStatus.NOT_FOUND:
             return {}
-        if not answer.ok:
-            msg = one_line(f"{self._mount}/{kind}/{self._path} cannot be read: {answer.said}")
+        if not reply.ok:
+            msg = one_line(f"{self._mount}/{kind}/{self._path} cannot be read: {reply.said}")
             raise DestinationError(msg)
-        value = answer.data.get(part)
+        value = reply.part("data").get(part)
         return value if isinstance(value, dict) else {}
 
     def _enlist(self, secret_delivery: SecretDelivery) -> _Failure | None:
@@ -219,33 +219,34 @@ class Vault:
             "options": {"cas": version},
             "data": {name: each.secret for name, each in shipment.group.items()},
         }
-        answer = None
+        reply = None
         if version:
-            answer = await server.ask("PATCH", self._at("data"), body)
-        if answer is None or answer.status == HTTPStatus.NOT_FOUND:
+            reply = await server.ask("PATCH", self._at("data"), body)
+        if reply is None or reply.status == HTTPStatus.NOT_FOUND:
             # There is no version with fields to keep: none at all, or the last one is deleted.
-            answer = await server.ask("POST", self._at("data"), body)
-        shipment.maybe_there = shipment.maybe_there or answer.maybe_done
-        if answer.status == HTTPStatus.BAD_REQUEST and _CONFLICT in answer.said:
+            reply = await server.ask("POST", self._at("data"), body)
+        shipment.maybe_there = shipment.maybe_there or reply.maybe_done
+        if reply.status == HTTPStatus.BAD_REQUEST and _CONFLICT in reply.said:
             msg = "somebody else keeps writing there at the same time"
             raise Passing(DestinationError(msg))
-        return f"{str(_expect(answer).data.get('created_time'))[:19]}Z"
+        data = _expect(reply).part("data")
+        return f"{str(data.get('created_time'))[:19]}Z"
 
     async def _version(self, server: Server) -> int:
-        answer = await server.ask("GET", self._at("metadata"))
-        if answer.status == HTTPStatus.NOT_FOUND:
+        reply = await server.ask("GET", self._at("metadata"))
+        if reply.status == HTTPStatus.NOT_FOUND:
             return 0
-        version = _expect(answer).data.get("current_version")
+        version = _expect(reply).part("data").get("current_version")
         return version if isinstance(version, int) else 0
 
 
-def _expect(answer: Answer) -> Answer:
+def _expect(reply: Reply) -> Reply:
     """Let a success through; raises Passing or DestinationError for anything else."""
-    if answer.ok:
-        return answer
-    failure = DestinationError(answer.said)
-    if answer.passing:
-        raise Passing(failure, answer.retry_after)
+    if reply.ok:
+        return reply
+    failure = DestinationError(reply.said)
+    if reply.setback is not None:
+        raise Passing(failure, reply.wait)
     raise failure
 
 

@@ -3,204 +3,45 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import logging
 import re
-import time
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
-from http.cookiejar import DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
-import requests
-from hvac.adapters import RawAdapter
-from requests.adapters import HTTPAdapter
-from requests.exceptions import ConnectTimeout, ProxyError, ReadTimeout, RequestException, SSLError
-from urllib3.exceptions import HTTPError, NewConnectionError, ReadTimeoutError
-
-from reconciler.destinations.shared import Memo, PerRun, Threads
-from reconciler.errors import DestinationError
+from reconciler.destinations.shared import Memo, PerRun
+from reconciler.errors import DestinationError, UsageError
 from reconciler.http.address import unencrypted
-from reconciler.http.exchange import CODING, Body, too_many_parts
+from reconciler.http.connection import open_connections, tls_context
 from reconciler.http.redact import quote
-from reconciler.http.retry import Passing, with_retries
+from reconciler.http.reply import Api, Manners, Reply
+from reconciler.http.retry import PASSING, judge
+from reconciler.http.sender import Sender
 from reconciler.secret import Secret
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, Mapping
+    import ssl
+    from collections.abc import Mapping
 
+    from reconciler.http.connection import Connections
     from reconciler.http.retry import Timing
 
-
-# One request to a Vault or OpenBao server and what came of it, as values.
-#
-# No exception of hvac, requests or urllib3 gets out, for they hold the request. For the same reason hvac's own
-# methods are not used (they raise the answer's text, and know no PATCH), only the adapter that they stand on.
-
-CONNECT_SECONDS: Final = 5.0
-READ_SECONDS: Final = 30.0
 
 LARGEST_ANSWER: Final = 8 * 1024 * 1024
 """Bytes of an answer, decoded, that are read: Vault itself keeps a secret of 1 MiB at most."""
 
-_PIECE: Final = 64 * 1024
-_PASSING: Final = frozenset({412, 429, 500, 502, 503, 504})  # 412: a replica that has not caught up yet
-_SECONDS: Final = re.compile(r"\d{1,9}", re.ASCII)
-_log = logging.getLogger("reconciler.destinations")
+_PASSING: Final = PASSING | {HTTPStatus.PRECONDITION_FAILED}
+"""412: a replica that has not caught up yet."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """An answer; its status is 0 when none arrived.
-
-    `said` is why it is none or no success, fit to be shown; `maybe_done` that the server may have done as it was asked
-    although it does not say so; `passing` that another attempt may go better, `retry_after` seconds from now.
-    """
-
-    status: int
-    body: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    said: str = ""
-    maybe_done: bool = False
-    passing: bool = False
-    retry_after: float = 0.0
-
-    @property
-    def ok(self) -> bool:
-        """Whether the server did as it was asked."""
-        return self.status in {HTTPStatus.OK, HTTPStatus.NO_CONTENT}
-
-    @property
-    def data(self) -> Mapping[str, Any]:
-        """What the server has to tell."""
-        return self.part("data")
-
-    def part(self, name: str) -> Mapping[str, Any]:
-        """Give a mapping of the body, empty when there is none."""
-        value = self.body.get(name)
-        return value if isinstance(value, dict) else {}
-
-
-class Content:
-    """A body on its way; `revealed` are the secrets in it, once it is written, for the answer to be searched for."""
-
-    def __init__(self, body: object, *others: Secret) -> None:
-        """Take the body, with the secrets in it as such, and other secrets that the request holds."""
-        self._body = body
-        self.revealed = list(others)
-
-    def write(self) -> bytes | None:
-        """Write the body as JSON."""
-        return None if self._body is None else json.dumps(self._body, default=self._reveal).encode()
-
-    def _reveal(self, value: object) -> str:
-        if not isinstance(value, Secret):
-            msg = f"{type(value).__name__} is nothing for JSON"
-            raise TypeError(msg)
-        self.revealed.append(value)
-        return value.reveal()
-
-
-def exchange(label: str, send: Callable[[bytes | None], requests.Response], content: Content) -> Answer:
-    """Send a request and read its answer; never raises for what the network, the libraries or the server do."""
-    started = time.monotonic()
-    try:
-        response = send(content.write())
-        try:
-            answer = _read(response, content.revealed)
-        finally:
-            response.close()
-    except Exception as error:  # noqa: BLE001  # whatever it is, it may hold the request
-        answer = _no_answer(error)
-    took = round((time.monotonic() - started) * 1000)
-    _log.debug("%s: %s in %d ms", label, answer.status or answer.said, took)
-    return answer
-
-
-def _read(response: requests.Response, secrets: list[Secret]) -> Answer:
-    status = response.status_code
-    # As it comes, and decoded here: the library would unpack an answer of a few kilobytes to gigabytes.
-    came = Body(status, response.headers.get("Content-Encoding"), LARGEST_ANSWER)
-    for piece in response.raw.stream(_PIECE, decode_content=False):
-        if not came.take(piece):
-            break
-    content = came.content()
-    if came.spoilt or too_many_parts(content):
-        why = came.spoilt or "the answer has more values than any that Vault gives"
-        return Answer(0, said=f"{status}, but {why}", maybe_done=True)
-    text = content.decode(errors="replace")
-    try:
-        parsed = json.loads(text) if text else {}
-    except (ValueError, RecursionError):
-        parsed = None
-    body = parsed if isinstance(parsed, dict) else {}
-    if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
-        place = urlsplit(response.headers.get("Location", ""))  # requests has read it before
-        where = quote(place.netloc.rpartition("@")[2], secrets)
-        return Answer(status, said=f"{status}, a redirect{where and ' to ' + where}, which is never followed")
-    if status >= HTTPStatus.BAD_REQUEST:
-        return Answer(
-            status,
-            body,
-            said=f"{status} {quote(_complaint(body, text), secrets)}".strip(),
-            maybe_done=status >= HTTPStatus.INTERNAL_SERVER_ERROR,
-            passing=status in _PASSING,
-            retry_after=_retry_after(response),
-        )
-    if parsed is None or status not in {HTTPStatus.OK, HTTPStatus.NO_CONTENT}:
-        return Answer(0, said=f"{status}, but no answer that Vault gives", maybe_done=True)
-    return Answer(status, body)
-
-
-def _complaint(body: Mapping[str, Any], text: str) -> str:
+def _complaint(body: Mapping[str, Any]) -> str:
     errors = body.get("errors")
-    if isinstance(errors, list):
-        return ", ".join(map(str, errors))
-    return "" if body else text
+    return ", ".join(map(str, errors)) if isinstance(errors, list) else ""
 
 
-def _retry_after(response: requests.Response) -> float:
-    text = response.headers.get("Retry-After", "").strip()
-    return float(text) if _SECONDS.fullmatch(text) else 0.0
-
-
-def _no_answer(error: Exception) -> Answer:
-    if any(isinstance(cause, NewConnectionError) for cause in _causes(error)):
-        return Answer(0, said="it cannot be reached", passing=True)
-    for kind, answer in _NO_ANSWERS.items():
-        if isinstance(error, kind):
-            return answer
-    return Answer(0, said=f"unexpected {type(error).__name__}", maybe_done=True)
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Give an exception and those that the libraries wrapped in it."""
-    yield error
-    for inner in (*error.args, getattr(error, "reason", None)):
-        if isinstance(inner, BaseException):
-            yield from _causes(inner)
-
-
-_NO_ANSWERS: Final[dict[type[Exception], Answer]] = {  # the first that fits counts
-    ConnectTimeout: Answer(0, said=f"no connection within {CONNECT_SECONDS:g} s", passing=True),
-    ReadTimeout: Answer(0, said=f"no answer within {READ_SECONDS:g} s", passing=True, maybe_done=True),
-    ReadTimeoutError: Answer(0, said=f"no answer within {READ_SECONDS:g} s", passing=True, maybe_done=True),
-    SSLError: Answer(0, said="no trust in its certificate, or no TLS at all (VAULT_CACERT can name its authority)"),
-    ProxyError: Answer(0, said="the proxy does not connect to it", passing=True),
-    requests.ConnectionError: Answer(0, said="the connection broke", passing=True, maybe_done=True),
-    RequestException: Answer(0, said="the answer cannot be read", passing=True, maybe_done=True),
-    HTTPError: Answer(0, said="the answer cannot be read", passing=True, maybe_done=True),
-    OSError: Answer(0, said="a file of VAULT_CACERT, VAULT_CAPATH, VAULT_CLIENT_CERT or VAULT_CLIENT_KEY is missing"),
-}
-"""Why there is no answer, in words of our own: those of the libraries hold addresses and headers."""
-
-
-class _Session(requests.Session):
-    """Leaves redirects alone: only to see where one leads, the library would read all of its body."""
-
-    def get_redirect_target(self, resp: requests.Response) -> None:
-        """Know of none."""
+_MANNERS: Final = Manners("Vault", _complaint, LARGEST_ANSWER, trust="VAULT_CACERT")
 
 
 # How reconciler proves to a Vault or OpenBao server who it is: by what the environment holds, never by keys.yaml.
@@ -277,23 +118,20 @@ def find_login(role: str | None, audience: str | None, mount: str | None, enviro
     raise DestinationError(msg)
 
 
-def fetch_jwt(login: GitHubJwt) -> Answer:
-    """Ask GitHub for the token; the answer's `value` holds it."""
-    content = Content(None, login.bearer)
+async def fetch_jwt(login: GitHubJwt, timing: Timing) -> Reply:
+    """Ask GitHub for the token until it gives one; the reply's `value` holds it.
 
-    def send(_: bytes | None) -> requests.Response:
-        bearer = {"Authorization": f"Bearer {login.bearer.reveal()}"}
-        with _Session() as session:
-            return session.get(
-                login.url,
-                params={} if login.audience is None else {"audience": login.audience},
-                headers={**bearer, "Accept": "application/json", "Accept-Encoding": CODING},
-                timeout=(CONNECT_SECONDS, READ_SECONDS),
-                allow_redirects=False,
-                stream=True,
-            )
-
-    return exchange("GET of an OIDC token", send, content)
+    Raises:
+        DestinationError: a proxy or certificate variable of the environment cannot be used.
+    """
+    sender = Sender(_connections(login.url), timing, parallelism=1)
+    api = Api(login.url.partition("?")[0], sender, Manners("GitHub", _complaint, LARGEST_ANSWER))
+    sign = "&" if "?" in login.url else "?"
+    audience = "" if login.audience is None else f"{sign}{urlencode({'audience': login.audience})}"
+    try:
+        return await api.persist(lambda: api.ask("GET", f"{login.url}{audience}", bearer=login.bearer))
+    finally:
+        await api.aclose()
 
 
 def _secret(name: str, environment: Mapping[str, str]) -> Secret | None:
@@ -308,12 +146,10 @@ def _secret(name: str, environment: Mapping[str, str]) -> Secret | None:
 
 # One Vault or OpenBao server as one run knows it: logged in to once, spoken to over a few connections.
 
-WHOLE_SECONDS: Final = 120.0
 CLOSING_SECONDS: Final = 5.0
 CONNECTIONS: Final = 8
 
 _LOGIN: Final = "login"
-_TIMEOUTS: Final = (CONNECT_SECONDS, READ_SECONDS)
 _USED_UP: Final = 0.9  # of the time that a login lasts, so that no request is under way when it ends
 
 
@@ -352,14 +188,19 @@ class Server:
         self.name = urlsplit(address).netloc.rpartition("@")[2]
         self._login = find_login(access.role, access.audience, access.auth_mount, environment)
         self._namespace = access.namespace or environment.get("VAULT_NAMESPACE", "").strip("/ ")
-        self._adapter = _adapter(address, environment)
-        self._threads = Threads(CONNECTIONS, "vault")
+        sender = Sender(
+            _connections(address, _trusted(address, environment)),
+            timing,
+            parallelism=CONNECTIONS,
+            judge=partial(judge, passing=_PASSING),
+        )
+        self._api = Api(f"{address.rstrip('/')}/v1", sender, _MANNERS)
         self._timing = timing
         self._grants: Memo[_Grant | str] = Memo()
         self._closed = False
         self._findings: Memo[str] = Memo()
 
-    async def ask(self, method: str, path: str, body: object = None) -> Answer:
+    async def ask(self, method: str, path: str, body: object = None) -> Reply:
         """Send one request; secrets stand in the body as such.
 
         Raises:
@@ -370,13 +211,13 @@ class Server:
             raise DestinationError(msg)
         return await self._send(method, path, body, await self._token())
 
-    async def read(self, method: str, path: str, body: object = None) -> Answer:
-        """Ask for something that changes nothing, until there is an answer that does not look passing.
+    async def read(self, method: str, path: str, body: object = None) -> Reply:
+        """Ask for something that changes nothing, until nothing that may pass stands in the way.
 
         Raises:
-            DestinationError: there is none, or the login failed.
+            DestinationError: the login failed, or the run has ended.
         """
-        return await self._persist(lambda: self.ask(method, path, body))
+        return await self._api.persist(lambda: self.ask(method, path, body))
 
     async def trouble(self) -> str:
         """Say what keeps the server from serving anybody, or this login; empty when nothing does."""
@@ -396,37 +237,18 @@ class Server:
             with suppress(TimeoutError):  # the token ends by itself soon enough
                 async with asyncio.timeout(CLOSING_SECONDS):
                     await self._send("POST", "auth/token/revoke-self", None, grant.token)
-        self._adapter.close()
+        await self._api.aclose()
 
-    async def _send(self, method: str, path: str, body: object, token: Secret | None, *, root: bool = False) -> Answer:
-        """Send one request in a thread; `root` asks outside of the namespace."""
-        content = Content(body, *([token] if token else []))
-        headers = {} if token is None else {"X-Vault-Token": token.reveal()}
+    async def _send(self, method: str, path: str, body: object, token: Secret | None, *, root: bool = False) -> Reply:
+        """Send one request; `root` asks outside of the namespace."""
+        headers: dict[str, str | Secret] = {"X-Vault-Request": "true"}  # which an agent in between may insist on
+        if token is not None:
+            headers["X-Vault-Token"] = token
         if self._namespace and not root:
             headers["X-Vault-Namespace"] = self._namespace
-        headers["Content-Type"] = "application/merge-patch+json" if method == "PATCH" else "application/json"
-
-        def send(written: bytes | None) -> requests.Response:
-            response: requests.Response = self._adapter.request(
-                method, f"/v1/{path}", headers, raise_exception=False, data=written, timeout=_TIMEOUTS, stream=True
-            )
-            return response
-
-        return await self._in_thread(lambda: exchange(f"{method} {path}", send, content))
-
-    async def _in_thread(self, work: Callable[[], Answer]) -> Answer:
-        with suppress(TimeoutError):
-            return await self._threads.run(work, WHOLE_SECONDS)
-        return Answer(0, said=f"no answer within {WHOLE_SECONDS:g} s", passing=True, maybe_done=True)
-
-    async def _persist(self, ask: Callable[[], Awaitable[Answer]]) -> Answer:
-        async def attempt() -> Answer:
-            answer = await ask()
-            if answer.passing:
-                raise Passing(DestinationError(answer.said), answer.retry_after)
-            return answer
-
-        return await with_retries(attempt, self._timing)
+        if method == "PATCH":
+            headers["Content-Type"] = "application/merge-patch+json"
+        return await self._api.ask(method, path, body, headers=headers)
 
     async def _token(self) -> Secret:
         grant = await self._grants.get(_LOGIN, self._log_in)
@@ -451,13 +273,13 @@ class Server:
             return _Grant(login.token, float("inf"), ours=False)
         try:
             mount, body = await self._credentials(login)
-            answer = await self._persist(lambda: self._send("POST", f"auth/{mount}/login", body, None))
+            reply = await self._api.persist(lambda: self._send("POST", f"auth/{mount}/login", body, None))
         except DestinationError as error:
             return f"cannot log in: {error}"
-        auth = answer.part("auth")
+        auth = reply.part("auth")
         token, lease = auth.get("client_token"), auth.get("lease_duration")
         if not isinstance(token, str) or not token:
-            return f"the login at auth/{mount} is refused: {answer.said or 'the answer holds no token'}"
+            return f"the login at auth/{mount} is refused: {reply.said or 'the answer holds no token'}"
         lasts = float("inf") if not isinstance(lease, int) or not lease else self._timing.monotonic() + lease * _USED_UP
         return _Grant(Secret(token), lasts, ours=True)
 
@@ -467,45 +289,45 @@ class Server:
             return login.mount, {"role_id": login.role_id, **secret_id}
         if isinstance(login, Jwt):
             return login.mount, {"role": login.role, "jwt": login.jwt}
-        answer = await self._persist(lambda: self._in_thread(lambda: fetch_jwt(login)))
-        jwt = answer.body.get("value")
+        reply = await fetch_jwt(login, self._timing)
+        jwt = reply.body.get("value")
         if not isinstance(jwt, str) or not jwt:
-            msg = f"GitHub gives no OIDC token: {answer.said or 'the answer holds none'}"
+            msg = f"GitHub gives no OIDC token: {reply.said or 'the answer holds none'}"
             raise DestinationError(msg)
         return login.mount, {"role": login.role, "jwt": Secret(jwt)}
 
     async def _look(self) -> str:
         path = "sys/health?standbyok=true&perfstandbyok=true"
 
-        async def ask() -> Answer:
-            answer = await self._send("GET", path, None, None, root=True)
-            return Answer(answer.status, answer.body) if "sealed" in answer.body else answer  # a state, no failure
+        async def ask() -> Reply:
+            reply = await self._send("GET", path, None, None, root=True)
+            return Reply(reply.status, reply.body) if "sealed" in reply.body else reply  # a state, no failure
 
         try:
-            answer = await self._persist(ask)
+            reply = await self._api.persist(ask)
         except DestinationError as error:
             return str(error)
-        if answer.body.get("initialized") is False:
+        if reply.body.get("initialized") is False:
             return "it is not initialised (vault operator init)"
-        if answer.body.get("sealed") is True:
+        if reply.body.get("sealed") is True:
             return "it is sealed (vault operator unseal)"
-        return "" if answer.ok else answer.said or f"its health is answered with {answer.status}"
+        return "" if reply.ok else reply.said or f"its health is answered with {reply.status}"
 
     async def _look_at_mount(self, mount: str) -> str:
         try:
-            answer = await self.read("GET", f"sys/internal/ui/mounts/{mount}")
+            reply = await self.read("GET", f"sys/internal/ui/mounts/{mount}")
         except DestinationError as error:
             return str(error)
-        if answer.status == HTTPStatus.FORBIDDEN:
+        if reply.status == HTTPStatus.FORBIDDEN:
             return f"no secrets engine is mounted at {mount}/, or this login has no access to anything there"
-        if not answer.ok:
-            return f"the mount {mount}/ cannot be looked at: {answer.said}"
-        if str(answer.data.get("path")).strip("/") != mount:
-            found = quote(str(answer.data.get("path")), [await self._token()])
+        if not reply.ok:
+            return f"the mount {mount}/ cannot be looked at: {reply.said}"
+        if str(reply.part("data").get("path")).strip("/") != mount:
+            found = quote(str(reply.part("data").get("path")), [await self._token()])
             return f"{mount}/ is no mount, but lies in {found}; `mount` is the one, `path` the rest"
-        options = answer.data.get("options")
+        options = reply.part("data").get("options")
         version = str(options.get("version", "1")) if isinstance(options, dict) else "1"
-        if answer.data.get("type") != "kv" or version != "2":
+        if reply.part("data").get("type") != "kv" or version != "2":
             return f"the mount {mount}/ is not KV version 2"
         return ""
 
@@ -513,16 +335,32 @@ class Server:
 SERVERS: Final[PerRun[Server]] = PerRun()
 
 
-def _adapter(address: str, environment: Mapping[str, str]) -> RawAdapter:
-    session = _Session()
-    session.headers["Accept-Encoding"] = CODING
-    # The secret must not pass through a proxy in the clear.
-    session.trust_env = address.startswith("https:")
-    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-    for scheme in ("https://", "http://"):
-        session.mount(scheme, HTTPAdapter(pool_maxsize=CONNECTIONS))
-    session.verify = environment.get("VAULT_CACERT") or environment.get("VAULT_CAPATH") or True
-    if certificate := environment.get("VAULT_CLIENT_CERT"):
-        key = environment.get("VAULT_CLIENT_KEY")
-        session.cert = (certificate, key) if key else certificate
-    return RawAdapter(base_uri=address, session=session, allow_redirects=False)
+def _connections(address: str, context: ssl.SSLContext | None = None) -> Connections:
+    try:
+        return open_connections(address, context=context)
+    except UsageError as error:
+        raise DestinationError(str(error)) from None
+
+
+def _trusted(address: str, environment: Mapping[str, str]) -> ssl.SSLContext | None:
+    """Trust and identify as Vault's own variables say; None where they say nothing.
+
+    Raises:
+        DestinationError: a file that they name cannot be used.
+    """
+    file, folder = environment.get("VAULT_CACERT"), environment.get("VAULT_CAPATH")
+    certificate, key = environment.get("VAULT_CLIENT_CERT"), environment.get("VAULT_CLIENT_KEY")
+    if not address.startswith("https:") or not (file or folder or certificate):
+        return None
+    try:
+        context = tls_context(file, folder, "VAULT_CACERT or VAULT_CAPATH")
+        if certificate:
+            context.load_cert_chain(certificate, key or None, password="")  # so that nobody is asked for one
+    except UsageError as error:
+        raise DestinationError(str(error)) from None
+    except (OSError, ValueError):
+        pass  # its text may quote the key's
+    else:
+        return context
+    msg = "the certificate and the key that VAULT_CLIENT_CERT and VAULT_CLIENT_KEY name cannot be used"
+    raise DestinationError(msg)

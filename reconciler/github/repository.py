@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from reconciler.errors import GitHubError, NotPermitted, UsageError
-from reconciler.github.client import Answer, Client, Request, base_url, is_token
+from reconciler.github.client import Client, base_url, is_token
+from reconciler.http.reply import Reply
 from reconciler.http.retry import Timing
 from reconciler.secret import Secret
 
@@ -112,9 +112,9 @@ class Repository:
         found: list[Item] = []
         sign = "&" if "?" in path else "?"
         for page in range(1, _MOST_PAGES + 1):
-            answer = _checked(await self._persist("GET", f"{path}{sign}per_page={PAGE}&page={page}", lists=True))
-            found += answer.items
-            if len(answer.items) < PAGE:
+            reply = _checked(await self._persist("GET", f"{path}{sign}per_page={PAGE}&page={page}", lists=True))
+            found += reply.items
+            if len(reply.items) < PAGE:
                 return found
         msg = f"{self.name}{path.partition('?')[0]} holds more than {_MOST_PAGES * PAGE}: too many to look through"
         raise GitHubError(msg)
@@ -133,38 +133,38 @@ class Repository:
         An answer may be lost, another run may do the same at the same time, and lists lag behind: so it is looked for
         again after each attempt, `find` being handed what is known to be there. Raises GitHubError like `ask`.
         """
-        answer = Answer(0)
+        reply = Reply(0)
         for _ in range(_CREATIONS):
-            answer = await self._client.persist(lambda: self._post(path, fields))
-            found = await find([answer.body] if answer.ok else [])
+            # Twice would be two: whether it has arrived is looked up before it is sent again.
+            reply = await self._persist("POST", path, fields, repeatable=False)
+            found = await find([reply.body] if reply.ok else [])
             if found:
                 return found
-            if not answer.maybe_done:
+            if not reply.maybe_done:
                 break
             await self.timing.sleep(_PAUSE_SECONDS)
-        _checked(answer)
+        _checked(reply)
         msg = "GitHub does not show what it says it has stored"
         raise GitHubError(msg)
 
-    async def _post(self, path: str, fields: Mapping[str, object]) -> Answer:
-        answer = await self._client.send(self._request("POST", path, fields))
-        # Twice would be two: whether it has arrived is looked up first.
-        return replace(answer, passing=answer.passing and not answer.maybe_done)
-
     async def _persist(
-        self, method: str, path: str, body: Mapping[str, object] | None = None, *, lists: bool = False
-    ) -> Answer:
-        return await self._client.persist(lambda: self._client.send(self._request(method, path, body, lists=lists)))
-
-    def _request(
-        self, method: str, path: str, body: Mapping[str, object] | None = None, *, lists: bool = False
-    ) -> Request:
-        return Request(method, f"repos/{self.name}{path}", self._token, body, lists)
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, object] | None = None,
+        *,
+        lists: bool = False,
+        repeatable: bool = True,
+    ) -> Reply:
+        whole = path if path == self._graphql else f"repos/{self.name}{path}"
+        return await self._client.persist(
+            lambda: self._client.send(method, whole, self._token, body, lists=lists), repeatable=repeatable
+        )
 
     async def _query(self, query: str, **variables: str) -> object:
         """Ask what only the GraphQL interface tells; gives the data, None when there is none."""
-        request = Request("POST", self._graphql, self._token, {"query": query, "variables": variables})
-        return _checked(await self._client.persist(lambda: self._client.send(request))).body.get("data")
+        body = {"query": query, "variables": variables}
+        return _checked(await self._persist("POST", self._graphql, body)).body.get("data")
 
 
 @asynccontextmanager
@@ -196,14 +196,14 @@ def find_token(environment: Mapping[str, str]) -> Secret:
     return Secret(token)
 
 
-def _was_there(answer: Answer) -> bool:
-    if answer.status in {HTTPStatus.NOT_FOUND, HTTPStatus.GONE}:
+def _was_there(reply: Reply) -> bool:
+    if reply.status in {HTTPStatus.NOT_FOUND, HTTPStatus.GONE}:
         return False
-    _checked(answer)
+    _checked(reply)
     return True
 
 
-def _checked(answer: Answer) -> Answer:
-    if answer.ok:
-        return answer
-    raise (NotPermitted if answer.status in _REFUSALS else GitHubError)(answer.said)
+def _checked(reply: Reply) -> Reply:
+    if reply.ok:
+        return reply
+    raise (NotPermitted if reply.status in _REFUSALS else GitHubError)(reply.said)

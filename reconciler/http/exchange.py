@@ -1,25 +1,29 @@
-"""Sends one HTTP request and returns what came of it: exceptions of httpx stay inside, for they hold the headers."""
+"""Sends one HTTP request and returns what came of it: exceptions of httpcore stay inside, for they hold the headers."""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import socket
 import ssl
 import zlib
-from contextlib import asynccontextmanager
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
-import httpx
+import httpcore
+
+from reconciler import __version__
+from reconciler.secret import Secret
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterator, Mapping
 
-    from reconciler.secret import Secret
+    from reconciler.http.connection import Connections
 
 
 # The service's time, which decides about leases, grace periods and expiries.
@@ -74,9 +78,10 @@ class ServiceClock:
         return timedelta(0) if self._heard is None else self.now() - self.machine()
 
 
-# One request and what came of it, as values: no exception of the HTTP library gets out, for they hold the headers.
+# One request and what came of it, as values.
 
 _NEXT_PAGE: Final = re.compile(r"""rel\s*=\s*["']?[^"',;]*\bnext\b""", re.IGNORECASE)
+_SECONDS: Final = re.compile(r"\d{1,18}", re.ASCII)
 LARGEST_ANSWER: Final = 32 * 1024 * 1024
 LARGEST_COMPLAINT: Final = 64 * 1024
 """Bytes of an error's body, decoded, that are looked at; there may be more."""
@@ -96,20 +101,25 @@ class Timeouts:
     read: float = 30.0
     whole: float = 120.0
 
-    def for_httpx(self) -> httpx.Timeout:
-        """Give them in the HTTP library's own type."""
-        return httpx.Timeout(self.read, connect=self.connect, pool=self.connect)
-
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What to send: `label` is the path as people see it; `body` is JSON."""
+    """What to send: `label` is the path as people see it; `body` is JSON, unless a header says otherwise.
+
+    A header that is a secret stays one until it is on its way; `bearer` goes as Authorization.
+    """
 
     method: str
     url: str
     label: str
-    bearer: Secret
+    bearer: Secret | None
     body: bytes | None = field(default=None, repr=False)
+    headers: Mapping[str, str | Secret] = field(default_factory=dict, repr=False)
+
+    @property
+    def secrets(self) -> tuple[Secret, ...]:
+        """What must not come back in words: the secrets among its headers."""
+        return tuple(each for each in (self.bearer, *self.headers.values()) if isinstance(each, Secret))
 
     def __str__(self) -> str:
         """Show as `GET /v1/account/keys`."""
@@ -120,53 +130,117 @@ class Request:
 class Answer:
     """An answer with a status; `spoilt` says why the body is not there although the status is.
 
-    `goes_on` says by what, beside its body, a list says that it is not all there is.
+    The names of `headers` are in small letters; one that came several times is joined by commas.
     """
 
     status: int
     body: bytes = field(default=b"", repr=False)
-    date: datetime | None = None
-    retry_after: str | None = field(default=None, repr=False)
-    location: str | None = field(default=None, repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     spoilt: str | None = None
-    goes_on: str | None = None
 
     @property
     def ok(self) -> bool:
         """Whether the service says that it did what was asked."""
         return 200 <= self.status < 300  # noqa: PLR2004  # the 2xx
 
+    @property
+    def date(self) -> datetime | None:
+        """When the service sent it, in UTC."""
+        return parse_http_date(self.headers.get("date"))
+
+    @property
+    def location(self) -> str | None:
+        """Where a redirect leads."""
+        return self.headers.get("location")
+
+    @property
+    def goes_on(self) -> str | None:
+        """By what, beside its body, a list says that it is not all there is."""
+        if self.status == HTTPStatus.PARTIAL_CONTENT:
+            return "the answer says 206, partial content"
+        return "its Link header names a next page" if _NEXT_PAGE.search(self.headers.get("link", "")) else None
+
+    def retry_after(self, now: datetime) -> float | None:
+        """Read Retry-After as seconds from the answer's own Date (else from `now`); None when absent or unreadable."""
+        text = self.headers.get("retry-after", "").strip()
+        if _SECONDS.fullmatch(text):
+            return float(text)
+        until = parse_http_date(text)
+        return None if until is None else max(0.0, (until - (self.date or now)).total_seconds())
+
 
 @dataclass(frozen=True, slots=True)
 class NoAnswer:
-    """No answer: why, whether the service may have got the request, and whether another attempt is hopeless."""
+    """No answer: why, whether the service may have got the request, and whether another attempt is hopeless.
+
+    It is where the certificate of the other side is not trusted.
+    """
 
     cause: str
     sent: bool
     lasting: bool = False
 
+    def words(self, variable: str = "SSL_CERT_FILE") -> str:
+        """Say why, and what to do about it: `variable` names the file of an authority that is trusted."""
+        if not self.lasting:
+            return self.cause
+        hint = f"if a company's own authority signed it, name that authority's certificate file in {variable}"
+        return f"{self.cause}; {hint}"
 
-async def exchange(client: httpx.AsyncClient, request: Request, timeouts: Timeouts) -> Answer | NoAnswer:
-    """Send a request once and read its answer; never raises for what the network or the service does."""
+
+async def exchange(
+    connections: Connections, request: Request, timeouts: Timeouts, most: int = LARGEST_ANSWER
+) -> Answer | NoAnswer:
+    """Send a request once and read its answer, `most` bytes of it; redirects are not followed.
+
+    Never raises for what the network or the service does.
+    """
+    connection = connections.take()
     try:
-        async with asyncio.timeout(timeouts.whole), _sent(client, request) as response:
-            return await _read(response)
-    except (httpx.HTTPError, OSError) as error:
+        async with asyncio.timeout(timeouts.whole):
+            response = await connection.handle_async_request(_on_the_wire(request, timeouts))
+            try:
+                return await _read(response, most)
+            finally:
+                await response.aclose()
+    except (*_TROUBLES, OSError) as error:
         return _no_answer(error, timeouts)
+    finally:
+        connections.give_back(connection)
 
 
-@asynccontextmanager
-async def _sent(client: httpx.AsyncClient, request: Request) -> AsyncIterator[httpx.Response]:
-    headers = {"Authorization": f"Bearer {request.bearer.reveal()}"}
+def _on_the_wire(request: Request, timeouts: Timeouts) -> httpcore.Request:
+    url = httpcore.URL(request.url)
+    port = b"" if url.port is None else b":%d" % url.port
+    host = b"[%b]" % url.host if b":" in url.host else url.host
+    headers = {"User-Agent": _USER_AGENT, "Accept": "application/json", "Accept-Encoding": CODING}
+    if request.bearer is not None:
+        headers["Authorization"] = f"Bearer {request.bearer.reveal()}"
     if request.body is not None:
         headers["Content-Type"] = "application/json"
-    async with client.stream(request.method, request.url, content=request.body, headers=headers) as response:
-        try:
-            yield response
-        finally:
-            await response.aclose()
-            # Its stream refers to it, so the two would keep the request, with the bearer, until they are collected.
-            response.stream = httpx.ByteStream(b"")
+    for name, value in request.headers.items():
+        headers[name] = value.reveal() if isinstance(value, Secret) else value
+    if request.body is not None or request.method in _WITH_BODY:
+        headers["Content-Length"] = str(len(request.body or b""))
+    waits = {"connect": timeouts.connect, "read": timeouts.read, "write": timeouts.read, "pool": timeouts.connect}
+    return httpcore.Request(
+        request.method,
+        url,
+        headers=[(b"Host", host + port), *((name.encode(), value.encode()) for name, value in headers.items())],
+        content=request.body,
+        extensions={"timeout": waits},
+    )
+
+
+_USER_AGENT: Final = f"naga-reconciler/{__version__}"
+_WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
+_TROUBLES: Final = (
+    httpcore.NetworkError,
+    httpcore.ProtocolError,
+    httpcore.ProxyError,
+    httpcore.TimeoutException,
+    httpcore.UnsupportedProtocol,
+)
 
 
 class Body:
@@ -220,81 +294,65 @@ def too_many_parts(body: bytes) -> bool:
     return sum(body.count(mark) for mark in (b",", b"{", b"[")) > MOST_PARTS
 
 
-async def read_body(response: httpx.Response, most: int) -> tuple[bytes, str | None]:
-    """Read a body of so many bytes; gives it, or why it is not there."""
-    if response.is_stream_consumed:  # it has come from a transport in this process, and is decoded
-        body = Body(response.status_code, None, most)
-        body.take(response.content)
-    else:
-        body = Body(response.status_code, response.headers.get("Content-Encoding"), most)
-        async for chunk in response.aiter_raw():
+async def _read(response: httpcore.Response, most: int) -> Answer:
+    headers: dict[str, str] = {}
+    for name, value in response.headers:
+        key, text = name.decode("latin-1").lower(), value.decode("latin-1")
+        headers[key] = f"{headers[key]}, {text}" if key in headers else text
+    body = Body(response.status, headers.get("content-encoding"), most)
+    stream = cast("AsyncIterable[bytes]", response.stream)
+    async with aclosing(cast("AsyncGenerator[bytes]", aiter(stream))) as chunks:
+        async for chunk in chunks:
             if not body.take(chunk):
                 break
-    return body.content(), body.spoilt
-
-
-async def _read(response: httpx.Response) -> Answer:
-    content, spoilt = await read_body(response, LARGEST_ANSWER)
-    get = response.headers.get
-    return Answer(
-        status=response.status_code,
-        body=content,
-        date=parse_http_date(get("Date")),
-        retry_after=get("Retry-After"),
-        location=get("Location"),
-        spoilt=spoilt,
-        goes_on=_goes_on(response),
-    )
-
-
-def _goes_on(response: httpx.Response) -> str | None:
-    if response.status_code == HTTPStatus.PARTIAL_CONTENT:
-        return "the answer says 206, partial content"
-    linked = _NEXT_PAGE.search(response.headers.get("Link", ""))
-    return "its Link header names a next page" if linked else None
+    return Answer(response.status, body.content(), headers, body.spoilt)
 
 
 def _no_answer(error: Exception, timeouts: Timeouts) -> NoAnswer:
     sent = True
     match error:
-        case httpx.ConnectError():
+        case httpcore.ConnectError():
             return _no_connection(error)
-        case httpx.ConnectTimeout() | httpx.PoolTimeout():
+        case httpcore.ConnectTimeout() | httpcore.PoolTimeout():
             cause, sent = f"no connection within {timeouts.connect:g} s", False
-        case httpx.ProxyError():
+        case httpcore.ProxyError():
             status = re.match(r"\d{3}\b", str(error), re.ASCII)
             cause, sent = f"the proxy answered {status[0]}" if status else "the proxy refused", False
-        case httpx.ReadTimeout():
+        case httpcore.ReadTimeout():
             cause = f"no answer within {timeouts.read:g} s"
-        case httpx.WriteTimeout():
+        case httpcore.WriteTimeout():
             cause = f"the request could not be sent within {timeouts.read:g} s"
         case TimeoutError():
             cause = f"no complete answer within {timeouts.whole:g} s"
-        case httpx.ProtocolError():
+        case httpcore.ProtocolError():
             cause = "the connection was closed early, or the answer is not HTTP"  # its text may quote the answer
         case _:
             cause = "the connection broke off"
     return NoAnswer(cause, sent=sent)
 
 
-def _no_connection(error: httpx.ConnectError) -> NoAnswer:
+def _no_connection(error: httpcore.ConnectError) -> NoAnswer:
     for reason in _reasons(error):
         match reason:
             case ssl.SSLCertVerificationError():
-                hint = "if a company's own authority signed it, name that authority's certificate file in SSL_CERT_FILE"
-                why = f"its certificate is not trusted ({reason.verify_message}); {hint}"
-                return NoAnswer(why, sent=False, lasting=True)
+                return NoAnswer(f"its certificate is not trusted ({reason.verify_message})", sent=False, lasting=True)
             case ssl.SSLError():
                 return NoAnswer(f"no TLS connection ({getattr(reason, 'reason', None) or 'it was closed'})", sent=False)
             case socket.gaierror():
                 return NoAnswer("the host name cannot be resolved", sent=False)
             case ConnectionRefusedError():
                 return NoAnswer("connection refused", sent=False)
-            case OSError(strerror=str(text)) if text:
-                return NoAnswer(text.lower(), sent=False)
+            case OSError(errno=int(number)):
+                return NoAnswer(os.strerror(number).lower(), sent=False)
+            case OSError() if several := _SEVERAL.match(str(reason)):
+                return NoAnswer(os.strerror(int(several[1])).lower(), sent=False)
             case _:
                 continue
     return NoAnswer("no connection", sent=False)
+
+
+_SEVERAL: Final = re.compile(r"Multiple exceptions: \[Errno (\d{1,4})\]", re.ASCII)
+"""What asyncio raises where a name has several addresses and none answers; the first reason stands for all."""
 
 
 def _reasons(error: BaseException) -> Iterator[BaseException]:

@@ -11,12 +11,14 @@ import re
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
 from reconciler.secret import HIDDEN
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from reconciler.http.exchange import Answer
     from reconciler.secret import Secret
 
 LONGEST_QUOTE: Final = 300
@@ -61,6 +63,15 @@ def quote(text: str, secrets: Iterable[Secret] = ()) -> str:
     # Once more: what was made visible could spell out what was not there before.
     safe = redact(visible, known)
     return safe if len(safe) <= LONGEST_QUOTE else safe[: LONGEST_QUOTE - 1] + "…"
+
+
+def redirect(answer: Answer, secrets: Iterable[Secret]) -> str:
+    """Say of a redirect which host it wants to lead to, and no more: the rest of the address may hold anything."""
+    try:
+        host = urlsplit(answer.location or "").netloc.rpartition("@")[2]
+    except ValueError:
+        host = ""
+    return f"{answer.status}, a redirect{host and ' to ' + quote(host, secrets)}, which is never followed"
 
 
 def redact(text: str, secrets: Iterable[Secret]) -> str:

@@ -6,12 +6,12 @@ import asyncio
 import re
 from contextlib import suppress
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 
 from reconciler.declaration.destinations import kinds
-from reconciler.destinations.base import Searching, SecretDelivery
+from reconciler.destinations.base import Closing, Searching, SecretDelivery
 from reconciler.destinations.registry import Registry
 from reconciler.errors import DestinationError
 from reconciler.model import Address, Target
@@ -20,13 +20,14 @@ from support.leaks import everything_shown
 from support.places.python import PythonPlace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
     from pathlib import Path
 
     from reconciler.declaration.destinations import Kind
     from reconciler.destinations.base import Destination
     from support.places.base import Place
 
+_Result = TypeVar("_Result")
 LEAK = "ng-THISMUSTNEVERBESHOWN0000000000000"
 
 
@@ -60,6 +61,19 @@ def secret_delivery(name: str, secret: str = LEAK) -> SecretDelivery:
     return SecretDelivery(Address("production", "api"), 7, name, Secret(secret))
 
 
+def run(destination: Destination, work: Coroutine[object, object, _Result]) -> _Result:
+    """Do something as one run does: at its end what is open is closed."""
+
+    async def to_the_end() -> _Result:
+        try:
+            return await work
+        finally:
+            if isinstance(destination, Closing):
+                await destination.aclose()
+
+    return asyncio.run(to_the_end())
+
+
 async def failure(destination: Destination, name: str) -> DestinationError:
     try:
         await destination.deliver(secret_delivery(name))
@@ -83,22 +97,22 @@ def test_opening_a_destination_touches_nothing(place: Place) -> None:
 
 
 def test_a_delivered_secret_is_there_under_its_name(place: Place, destination: Destination) -> None:
-    asyncio.run(destination.deliver(secret_delivery("NAGA_API", "ng-1")))
+    run(destination, destination.deliver(secret_delivery("NAGA_API", "ng-1")))
     assert place.held() == {"NAGA_API": "ng-1"}
 
 
 def test_who_can_search_finds_a_secret_under_its_name_and_only_while_it_is_there(
     request: pytest.FixtureRequest, destination: Destination
 ) -> None:
-    asyncio.run(destination.deliver(secret_delivery("NAGA_API")))
+    run(destination, destination.deliver(secret_delivery("NAGA_API")))
     searching = isinstance(destination, Searching)
     assert searching == (request.node.callspec.params["place"] not in NOT_SEARCHING)
     if isinstance(destination, Searching):
         names = ["NAGA_API", "NAGA_JOBS"]
-        assert [*asyncio.run(destination.holds(Secret(LEAK), names))] == ["NAGA_API"]
-        assert [*asyncio.run(destination.holds(Secret(LEAK[::-1]), names))] == []
-        asyncio.run(destination.deliver(secret_delivery("NAGA_API", "ng-2")))
-        assert [*asyncio.run(destination.holds(Secret(LEAK), names))] == []
+        assert [*run(destination, destination.holds(Secret(LEAK), names))] == ["NAGA_API"]
+        assert [*run(destination, destination.holds(Secret(LEAK[::-1]), names))] == []
+        run(destination, destination.deliver(secret_delivery("NAGA_API", "ng-2")))
+        assert [*run(destination, destination.holds(Secret(LEAK), names))] == []
 
 
 def test_a_second_delivery_replaces_the_secret_of_its_name_and_no_other(place: Place, destination: Destination) -> None:
@@ -106,13 +120,14 @@ def test_a_second_delivery_replaces_the_secret_of_its_name_and_no_other(place: P
         for name, secret in (("NAGA_API", "ng-1"), ("NAGA_JOBS", "ng-2"), ("NAGA_API", "ng-3")):
             await destination.deliver(secret_delivery(name, secret))
 
-    asyncio.run(deliver())
+    run(destination, deliver())
     assert place.held() == {"NAGA_API": "ng-3", "NAGA_JOBS": "ng-2"}
 
 
 def test_what_an_earlier_run_delivered_stays(place: Place) -> None:
     for name in ("NAGA_ONE", "NAGA_TWO"):
-        asyncio.run(registry_of(place).open(place.target).deliver(secret_delivery(name, f"ng-{name}")))
+        earlier = registry_of(place).open(place.target)
+        run(earlier, earlier.deliver(secret_delivery(name, f"ng-{name}")))
     assert place.held() == {"NAGA_ONE": "ng-NAGA_ONE", "NAGA_TWO": "ng-NAGA_TWO"}
 
 
@@ -122,7 +137,7 @@ def test_many_deliveries_at_once_all_arrive(place: Place, destination: Destinati
     async def deliver() -> None:
         await asyncio.gather(*(destination.deliver(secret_delivery(*each)) for each in wanted.items()))
 
-    asyncio.run(deliver())
+    run(destination, deliver())
     assert place.held() == wanted
 
 
@@ -134,18 +149,18 @@ def test_a_delivery_is_there_the_moment_it_returns(place: Place, destination: De
     async def all_of_them() -> list[bool]:
         return await asyncio.gather(*map(deliver, range(16)))
 
-    assert all(asyncio.run(all_of_them()))
+    assert all(run(destination, all_of_them()))
 
 
 def test_preflight_accepts_what_can_be_delivered_and_writes_nothing(place: Place, destination: Destination) -> None:
     before = place.traces()
-    asyncio.run(destination.preflight(["NAGA_API", "NAGA_JOBS"]))
+    run(destination, destination.preflight(["NAGA_API", "NAGA_JOBS"]))
     assert place.traces() == before
 
 
 def test_preflight_names_every_unusable_name_on_one_line(place: Place, destination: Destination) -> None:
     with pytest.raises(DestinationError) as caught:
-        asyncio.run(destination.preflight(["NAGA_API", *place.unusable_names]))
+        run(destination, destination.preflight(["NAGA_API", *place.unusable_names]))
     message = str(caught.value)
     assert [name for name in place.unusable_names if name not in message] == []
     assert "NAGA_API" not in message
@@ -154,22 +169,22 @@ def test_preflight_names_every_unusable_name_on_one_line(place: Place, destinati
 
 def test_preflight_finds_two_keys_under_one_name(destination: Destination) -> None:
     with pytest.raises(DestinationError, match="2 keys would be delivered as NAGA_API"):
-        asyncio.run(destination.preflight(["NAGA_API", "NAGA_API"]))
+        run(destination, destination.preflight(["NAGA_API", "NAGA_API"]))
 
 
 def test_a_refused_name_leaves_no_trace_and_shows_no_secret(place: Place, destination: Destination) -> None:
     before = place.traces()
     for name in place.unusable_names:
-        error = asyncio.run(failure(destination, name))
+        error = run(destination, failure(destination, name))
         assert name in str(error)
         assert LEAK not in everything_shown(error)
     assert place.traces() == before
 
 
 def test_a_failed_delivery_leaves_what_was_there_and_shows_no_secret(place: Place, destination: Destination) -> None:
-    asyncio.run(destination.deliver(secret_delivery("NAGA_API", "ng-old")))
+    run(destination, destination.deliver(secret_delivery("NAGA_API", "ng-old")))
     place.break_down()
-    error = asyncio.run(failure(destination, "NAGA_API"))
+    error = run(destination, failure(destination, "NAGA_API"))
     assert "NAGA_API" in str(error)
     assert "\n" not in str(error)
     assert place.held() == {"NAGA_API": "ng-old"}
@@ -183,7 +198,7 @@ def test_a_failure_is_told_to_everyone_whose_secret_did_not_arrive(place: Place,
     async def deliver() -> list[DestinationError]:
         return await asyncio.gather(*(failure(destination, f"NAGA_{number}") for number in range(16)))
 
-    errors = asyncio.run(deliver())
+    errors = run(destination, deliver())
     assert len({str(error) for error in errors}) == 16, "each names its own secret"
     assert place.held() == {}
 
@@ -208,7 +223,7 @@ def test_a_cancelled_delivery_is_whole_or_absent_and_blocks_nothing(
             await cancelled
         return cancelled.cancelled()
 
-    was_cancelled = asyncio.run(deliver())
+    was_cancelled = run(destination, deliver())
     held = place.held()
     assert held.pop("NAGA_CANCELLED", "ng-1" if was_cancelled else None) == "ng-1"
     assert held == {"NAGA_NEXT": "ng-2"}

@@ -12,8 +12,9 @@ import trustme
 
 from reconciler.destinations.github import GitHubActions
 from reconciler.errors import DestinationError
-from reconciler.github import client as github_client
-from reconciler.http import retry
+from reconciler.http.exchange import Timeouts
+from reconciler.http.retry import Timing
+from reconciler.http.sender import Sender
 from reconciler.model import Target
 from support.github.fake import TOKEN, FakeGitHub
 from support.github.world import ENVIRONMENT, LEAK, secret_delivery
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from support.raw_server import Turn
 
 TARGET = Target("github", "github-actions", (("repository", "acme/api"), ("environment", "production")))
+AT_ONCE = Timing(random=lambda: 0.0)
 PUBLIC_KEY = http(200, b'{"key_id": "1", "key": "2Sg8iYjAxxmI2LvUXpJjkYrMxURPc8r+dB7TJyvvcCU="}')
 
 
@@ -45,7 +47,7 @@ def deliver_through(monkeypatch: pytest.MonkeyPatch, *turns: Turn, tls: ssl.SSLC
     async def run() -> list[bytes]:
         async with raw_server(*turns, tls=tls) as server:
             monkeypatch.setenv("GITHUB_API_URL", f"{'https' if tls else 'http'}://localhost:{server.port}")
-            destination = GitHubActions(TARGET)
+            destination = GitHubActions(TARGET, AT_ONCE)
             try:
                 await destination.deliver(secret_delivery())
             finally:
@@ -62,7 +64,7 @@ def test_secrets_arrive_at_a_server_of_ones_own(
     names = [f"NAGA_{number}" for number in range(30)]
 
     async def run() -> None:
-        destination = GitHubActions(TARGET)
+        destination = GitHubActions(TARGET, AT_ONCE)
         await destination.preflight(names)
         await asyncio.gather(*(destination.deliver(secret_delivery(name)) for name in names))
         assert len(await destination.describe(names)) == 30
@@ -93,7 +95,6 @@ def test_a_location_that_is_none_is_not_shown(monkeypatch: pytest.MonkeyPatch) -
     "broken", [reset(), say_and_close(b"HTTP/1.1 201 Created\r\nContent-Le"), say_and_close(b"nonsense\r\n\r\n")]
 )
 def test_a_broken_connection_is_tried_again(monkeypatch: pytest.MonkeyPatch, broken: Turn) -> None:
-    monkeypatch.setattr(retry, "FIRST_DELAY", 0.01)
     requests = deliver_through(monkeypatch, say(PUBLIC_KEY), broken, say(http(204)))
     assert [request.split(b" ", 1)[0] for request in requests] == [b"GET", b"PUT", b"PUT"]
 
@@ -114,8 +115,7 @@ def test_a_request_says_what_github_wants_to_know(monkeypatch: pytest.MonkeyPatc
 
 
 def test_no_answer_in_time_leaves_the_delivery_uncertain(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retry, "FIRST_DELAY", 0.001)
-    monkeypatch.setattr(github_client, "READ_SECONDS", 0.2)
+    monkeypatch.setitem(Sender.__init__.__kwdefaults__ or {}, "timeouts", Timeouts(read=0.2))
     with pytest.raises(DestinationError, match=r"may not be in .*no answer within") as caught:
         deliver_through(monkeypatch, say(PUBLIC_KEY), *[hang() for _ in range(6)])
     assert caught.value.uncertain
@@ -128,7 +128,7 @@ def test_a_certificate_that_nobody_vouches_for_is_not_trusted(monkeypatch: pytes
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("localhost").configure_cert(context)
     monkeypatch.delenv("ALL_PROXY")
-    with pytest.raises(DestinationError, match="its certificate is not trusted; SSL_CERT_FILE can name") as caught:
+    with pytest.raises(DestinationError, match=r"its certificate is not trusted .*SSL_CERT_FILE") as caught:
         deliver_through(monkeypatch, tls=context)
     assert not caught.value.uncertain
     with authority.cert_pem.tempfile() as file:
@@ -137,17 +137,16 @@ def test_a_certificate_that_nobody_vouches_for_is_not_trusted(monkeypatch: pytes
 
 
 def test_a_port_where_nobody_listens_is_said_to_be_out_of_reach(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retry, "FIRST_DELAY", 0.001)
     monkeypatch.setenv("GITHUB_API_URL", "http://127.0.0.1:9")
 
     async def run() -> None:
-        destination = GitHubActions(TARGET)
+        destination = GitHubActions(TARGET, AT_ONCE)
         try:
             await destination.preflight(["NAGA_API"])
         finally:
             await destination.aclose()
 
-    with pytest.raises(DestinationError, match="it cannot be reached"):
+    with pytest.raises(DestinationError, match="connection refused"):
         asyncio.run(run())
 
 
@@ -159,8 +158,8 @@ def test_an_environment_that_cannot_be_used_is_not_quoted(
     monkeypatch.setenv(variable, value)
 
     def run(work: Callable[[], object]) -> None:
-        with pytest.raises(DestinationError, match="cannot be used") as caught:
+        with pytest.raises(DestinationError, match=variable.split("_", maxsplit=1)[0]) as caught:
             work()
         assert "pass" not in everything_shown(caught.value).split("Error: ")[-1]
 
-    run(lambda: asyncio.run(GitHubActions(TARGET).preflight(["NAGA_API"])))
+    run(lambda: asyncio.run(GitHubActions(TARGET, AT_ONCE).preflight(["NAGA_API"])))

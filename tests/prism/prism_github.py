@@ -24,6 +24,7 @@ from reconciler.github import client as github_client
 from reconciler.github.repository import open_repository
 from reconciler.github.reviews import refuse_superseded
 from reconciler.github.threads import Drift, keep_comment, keep_issue
+from reconciler.http.connection import open_connections
 from reconciler.model import Setting, Target
 from support.github.described import DESCRIPTION
 from support.github.job import SELECTION
@@ -101,14 +102,7 @@ class Inspected(httpx.AsyncHTTPTransport):
 @pytest.fixture
 def inspected(prism: str, monkeypatch: pytest.MonkeyPatch) -> Inspected:
     transport = Inspected()
-    new_client = github_client.new_client
-
-    def client(url: str) -> httpx.AsyncClient:
-        made = new_client(url)
-        made._transport = transport
-        return made
-
-    monkeypatch.setattr(github_client, "new_client", client)
+    monkeypatch.setattr(github_client, "open_connections", lambda url: open_connections(url, transport))
     monkeypatch.setenv("GITHUB_API_URL", prism)
     monkeypatch.setenv("GITHUB_TOKEN", "github_pat_x")
     monkeypatch.delenv("GITHUB_APP_ID", raising=False)

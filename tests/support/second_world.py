@@ -19,7 +19,9 @@ from urllib.parse import parse_qs
 import httpx
 from dotenv import dotenv_values
 
+from reconciler.account import client
 from reconciler.account.client import connect
+from reconciler.http.connection import open_connections
 from reconciler.http.retry import Timing
 from support.command import Ended, call
 from support.runs import Job
@@ -27,7 +29,7 @@ from support.second_server import Clock, Request, SecondServer, Silence
 from support.virtual import VirtualClock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Coroutine
     from datetime import datetime
     from pathlib import Path
 
@@ -181,7 +183,8 @@ class Here(SecondWorld):
         parts = (timing.sleep, timing.random, timing.monotonic, timing.machine)
         monkeypatch.setattr(Timing.__init__, "__defaults__", parts)
         monkeypatch.setattr(asyncio, "run", self._run)
-        monkeypatch.setattr(httpx.AsyncHTTPTransport, "handle_async_request", self._transport())
+        transport = httpx.MockTransport(self._answered)
+        monkeypatch.setattr(client, "open_connections", lambda url, _: open_connections(url, transport))
         monkeypatch.chdir(folder)
         monkeypatch.setenv("NAGA_PROVISIONING_KEY", self.server.provisioning_key)
         monkeypatch.setenv("NAGA_BASE_URL", "http://127.0.0.1:9/v1")
@@ -200,24 +203,21 @@ class Here(SecondWorld):
 
         return self._clock.run(work, mishap)
 
-    def _transport(self) -> Callable[[object, httpx.Request], Coroutine[Any, Any, httpx.Response]]:
-        async def handle(_: object, request: httpx.Request) -> httpx.Response:
-            self._asked += 1
-            if self._asked > ENDLESS:
-                msg = "this does not end"
-                raise RuntimeError(msg)
-            body = json.loads(text, parse_float=Decimal) if (text := await request.aread()) else {}
-            token = request.headers["Authorization"].removeprefix("Bearer ")
-            query = parse_qs(request.url.query.decode())
-            await asyncio.sleep(ON_ITS_WAY)
-            answer = self.server.answer(Request(request.method, request.url.path, query, body, token))
-            await asyncio.sleep(ON_ITS_WAY)
-            if answer is None:
-                msg = "Server disconnected without sending a response."
-                raise httpx.RemoteProtocolError(msg)
-            return httpx.Response(answer.status, headers=self.server.headers(answer), content=answer.content)
-
-        return handle
+    async def _answered(self, request: httpx.Request) -> httpx.Response:
+        self._asked += 1
+        if self._asked > ENDLESS:
+            msg = "this does not end"
+            raise RuntimeError(msg)
+        body = json.loads(text, parse_float=Decimal) if (text := await request.aread()) else {}
+        token = request.headers["Authorization"].removeprefix("Bearer ")
+        query = parse_qs(request.url.query.decode())
+        await asyncio.sleep(ON_ITS_WAY)
+        answer = self.server.answer(Request(request.method, request.url.path, query, body, token))
+        await asyncio.sleep(ON_ITS_WAY)
+        if answer is None:
+            msg = "Server disconnected without sending a response."
+            raise httpx.RemoteProtocolError(msg)
+        return httpx.Response(answer.status, headers=self.server.headers(answer), content=answer.content)
 
 
 class Elsewhere(SecondWorld):

@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from reconciler.github import client as github_client
+from reconciler.http.connection import open_connections
 from support.github import described
 
 if TYPE_CHECKING:
@@ -88,15 +89,7 @@ class Way(httpx.AsyncBaseTransport):
 def lead_to(fake: FakeGitHub, monkeypatch: pytest.MonkeyPatch) -> Way:
     """Make every client that is built from now on speak to the fake; gives the way there."""
     way = Way(fake)
-    new_client = github_client.new_client
-
-    def connected(url: str) -> httpx.AsyncClient:
-        client = new_client(url)
-        client._transport = way
-        client._mounts = {}
-        return client
-
-    monkeypatch.setattr(github_client, "new_client", connected)
+    monkeypatch.setattr(github_client, "open_connections", lambda url: open_connections(url, way))
     return way
 
 

@@ -600,13 +600,13 @@ def test_an_answer_that_cannot_be_decompressed_is_unexpected() -> None:
 
 
 def test_every_attempt_is_logged_in_one_line_without_headers_or_bodies(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.DEBUG, logger="reconciler.account")
+    caplog.set_level(logging.DEBUG, logger="reconciler.http")
     talk(create_key, error(429), httpx.ConnectError(""), answer(201, created_json()))
-    lines = [record for record in caplog.records if record.name == "reconciler.account"]
+    lines = [record for record in caplog.records if record.name == "reconciler.http"]
     assert [line.getMessage() for line in lines] == [
-        "POST /v1/account/keys: 429 in 0 ms, attempt 1",
-        "POST /v1/account/keys: no connection in 0 ms, attempt 2",
-        "POST /v1/account/keys: 201 in 0 ms, attempt 3",
+        "POST /v1/account/keys: 429 in 0 ms",
+        "POST /v1/account/keys: no connection in 0 ms",
+        "POST /v1/account/keys: 201 in 0 ms",
     ]
     assert [line.levelno for line in lines] == [logging.INFO, logging.INFO, logging.DEBUG]
 

@@ -8,8 +8,7 @@ from reconciler.account.client import failure
 from reconciler.errors import ConnectionFailed, RefusedByService, UnexpectedAnswer
 from reconciler.http.exchange import Answer, NoAnswer, Request
 from reconciler.secret import Secret
-from support.account import CREDENTIAL, ISSUED
-from support.builders import NOW
+from support.account import CREDENTIAL, DATE, ISSUED
 
 KEY = Secret(CREDENTIAL)
 POST = Request("POST", "https://api.naga.ac/v1/account/keys", "/v1/account/keys", KEY, b"{}")
@@ -85,7 +84,7 @@ def test_an_error_that_people_can_do_something_about_says_what(status: int, body
 
 def test_a_hint_is_given_where_it_helps_only() -> None:
     assert "proxy" not in hint(403, DOCUMENTED)
-    assert hint(400, EXPIRY, date=NOW) == ""
+    assert hint(400, EXPIRY, headers={"date": DATE}) == ""
     assert hint(400, DOCUMENTED) == ""
     assert hint(500, EXPIRY) == ""
     assert hint(404, path="/v1/account/keys/12") == ""
@@ -118,7 +117,7 @@ def test_no_answer_names_the_host_and_the_cause() -> None:
     ],
 )
 def test_a_redirect_names_the_host_it_wanted_and_no_more(location: str | None, target: str) -> None:
-    error = failure(POST, Answer(302, b"secret", location=location), 1, ())
+    error = failure(POST, Answer(302, b"secret", {"location": location} if location else {}), 1, ())
     assert isinstance(error, UnexpectedAnswer)
     assert str(error).endswith(f": 302, a redirect{target}, which is never followed; check NAGA_BASE_URL")
 

@@ -337,29 +337,29 @@ HOLDER = f"x {CREDENTIAL[::-1]}"
 
 def test_the_credential_is_hidden_in_the_names_of_keys() -> None:
     keys = wire.decode_keys(json.dumps({"keys": [key_json(1), key_json(2, name=HOLDER)]}).encode())
-    shown = wire.redacted(keys, Secret(CREDENTIAL))
+    shown = wire.redacted(keys, [Secret(CREDENTIAL)])
     assert [key.name for key in shown] == ["ci/tests", "x <secret>"]
-    assert wire.redacted(keys[:1], Secret(CREDENTIAL)) == keys[:1]
-    assert wire.redacted(keys[1], Secret(CREDENTIAL)).name == "x <secret>"
+    assert wire.redacted(keys[:1], [Secret(CREDENTIAL)]) == keys[:1]
+    assert wire.redacted(keys[1], [Secret(CREDENTIAL)]).name == "x <secret>"
 
 
 def test_the_credential_is_hidden_in_a_new_key_and_is_never_its_secret() -> None:
     created = wire.decode_created(json.dumps(created_json(name=HOLDER)).encode())
-    assert wire.redacted(created, Secret(CREDENTIAL)).key.name == "x <secret>"
+    assert wire.redacted(created, [Secret(CREDENTIAL)]).key.name == "x <secret>"
     with pytest.raises(UnexpectedAnswer):
-        wire.redacted(wire.decode_created(json.dumps(created_json(key=HOLDER)).encode()), Secret(CREDENTIAL))
+        wire.redacted(wire.decode_created(json.dumps(created_json(key=HOLDER)).encode()), [Secret(CREDENTIAL)])
 
 
 def test_the_credential_is_hidden_in_statistics() -> None:
     tally = Tally(1, Decimal(1), 1, 1)
     raw = Statistics(30, None, (), ((HOLDER, tally), ("gpt-4o", tally)), (KeyTally(1, HOLDER, tally),))
-    shown = wire.redacted(raw, Secret(CREDENTIAL))
+    shown = wire.redacted(raw, [Secret(CREDENTIAL)])
     assert [name for name, _ in shown.by_model] == ["x <secret>", "gpt-4o"]
     assert [each.name for each in shown.by_key] == ["x <secret>"]
 
 
 def test_a_sum_of_money_holds_no_credential() -> None:
-    assert wire.redacted(Decimal(1), Secret(CREDENTIAL)) == Decimal(1)
+    assert wire.redacted(Decimal(1), [Secret(CREDENTIAL)]) == Decimal(1)
 
 
 # --- what is written --------------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from reconciler.destinations import aws as aws_client
 from reconciler.destinations.aws import LARGEST, AwsSecretsManager
 from reconciler.destinations.base import Closing, Describing, Held, SecretDelivery
 from reconciler.errors import DestinationError
-from reconciler.http.retry import ATTEMPTS, Timing
+from reconciler.http.retry import POLICY, Timing
 from reconciler.model import Address, Target
 from reconciler.secret import Secret
 from support.leaks import everything_shown
@@ -365,7 +365,7 @@ def test_a_service_that_is_not_there_leaves_no_doubt(front: Meddler) -> None:
     error = failure(aws(clock).deliver(secret_delivery()))
     assert "the service cannot be reached" in str(error)
     assert not error.uncertain
-    assert len(clock.waits) == ATTEMPTS - 1
+    assert len(clock.waits) == POLICY.attempts - 1
 
 
 @pytest.mark.parametrize("limit", ["READ_SECONDS", "WHOLE_SECONDS"])
@@ -525,7 +525,7 @@ def test_a_service_that_is_not_there_is_asked_for_one_name_only(front: Meddler) 
     clock = Clock()
     error = failure(aws(clock).preflight([f"naga/{i}" for i in range(20)]))
     assert str(error).count("the service cannot be reached") == 1
-    assert len(clock.waits) == ATTEMPTS - 1
+    assert len(clock.waits) == POLICY.attempts - 1
 
 
 # --- nothing leaks --------------------------------------------------------------------------------------------------

@@ -16,6 +16,8 @@ from reconciler.destinations import gcp
 from reconciler.destinations.base import Held, SecretDelivery
 from reconciler.destinations.gcp import MOST_NOTES, GcpSecretManager
 from reconciler.errors import DestinationError
+from reconciler.http.connection import open_connections
+from reconciler.http.exchange import Answer
 from reconciler.http.retry import Timing
 from reconciler.model import Address, Target
 from reconciler.secret import Secret
@@ -148,19 +150,13 @@ def test_an_answer_that_cannot_be_read_is_asked_for_again(service: FakeGoogle, m
             return httpx.Response(500, content=bodies.pop())
         return service(request)
 
-    monkeypatch.setattr(gcp, "client_pool", _pool_of(odd))
+    monkeypatch.setattr(gcp, "open_connections", lambda url: open_connections(url, httpx.MockTransport(odd)))
     delivered(7)
     assert service.kept["naga-api"].versions == [SECRET]
 
 
-def _pool_of(handler: Any) -> Any:
-    from reconciler.http.limits import client_pool
-
-    return lambda base, _, timeouts: client_pool(base, httpx.MockTransport(handler), timeouts)
-
-
 def test_a_login_can_look_at_the_headers_of_an_answer() -> None:
-    assert gcp._Response(httpx.Response(200, headers={"Retry-After": "7"})).headers["retry-after"] == "7"
+    assert gcp._Response(Answer(200, headers={"retry-after": "7"})).headers["retry-after"] == "7"
 
 
 def test_a_secret_that_is_no_text_is_not_sent(service: FakeGoogle) -> None:
@@ -229,8 +225,10 @@ def test_a_service_account_logs_in_by_our_own_requests(
 
     monkeypatch.undo()
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(file))
-    monkeypatch.setattr(gcp, "client_pool", _pool_of(service))
-    monkeypatch.setattr(httpx, "request", httpx.Client(transport=httpx.MockTransport(token)).request)
+    there = {gcp.HOST: service}
+    monkeypatch.setattr(
+        gcp, "open_connections", lambda url: open_connections(url, httpx.MockTransport(there.get(url, token)))
+    )
     monkeypatch.setattr("google.auth._exponential_backoff.time.sleep", lambda _: None)
     if answer == 200:
         delivered(7)

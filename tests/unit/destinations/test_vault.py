@@ -9,19 +9,20 @@ import logging
 import ssl
 import threading
 import urllib.parse
+from collections import defaultdict
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import pytest
-import requests
 import trustme
-import urllib3
 
 from reconciler.destinations import vault_server
 from reconciler.destinations.base import Closing, Describing, Held, SecretDelivery, fingerprint
 from reconciler.destinations.vault import MOST_NOTES, Vault
 from reconciler.errors import DestinationError
-from reconciler.http.retry import ATTEMPTS, Timing
+from reconciler.http.exchange import Timeouts
+from reconciler.http.retry import POLICY, Timing
+from reconciler.http.sender import Sender
 from reconciler.model import Address, Target
 from reconciler.secret import Secret
 from support.jwt import Issuer
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
     from support.meddler import Seen, Verdict
 
+_Result = TypeVar("_Result")
 LEAK = "ng-THISMUSTNEVERBESHOWN0000000000000"
 GZIP = {"Content-Encoding": "gzip"}
 ENOUGH = (
@@ -60,6 +62,7 @@ def front(bao: OpenBao, monkeypatch: pytest.MonkeyPatch) -> Iterator[Meddler]:
     monkeypatch.setenv("VAULT_TOKEN", ROOT)
     yield meddler
     meddler.close()
+    OPENED.clear()
 
 
 @pytest.fixture
@@ -86,7 +89,12 @@ class Clock:
 
 def vault(path: str, settings: Mapping[str, str] | None = None, clock: Clock | None = None) -> Vault:
     target = Target("vault", "vault", tuple({"path": path, **(settings or {})}.items()))
-    return Vault(target, (clock or Clock()).timing)
+    place = Vault(target, (clock or Clock()).timing)
+    OPENED[threading.get_ident()].append(place)
+    return place
+
+
+OPENED: defaultdict[int, list[Vault]] = defaultdict(list)
 
 
 def secret_delivery(name: str = "NAGA_API", secret: str = LEAK, key_id: int = 7) -> SecretDelivery:
@@ -104,7 +112,22 @@ def run(*steps: Coroutine[object, object, object], closing: Sequence[Vault] = ()
             await each.aclose()
         return result
 
-    return asyncio.run(all_of_them())
+    return hung_up(all_of_them())
+
+
+def hung_up(work: Coroutine[object, object, _Result]) -> _Result:
+    """Run work, and close the connections as the end of a process does: without a word to the server."""
+
+    async def to_the_end() -> _Result:
+        try:
+            return await work
+        finally:
+            for place in OPENED[threading.get_ident()]:
+                server, place._server = place._server, None
+                if server is not None:
+                    await server._api.aclose()
+
+    return asyncio.run(to_the_end())
 
 
 def failure(work: Coroutine[object, object, object]) -> DestinationError:
@@ -281,7 +304,7 @@ def test_somebody_who_never_stops_writing_is_told_of(bao: OpenBao, front: Meddle
     error = failure(vault(path).deliver(secret_delivery()))
     assert "somebody else keeps writing" in str(error)
     assert not error.uncertain
-    assert len([seen for seen in front.seen if is_write(seen)]) == ATTEMPTS
+    assert len([seen for seen in front.seen if is_write(seen)]) == POLICY.attempts
 
 
 def test_two_runs_at_one_secret_lose_nothing(bao: OpenBao, path: str) -> None:
@@ -315,8 +338,8 @@ def test_what_fails_in_passing_is_tried_again_and_told_of_by_nobody(
 @pytest.mark.parametrize(
     ("verdict", "says", "uncertain"),
     [
-        (Cut(after=True), "the connection broke", True),
-        (Cut(after=False), "the connection broke", True),
+        (Cut(after=True), "the connection was closed early", True),
+        (Cut(after=False), "the connection was closed early", True),
         (Say(500, b'{"errors": ["disk full"]}'), "500 disk full", True),
         (Say(502, b"<h1>Bad gateway</h1>"), "502 <h1>Bad gateway</h1>", True),
         (Say(200, b"<h1>Sign in</h1>"), "200, but no answer that Vault gives", True),
@@ -326,7 +349,7 @@ def test_what_fails_in_passing_is_tried_again_and_told_of_by_nobody(
         (Say(405, b"[]"), "405", False),
         (Say(307, b"", {"Location": "https://user:pw@other.example:8200/v1"}), "a redirect to other.example", False),
         (Say(307, b""), "307, a redirect, which is never followed", False),
-        (Say(307, b"", {"Location": "https://[/"}), "unexpected ValueError", True),
+        (Say(307, b"", {"Location": "https://[/"}), "307, a redirect, which is never followed", False),
     ],
     ids=str,
 )
@@ -372,29 +395,30 @@ def test_a_server_that_asks_to_wait_is_waited_for(front: Meddler, path: str) -> 
 def test_a_server_that_is_not_there_leaves_no_doubt(path: str, front: Meddler) -> None:
     front.close()
     error = failure(vault(path).deliver(secret_delivery()))
-    assert "it cannot be reached" in str(error)
+    assert "connection refused" in str(error)
     assert not error.uncertain
 
 
 @pytest.mark.parametrize(
-    ("limit", "short", "says"),
-    [("WHOLE_SECONDS", 0.05, "no answer within 0.05 s"), ("_TIMEOUTS", (5.0, 0.05), "no answer within 30 s")],
+    ("short", "says"),
+    [(Timeouts(whole=0.05), "no complete answer within 0.05 s"), (Timeouts(read=0.05), "no answer within 0.05 s")],
 )
 def test_a_server_that_falls_silent_is_given_up(
-    front: Meddler, path: str, monkeypatch: pytest.MonkeyPatch, limit: str, short: object, says: str
+    front: Meddler, path: str, monkeypatch: pytest.MonkeyPatch, short: Timeouts, says: str
 ) -> None:
-    end = threading.Event()
+    place, end = vault(path), threading.Event()
 
     def hang(seen: Seen) -> Verdict:
         # From now on, which is after the limit of this very request was set: the next one is the write.
-        monkeypatch.setattr(vault_server, limit, short)
+        assert place._server is not None
+        monkeypatch.setattr(place._server._api.sender, "_timeouts", short)
         if is_write(seen):
             end.wait(60)
         return None
 
     front.rule = hang
     try:
-        error = failure(vault(path).deliver(secret_delivery()))
+        error = failure(place.deliver(secret_delivery()))
     finally:
         end.set()
     assert says in str(error)
@@ -458,10 +482,10 @@ def test_a_server_without_keys_and_a_sealed_one_are_found(front: Meddler) -> Non
     [
         ("sys/health", Say(472, b"{}"), "472"),
         ("sys/health", Say(404, b'{"errors": ["no handler"]}'), "404 no handler"),
-        ("sys/health", Cut(after=True), "the connection broke"),
-        ("sys/capabilities-self", Cut(after=True), "the connection broke"),
+        ("sys/health", Cut(after=True), "the connection was closed early"),
+        ("sys/capabilities-self", Cut(after=True), "the connection was closed early"),
         ("sys/capabilities-self", Say(400, b"{}"), "what the login may do cannot be found out: 400"),
-        ("sys/internal", Cut(after=True), "the connection broke"),
+        ("sys/internal", Cut(after=True), "the connection was closed early"),
         ("sys/internal", Say(400, b"{}"), "the mount secret/ cannot be looked at: 400"),
         ("sys/internal", Say(200, b'{"data": {"path": "secret/", "type": "kv", "options": null}}'), "not KV version 2"),
         ("metadata/", Say(400, b"{}"), "cannot be read: 400"),
@@ -586,7 +610,7 @@ def test_a_wrong_secret_id_is_a_finding_and_tried_once(
     async def ask() -> list[BaseException | None]:
         return await asyncio.gather(*(place.preflight(["NAGA_API"]) for place in places), return_exceptions=True)
 
-    found = asyncio.run(ask())
+    found = hung_up(ask())
     assert all("the login at auth/approle is refused: 400 invalid" in str(error) for error in found)
     assert logins(front) == 1
     assert LEAK not in everything_shown(next(error for error in found if error))
@@ -607,7 +631,7 @@ def test_a_role_without_secret_ids_logs_in_by_its_id_alone(
 @pytest.mark.parametrize(
     ("verdict", "says"),
     [
-        (Cut(after=False), "cannot log in: the connection broke"),
+        (Cut(after=False), "the connection was closed early"),
         (Say(200, b'{"auth": {"client_token": 1}}'), "the login at auth/approle is refused: the answer holds no token"),
     ],
     ids=str,
@@ -654,7 +678,7 @@ def test_nothing_is_sent_once_the_run_has_ended(front: Meddler, path: str) -> No
             await other.deliver(secret_delivery())
         return caught.value
 
-    assert not asyncio.run(deliver()).uncertain
+    assert not hung_up(deliver()).uncertain
     assert not front.seen
 
 
@@ -742,7 +766,7 @@ def test_without_an_audience_github_chooses_one_that_the_role_may_refuse(github:
     [
         (Say(403, f'{{"message": "{LEAK}"}}'.encode()), "GitHub gives no OIDC token: 403"),
         (Say(200, b"{}"), "GitHub gives no OIDC token: the answer holds none"),
-        (Cut(after=False), "cannot log in: the connection broke"),
+        (Cut(after=False), "the connection was closed early"),
     ],
     ids=["refused", "empty", "cut"],
 )
@@ -828,7 +852,7 @@ def test_the_authority_and_the_client_certificate_come_from_the_environment(
 def test_a_certificate_that_nobody_vouches_for_is_not_tried_twice(encrypted: Meddler, path: str) -> None:
     clock = Clock()
     error = failure(vault(path, clock=clock).deliver(secret_delivery()))
-    assert "no trust in its certificate" in str(error)
+    assert "VAULT_CACERT" in str(error)
     assert not error.uncertain
     assert clock.waits == []
     assert not encrypted.seen
@@ -836,7 +860,7 @@ def test_a_certificate_that_nobody_vouches_for_is_not_tried_twice(encrypted: Med
 
 def test_a_missing_certificate_file_is_said(encrypted: Meddler, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VAULT_CACERT", "/nowhere/ca.pem")
-    assert "a file of VAULT_CACERT" in str(failure(vault(path).deliver(secret_delivery())))
+    assert "VAULT_CACERT or VAULT_CAPATH" in str(failure(vault(path).deliver(secret_delivery())))
     assert not encrypted.seen
 
 
@@ -868,7 +892,7 @@ def test_no_failure_shows_a_secret_anywhere(
     error = failure(vault(path).deliver(secret_delivery()))
     for shown in (everything_shown(error), caplog.text, repr([vars(record) for record in caplog.records])):
         assert LEAK not in shown
-    assert any(record.name == "reconciler.destinations" for record in caplog.records)
+    assert any(record.name == "reconciler.http" for record in caplog.records)
 
 
 def test_what_was_never_thought_of_shows_no_secret_either(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -876,7 +900,7 @@ def test_what_was_never_thought_of_shows_no_secret_either(path: str, monkeypatch
         msg = f"unexpected {arguments} {named}"
         raise RuntimeError(msg)
 
-    monkeypatch.setattr(requests.Session, "request", explode)
+    monkeypatch.setattr(Sender, "once", explode)
     error = failure(vault(path).deliver(secret_delivery()))
     assert "unexpected RuntimeError" in str(error)
     assert LEAK not in everything_shown(error)
@@ -886,9 +910,12 @@ def test_what_was_never_thought_of_shows_no_secret_either(path: str, monkeypatch
     ("verdict", "says"),
     [
         (Say(200, gzip.compress(bytes(vault_server.LARGEST_ANSWER + 1)), GZIP), "200, but the answer is larger than"),
-        (Say(200, b'{"a": [' + b"1," * 1_000_001 + b"1]}"), "200, but the answer has more values than"),
+        (Say(200, b'{"a": [' + b"1," * 1_000_001 + b"1]}"), "200, but no answer that Vault gives"),
         (Say(200, b"{}", {"Content-Encoding": "br"}), "200, but the answer comes in another coding than gzip"),
-        (Say(307, gzip.compress(bytes(vault_server.LARGEST_ANSWER + 1)), {**GZIP, "Location": "/v1/x"}), "307, but"),
+        (
+            Say(307, gzip.compress(bytes(vault_server.LARGEST_ANSWER + 1)), {**GZIP, "Location": "/v1/x"}),
+            "307, a redirect",
+        ),
         (Say(403, gzip.compress(b"a" * vault_server.LARGEST_ANSWER), GZIP), "403 aaa"),
     ],
     ids=["bomb", "values", "coding", "redirect", "refusal"],
@@ -913,31 +940,3 @@ def test_a_token_in_a_good_answer_is_not_repeated(front: Meddler, monkeypatch: p
     error = failure(vault(path).preflight(["NAGA_API"]))
     assert "is no mount, but lies in" in str(error)
     assert LEAK not in everything_shown(error)
-
-
-_REQUEST = requests.Request("POST", "https://vault.example.com", data=LEAK)
-
-
-@pytest.mark.parametrize(
-    ("error", "says"),
-    [
-        (requests.exceptions.ConnectTimeout(LEAK, request=_REQUEST), "no connection within 5 s"),
-        (requests.exceptions.ReadTimeout(LEAK, request=_REQUEST), "no answer within 30 s"),
-        (requests.exceptions.SSLError(LEAK), "no trust in its certificate"),
-        (requests.exceptions.ProxyError(LEAK), "the proxy does not connect to it"),
-        (requests.exceptions.ConnectionError(urllib3.exceptions.ProtocolError(LEAK)), "the connection broke"),
-        (requests.exceptions.ChunkedEncodingError(LEAK), "the answer cannot be read"),
-        (requests.exceptions.InvalidHeader(LEAK), "the answer cannot be read"),
-        (urllib3.exceptions.ProtocolError(LEAK), "the answer cannot be read"),
-        (urllib3.exceptions.ReadTimeoutError(urllib3.HTTPConnectionPool("x"), LEAK, LEAK), "no answer within 30 s"),
-    ],
-)
-def test_the_words_of_the_libraries_are_not_repeated(error: Exception, says: str) -> None:
-    answer = vault_server._no_answer(error)
-    assert says in answer.said
-    assert LEAK not in repr(answer)
-
-
-def test_only_secrets_and_what_json_knows_can_be_sent() -> None:
-    with pytest.raises(TypeError, match="object is nothing for JSON"):
-        vault_server.Content({"a": object()}).write()

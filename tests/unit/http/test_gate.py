@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler.http.limits import Gate
 from reconciler.http.retry import RetryPolicy
+from reconciler.http.sender import Gate
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -1,19 +1,19 @@
-"""The HTTP clients: made when needed, used again, and sharing one TLS context."""
+"""The connections: made when needed, used again, and as the environment says."""
 
 from __future__ import annotations
 
 import asyncio
-import ssl
 from typing import TYPE_CHECKING
 
-import httpx
 import pytest
 
 from reconciler.errors import UsageError
-from reconciler.http.exchange import Timeouts
-from reconciler.http.limits import ClientPool, client_pool
+from reconciler.http import connection
+from reconciler.http.connection import Connections, open_connections
+from support.account import Script
 
 if TYPE_CHECKING:
+    import ssl
     from pathlib import Path
 
 PROXIES = ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"]
@@ -28,8 +28,21 @@ def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SSL_CERT_DIR", raising=False)
 
 
-def test_clients_are_made_when_needed_and_the_one_used_last_comes_first() -> None:
-    pool = ClientPool(lambda: httpx.AsyncClient(transport=httpx.MockTransport(lambda _: httpx.Response(200))))
+class Closing:
+    """A connection that only counts how often it was closed."""
+
+    def __init__(self) -> None:
+        self.closed = 0
+
+    async def handle_async_request(self, request: object) -> object:
+        raise AssertionError(request)
+
+    async def aclose(self) -> None:
+        self.closed += 1
+
+
+def test_connections_are_made_when_needed_and_the_one_used_last_comes_first() -> None:
+    pool = Connections(Closing)  # type: ignore[arg-type]  # it carries nothing
     first, second = pool.take(), pool.take()
     assert first is not second
     pool.give_back(second)
@@ -37,46 +50,39 @@ def test_clients_are_made_when_needed_and_the_one_used_last_comes_first() -> Non
     assert pool.take() is first
     assert pool.take() is second
     asyncio.run(pool.aclose())
-    assert first.is_closed
-    assert second.is_closed
+    assert [first.closed, second.closed] == [1, 1]  # type: ignore[attr-defined]  # as above
 
 
-def test_all_clients_share_one_tls_context(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_transport_serves_everybody_and_is_closed_once() -> None:
+    transport = Script([])
+    pool = open_connections("https://api.naga.ac/v1", transport)
+    assert pool.take() is pool.take()
+    asyncio.run(pool.aclose())
+    assert transport.closed == 1
+
+
+def test_all_connections_share_one_tls_context(monkeypatch: pytest.MonkeyPatch) -> None:
     built: list[ssl.SSLContext] = []
-    create = httpx.create_ssl_context
+    create = connection.tls_context
 
-    def counted() -> ssl.SSLContext:
-        built.append(create())
+    def counted(file: str | None, folder: str | None) -> ssl.SSLContext:
+        built.append(create(file, folder))
         return built[-1]
 
-    monkeypatch.setattr(httpx, "create_ssl_context", counted)
-    pool = client_pool("https://api.naga.ac/v1", None, Timeouts())
+    monkeypatch.setattr(connection, "tls_context", counted)
+    pool = open_connections("https://api.naga.ac/v1")
     pool.take(), pool.take(), pool.take()
     assert len(built) == 1
-    assert built[0].verify_mode == ssl.CERT_REQUIRED
+    assert built[0].verify_mode.name == "CERT_REQUIRED"
     assert built[0].check_hostname
     asyncio.run(pool.aclose())
 
 
-@pytest.mark.parametrize("base_url", ["http://localhost:1/v1", "http://[::1]:1/v1"])
-def test_plain_http_reads_neither_certificates_nor_proxies(base_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    def forbidden() -> ssl.SSLContext:
-        pytest.fail("certificates were read")
-
-    monkeypatch.setattr(httpx, "create_ssl_context", forbidden)
+@pytest.mark.parametrize("url", ["http://localhost:1/v1", "http://[::1]:1/v1"])
+def test_plain_http_reads_neither_certificates_nor_proxies(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", "/nowhere")
     monkeypatch.setenv("HTTP_PROXY", "nonsense://x")
-    pool = client_pool(base_url, None, Timeouts())
-    assert pool.take().trust_env is False
-    asyncio.run(pool.aclose())
-
-
-def test_redirects_are_not_followed_and_nobody_waits_for_ever() -> None:
-    pool = client_pool("http://localhost:1", None, Timeouts())
-    client = pool.take()
-    assert client.follow_redirects is False
-    assert client.timeout == httpx.Timeout(connect=5.0, read=30.0, write=30.0, pool=5.0)
-    assert client.headers["User-Agent"].startswith("naga-reconciler/")
-    asyncio.run(pool.aclose())
+    asyncio.run(open_connections(url).aclose())
 
 
 @pytest.mark.parametrize("content", [None, "", "no certificate"])
@@ -88,14 +94,14 @@ def test_certificates_that_cannot_be_read_are_told_by_the_variable(
         path.write_text(content)
     monkeypatch.setenv("SSL_CERT_FILE", str(path))
     with pytest.raises(UsageError, match="SSL_CERT_FILE or SSL_CERT_DIR names cannot be read"):
-        client_pool("https://api.naga.ac/v1", None, Timeouts())
+        open_connections("https://api.naga.ac/v1")
 
 
 @pytest.mark.parametrize("value", ["nonsense://user:hunter2@x", "socks5://user:hunter2@x:1", "http://x:port"])
 def test_a_proxy_that_cannot_be_used_is_told_without_its_password(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTPS_PROXY", value)
     with pytest.raises(UsageError) as caught:
-        client_pool("https://api.naga.ac/v1", None, Timeouts())
+        open_connections("https://api.naga.ac/v1")
     assert "HTTPS_PROXY" in str(caught.value)
     assert "hunter2" not in str(caught.value)
     assert caught.value.__context__ is None
