@@ -266,7 +266,6 @@ def _note_name(field: str) -> str:
 DESCRIPTION: Final = Description(
     create=Vault,
     type="vault",
-    extra="vault",
     summary="A secret of Vault or OpenBao, one field a key.",
     title="A secret of Vault or OpenBao",
     description=(

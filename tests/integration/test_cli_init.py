@@ -138,8 +138,8 @@ def test_each_environment_of_an_existing_file_gets_its_jobs_and_its_key() -> Non
         assert environments_of(file) == {"live", "qa"}
         job = yaml.safe_load(file.read_bytes())["jobs"][file.stem]
         assert {"NAGA_QA", "NAGA_PROVISIONING_KEY"} <= set(job["steps"][-1]["env"])
-    assert {"click", "httpx", "pynacl", "hvac"} <= installed().keys()
-    assert not installed().keys() & {"boto3", "pyrage", "starlette"}
+    assert {"click", "httpcore", "pynacl"} <= installed().keys()
+    assert not installed().keys() & {"boto3", "pyrage", "httpx", "starlette"}
 
 
 @pytest.mark.parametrize(
@@ -196,7 +196,7 @@ def installed() -> dict[str, str]:
 def test_without_a_destination_that_needs_one_no_extra_is_installed() -> None:
     Path("keys.yaml").write_text("version: 1\nenvironments: {ci: {keys: {}}}\n", "utf-8")
     said()
-    assert not installed().keys() & {"pynacl", "hvac", "boto3"}
+    assert not installed().keys() & {"pynacl", "pyrage", "boto3"}
 
 
 def test_by_default_a_job_installs_the_very_files_that_run_here() -> None:

@@ -71,7 +71,7 @@ def empty_account() -> Iterator[str]:
             thread.join()
 
 
-HEAVY = {"asyncio", "deepdiff", "httpx", "jsonschema", "jsonschema_rs", "rich", "starlette", "uvicorn", "yaml"}
+HEAVY = {"asyncio", "deepdiff", "httpcore", "httpx", "jsonschema", "jsonschema_rs", "rich", "starlette", "uvicorn", "yaml"}
 
 
 @pytest.mark.parametrize("arguments", [["--version"], ["--help"]], ids=" ".join)
@@ -121,5 +121,5 @@ def test_a_run_does_not_look_for_garbage_that_its_end_takes_away_anyway() -> Non
 def test_planning_on_the_service_imports_no_server() -> None:
     with empty_account() as url:
         imported = imported_by("plan", "-f", str(EXAMPLE), NAGA_BASE_URL=url, NAGA_PROVISIONING_KEY="ng-provisioning")
-    assert "httpx" in imported
+    assert "httpcore" in imported
     assert imported & {"jsonschema", "starlette", "uvicorn"} == set()

@@ -65,7 +65,7 @@ def test_a_destination_of_any_installed_package_is_found(packages: Packages) -> 
         ("age", "age", "pyrage", "age"),
         ("aws-secrets-manager", "aws", "boto3", "aws"),
         ("github-actions", "github", "nacl", "github"),
-        ("vault", "vault", "hvac", "vault"),
+        ("gcp-secret-manager", "gcp", "google.auth", "gcp"),
     ],
 )
 def test_a_type_whose_library_is_missing_names_the_extra_that_brings_it(
