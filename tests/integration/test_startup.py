@@ -71,7 +71,7 @@ def empty_account() -> Iterator[str]:
             thread.join()
 
 
-HEAVY = {"asyncio", "deepdiff", "httpcore", "httpx", "jsonschema", "jsonschema_rs", "rich", "starlette", "uvicorn", "yaml"}
+HEAVY = {"asyncio", "deepdiff", "httpcore", "jsonschema", "jsonschema_rs", "rich", "starlette", "uvicorn", "yaml"}
 
 
 @pytest.mark.parametrize("arguments", [["--version"], ["--help"]], ids=" ".join)
