@@ -10,6 +10,8 @@ from typing import Final
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reconciler.insight.activity import Question
+from reconciler.insight.breakdown import Grouping
 from reconciler.insight.history import (
     History,
     KnownKey,
@@ -18,6 +20,7 @@ from reconciler.insight.history import (
     is_of_another,
     missing_windows,
     record,
+    recorded_activity,
     unknown_days,
 )
 from reconciler.model import KeyTally, LiveKey, Snapshot, Statistics, Tally
@@ -144,6 +147,14 @@ def test_accounts_are_kept_apart() -> None:
     assert costs(both.history) == {(1, 7): 2, (1, 1): 3}
     assert [*both.history.spans] == ["NAGA_B", A]
     assert {key.account for key in both.history.keys} == {"NAGA_B", A}
+
+
+def test_what_is_shown_of_a_history_counts_no_corrections_of_its_own() -> None:
+    history = recorded(History(), {1: {1: 3}, 2: {2: 4}})[0].history
+    period = Span(NOW.date() - timedelta(days=2), NOW.date() - timedelta(days=1))
+    report = recorded_activity(Question(2, Grouping.KEY, daily=True), history, period)
+    assert [(account.variable, account.corrected) for account in report.accounts] == [(A, 0)]
+    assert report.whole.total.cost == Decimal(7).scaleb(-7)
 
 
 def test_days_in_between_are_lost() -> None:
