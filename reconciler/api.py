@@ -18,6 +18,7 @@ from collections.abc import (  # noqa: TC003  # frameworks ask for the types of 
     Sequence,
 )
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, nullcontext
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal  # noqa: TC003  # the same
 from pathlib import Path
@@ -112,6 +113,7 @@ def plan(
     *,
     base: Declaration | None = None,
     options: Options = AS_THE_FILE_SAYS,
+    due: bool = False,
     simulator: str | Path | None = None,
     credentials: Mapping[str, str] | None = None,
 ) -> Plan:
@@ -121,6 +123,7 @@ def plan(
         declaration: What is wanted.
         base: The declaration before the change: what it protects stays protected.
         options: What is selected, rotated and allowed beyond the file.
+        due: Only what the clock asks for, as `plan --due`.
         simulator: Keeps simulated accounts at this path in place of the service's.
         credentials: The provisioning keys by variable, in place of the environment.
 
@@ -135,6 +138,7 @@ def plan(
     """
     from reconciler.engine.planning import read_plan
 
+    options = replace(options, due=due or options.due)
     _check(options, declaration, base)
     request = PlanRequest(declaration, base, options, _path(simulator), credentials)
     readings = _run(read_plan(request))
@@ -149,6 +153,7 @@ def apply(  # noqa: PLR0913  # by keyword, each with a default
     reviewed: Plan | None = None,
     base: Declaration | None = None,
     options: Options = AS_THE_FILE_SAYS,
+    due: bool = False,
     simulator: str | Path | None = None,
     credentials: Mapping[str, str] | None = None,
     parallelism: int = 16,
@@ -167,6 +172,7 @@ def apply(  # noqa: PLR0913  # by keyword, each with a default
         reviewed: What `plan` gave. Then just this is done, under the options that it was made with, or nothing is.
         base: The declaration before the change: what it protects stays protected.
         options: What is selected, rotated and allowed beyond the file; not beside `reviewed`.
+        due: Only what the clock asks for, as `apply --due`; not beside `reviewed`.
         simulator: Keeps simulated accounts at this path in place of the service's.
         credentials: The provisioning keys by variable, in place of the environment.
         parallelism: How many changes are made in each account at the same time, 1 or more.
@@ -191,6 +197,7 @@ def apply(  # noqa: PLR0913  # by keyword, each with a default
     """
     from reconciler.engine.applying import ApplyRequest
 
+    options = replace(options, due=due or options.due)
     if reviewed is not None and options != AS_THE_FILE_SAYS:
         msg = "options belong to the plan that was reviewed; give them to plan()"
         raise UsageError(msg)
@@ -668,6 +675,9 @@ def _check(options: Options, declaration: Declaration, base: Declaration | None)
         if isinstance(value := getattr(options, name), str):  # its letters would count, and a `*` lifts all guardrails
             msg = f"{name} is a {kind} of texts, not one text: {value!r}"
             raise UsageError(msg)
+    if options.due and options.rotate:
+        msg = "due leaves everything to the clock, so rotate does not go with it; leave one of them out"
+        raise UsageError(msg)
     if unknown := {*options.environments} - {*declaration.environments, *(base.environments if base else ())}:
         msg = f"environment {min(unknown)} is not declared"
         raise UsageError(msg)

@@ -80,6 +80,10 @@ def command(
     Exits with 3 when a finding forbids the plan, 4 when the plan is not the one that was shown or reviewed, 5 when only
     a part was done, 130 when interrupted: nothing new starts then, and what is under way has seven seconds.
 
+    With --due only what the file asks for by the clock is done: rotations and their finishing, renewals, ends of
+    raises, and keys whose overlap, grace period or lease is over. What a person has changed since the last full apply,
+    in the file or on the dashboard, stays as it is.
+
     In a job of a GitHub workflow, the step gets a summary and the output exitcode. There, --reviewed looks for the
     comment by `plan --comment` on the pull request that the commit came from, or else the last one that changed the
     file, unless there is nothing to do; --expect-digest goes before it. --only-tip looks for the head of the default
@@ -92,6 +96,7 @@ def command(
       reconciler apply --auto-approve --format json
       reconciler apply plan.json --auto-approve
       reconciler apply --rotate production/api --no-overlap
+      reconciler apply --due --auto-approve
       reconciler apply --reviewed --only-tip --auto-approve
     """
     from reconciler.cli.github import only_at_the_tip, read_this_job, recorded, reviewed_digest, tell_issue
@@ -106,6 +111,9 @@ def command(
         guard = only_at_the_tip() if only_tip else None
         if plan_file is not None and reviewed:
             msg = "--reviewed finds out what was reviewed itself, so a saved plan does not go with it"
+            raise UsageError(msg)
+        if reviewed and shared_options.due:
+            msg = "--due does what needs no review, so --reviewed does not go with it; leave one of them out"
             raise UsageError(msg)
         saved = None if plan_file is None else _read_plan_file(plan_file, shared_options, expect_digest)
         request = make_request(shared_options)
@@ -128,7 +136,7 @@ def _read_plan_file(file: Path, shared_options: SharedOptions, expected: str | N
     from reconciler.errors import GuardrailRefused, StalePlan, UsageError
     from reconciler.planning.planfile import read_saved_plan
 
-    wishes = ("rotate", "no_overlap", "allow", "environment", "only")
+    wishes = ("rotate", "no_overlap", "due", "allow", "environment", "only")
     given = [f"--{name.replace('_', '-')}" for name in wishes if getattr(shared_options, name)]
     if given:
         msg = f"{given[0]} belongs to the plan: give it to `reconciler plan --out {file}`, and apply what that wrote"

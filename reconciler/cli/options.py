@@ -210,6 +210,7 @@ class SharedOptions:
     only: tuple[str, ...]
     no_overlap: bool
     base: str | None
+    due: bool = False
 
 
 _OPTIONS: Final = (
@@ -241,6 +242,11 @@ _OPTIONS: Final = (
         "--no-overlap",
         is_flag=True,
         help="Disable a key that --rotate names at once: for one that has leaked.",
+    ),
+    click.option(
+        "--due",
+        is_flag=True,
+        help="Do only what the file asks for by the clock: rotations, renewals, and what has come to its end.",
     ),
     click.option(
         "--allow",
@@ -309,6 +315,9 @@ def make_request(shared_options: SharedOptions) -> PlanRequest:
     if shared_options.no_overlap and not shared_options.rotate:
         msg = "--no-overlap is for the keys that --rotate names; add --rotate environment/key"
         raise UsageError(msg)
+    if shared_options.due and shared_options.rotate:
+        msg = "--due leaves everything to the clock, so --rotate does not go with it; leave one of them out"
+        raise UsageError(msg)
     with collector_paused():
         declaration = load(shared_options.file)
         gc.freeze()  # what was read stays to the end, so the collector need not walk it, neither now nor later
@@ -322,6 +331,7 @@ def make_request(shared_options: SharedOptions) -> PlanRequest:
         allow=shared_options.allow,
         environments=frozenset(shared_options.environment),
         only=shared_options.only,
+        due=shared_options.due,
     )
     covers = options.selector()
     options = replace(options, rotate=_declared(shared_options.rotate, declaration, covers))

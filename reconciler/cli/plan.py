@@ -73,6 +73,7 @@ def command(
       reconciler plan -e production --out plan.json --detailed-exitcode
       reconciler plan --preflight --check-destinations
       reconciler plan --rotate production/api
+      reconciler plan --due
       reconciler plan --base git:origin/main --format github --comment
     """
     from reconciler.cli.console import show
@@ -141,6 +142,9 @@ def _check_offline(shared_options: SharedOptions, out: Path | None, *, asks: boo
 
     if shared_options.base is None:
         msg = "--offline needs --base, which then stands for the account: add --base git:origin/main"
+        raise UsageError(msg)
+    if shared_options.due:
+        msg = "--offline asks no account, and --due is about what time has done to it; leave one of them out"
         raise UsageError(msg)
     if out:
         msg = "--offline makes no plan that can be applied, so --out does not go with it"

@@ -30,8 +30,9 @@ from reconciler.planning.actions import (
     Status,
     Update,
     errors_of,
+    patch,
 )
-from reconciler.planning.planner import make_plan, patch
+from reconciler.planning.planner import make_plan
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence

@@ -27,10 +27,9 @@ from reconciler.errors import (
 )
 from reconciler.http.redact import redact
 from reconciler.model import KeyPatch, NewKey
-from reconciler.planning.actions import RotateReason
+from reconciler.planning.actions import RotateReason, patch
 from reconciler.planning.matching import LEASE
 from reconciler.planning.names import Role, next_name, old_name, pending_name, role_of, sent_name, under
-from reconciler.planning.planner import patch
 from reconciler.secret import Secret
 from reconciler.units import format_duration
 

@@ -13,17 +13,19 @@ from decimal import Decimal
 from enum import StrEnum
 from fnmatch import translate
 from functools import cached_property
+from operator import attrgetter
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from reconciler.diagnostic import Severity
-from reconciler.model import LONGEST_DAYS
+from reconciler.model import LONGEST_DAYS, KeyPatch
+from reconciler.units import same_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from datetime import datetime
 
     from reconciler.diagnostic import Location
-    from reconciler.model import Activity, Address, Declaration, DeclaredKey, KeyState, LiveKey, Usage
+    from reconciler.model import Activity, Address, Declaration, DeclaredKey, KeyState, LiveKey, Settable, Usage
 
 
 # What became of a plan: one outcome for every action, and how the account compares afterwards.
@@ -211,6 +213,34 @@ class Field(StrEnum):
     IS_ENABLED = "is_enabled"
     CREDIT_LIMIT = "credit_limit"
     EXPIRES_AT = "expires_at"
+
+
+_VALUES: Final = attrgetter(*map(str, Field))  # plain text: attributes are found twice as fast by it
+
+
+def changed_fields(before: Settable, after: Settable) -> tuple[Field, ...]:
+    """Give the fields that differ, in the order people see them; amounts and instants are compared by value.
+
+    Instants count as equal at the coarser precision of the two, see `units.same_value`.
+    """
+    old, new = _VALUES(before), _VALUES(after)
+    if old == new:
+        return ()
+    return tuple(field for field, one, other in zip(Field, old, new, strict=True) if not same_value(one, other))
+
+
+def patch(after: KeyState, fields: tuple[Field, ...]) -> KeyPatch:
+    """Give just these fields of the state, as a PATCH sends them."""
+    changes = KeyPatch()
+    if Field.NAME in fields:
+        changes["name"] = after.name
+    if Field.IS_ENABLED in fields:
+        changes["is_enabled"] = after.is_enabled
+    if Field.CREDIT_LIMIT in fields:
+        changes["credit_limit"] = after.credit_limit
+    if Field.EXPIRES_AT in fields:
+        changes["expires_at"] = after.expires_at
+    return changes
 
 
 @dataclass(frozen=True, slots=True)

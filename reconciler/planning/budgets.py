@@ -183,6 +183,14 @@ def keeps_name(wanted: DeclaredKey, live: LiveKey) -> bool:
     return without_period(live.name) == wanted.name
 
 
+def is_in_step(wanted: DeclaredKey, live: LiveKey) -> bool:
+    """True when the period of a live key may be one that the file asks for, by its first day, or neither has one."""
+    period = period_of(live.name)
+    if period is None or wanted.renew is None:
+        return period is None and wanted.renew is None
+    return period_begin(wanted.renew, period.begin, period.begin) == period.begin
+
+
 def ends_raise(wanted: DeclaredKey, live: LiveKey, now: datetime) -> bool:
     """True when a live key still has the raised limit of its address, whose time is over."""
     raised = wanted.raised

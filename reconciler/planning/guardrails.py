@@ -120,7 +120,10 @@ def limits_of(action: Action) -> tuple[Decimal | None, Decimal | None]:
 
 def _ends_raise(action: Action, now: datetime) -> bool:
     """True when an action lowers a limit because the time of its raise is over: that was reviewed with the raise."""
-    return isinstance(action, Update | Renew) and budgets.ends_raise(action.declared, action.live, now)
+    if not isinstance(action, Update | Renew | Rotate | Finish):
+        return False
+    key = held(action)
+    return key is not None and budgets.ends_raise(action.declared, key, now)
 
 
 def is_lower(limit: Decimal | None, other: Decimal | None) -> bool:

@@ -59,8 +59,12 @@ class SavedPlan:
 
 
 def options_document(options: Options) -> dict[str, object]:
-    """Lay out what a run asked for, so that a saved plan is applied under the same wishes."""
+    """Lay out what a run asked for, so that a saved plan is applied under the same wishes.
+
+    `due` stands there only where it was asked for, so that other plans are as earlier versions wrote them.
+    """
     return {
+        **({"due": True} if options.due else {}),
         "rotate": sorted(str(address) for address in options.rotate),
         "overlap": options.overlap,
         "allow": list(options.allow),
@@ -134,6 +138,7 @@ def _saved_plan(document: Mapping[str, Any], name: str) -> SavedPlan:
         allow=_texts(asked["allow"]),
         environments=frozenset(_texts(asked["environments"])),
         only=_texts(asked["only"]),
+        due=bool(asked.get("due", False)),
     )
     changes = tuple({**change} for change in document["changes"])
     errors = sum(finding["severity"] == Severity.ERROR for finding in document["findings"])

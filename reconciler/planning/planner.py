@@ -9,11 +9,10 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
-from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
 from reconciler.diagnostic import Severity
-from reconciler.model import LONGEST_DAYS, KeyPatch, KeyState, Unmanaged
+from reconciler.model import LONGEST_DAYS, KeyState, Unmanaged
 from reconciler.planning import budgets
 from reconciler.planning.actions import (
     AS_THE_FILE_SAYS,
@@ -38,53 +37,24 @@ from reconciler.planning.actions import (
     Rotate,
     RotateReason,
     Update,
+    changed_fields,
     in_order,
     matcher,
     order_of,
 )
 from reconciler.planning.base_review import explained, in_terms_of
+from reconciler.planning.due import Clock
 from reconciler.planning.guard_context import Draft
 from reconciler.planning.guardrails import review
 from reconciler.planning.matching import Lineage, duplicates, match, open_leases, trace
 from reconciler.planning.names import STAGES, Move, Naming, Role, gone_name, next_move, old_name
 from reconciler.planning.places import with_new_marked
-from reconciler.units import same_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 
     from reconciler.model import Address, Declaration, DeclaredKey, Environment, LiveKey, Settable, Snapshot, Usage
     from reconciler.planning.matching import Matching
-
-
-# Which fields of a key differ.
-
-_VALUES: Final = attrgetter(*map(str, Field))  # plain text: attributes are found twice as fast by it
-
-
-def changed_fields(before: Settable, after: Settable) -> tuple[Field, ...]:
-    """Give the fields that differ, in the order people see them; amounts and instants are compared by value.
-
-    Instants count as equal at the coarser precision of the two, see `units.same_value`.
-    """
-    old, new = _VALUES(before), _VALUES(after)
-    if old == new:
-        return ()
-    return tuple(field for field, one, other in zip(Field, old, new, strict=True) if not same_value(one, other))
-
-
-def patch(after: KeyState, fields: tuple[Field, ...]) -> KeyPatch:
-    """Give just these fields of the state, as a PATCH sends them."""
-    changes = KeyPatch()
-    if Field.NAME in fields:
-        changes["name"] = after.name
-    if Field.IS_ENABLED in fields:
-        changes["is_enabled"] = after.is_enabled
-    if Field.CREDIT_LIMIT in fields:
-        changes["credit_limit"] = after.credit_limit
-    if Field.EXPIRES_AT in fields:
-        changes["expires_at"] = after.expires_at
-    return changes
 
 
 # Which keys of declared environments have to go: what is no longer declared, and what the engine left for a while.
@@ -182,13 +152,8 @@ def make_plan(
 
     Of `facts`, nothing changes what is done: they say what speaks against it, and what a reviewer wants to know.
     """
-    unknown: list[Finding] = []
-    if inputs.base is not None and inputs.offline:
-        declaration, unknown = in_terms_of(inputs.base, declaration)
-    declaration = budgets.as_of(declaration, snapshot.now)
-    if inputs.base is not None:
-        declaration = with_new_marked(declaration, inputs.base)
     now = snapshot.now
+    declaration, unknown = _in_force(declaration, inputs, now)
     matching = match(declaration, snapshot)
     lineages = trace(matching.engine, now)
     matching.findings.extend(_rival_successors(declaration, lineages, matching))
@@ -197,38 +162,49 @@ def make_plan(
         for key in _chosen(declaration, options)
         if key.address not in matching.unclear
     ]
-    changes = [change for change in converging if change]
+    every = [change for change in converging if change]
+    clock = Clock(frozenset(key.address for key in declaration.keys), matching.live, now) if options.due else None
+    # What is left undone must not have its signs removed, so the removals are worked out from what is done.
+    changes = [change for change in every if clock is None or clock.asks_for(change)]
     going = removals(declaration, matching, lineages, {change.address: change for change in changes}, now)
-    deletions = _deletions(declaration, matching, going, options, inputs)
+    deletions = list(_deletions(declaration, matching, going, options, inputs))
+    done = [*changes, *(each for each in deletions if clock is None or clock.asks_for(each))]
     draft = Draft(
         declaration=declaration,
-        actions=tuple(sorted([*changes, *deletions], key=order_of)),
+        actions=tuple(sorted(done, key=order_of)),
         live=matching.live,
         foreign=tuple(matching.foreign),
-        credit=_credit(declaration, matching, options, inputs.balance),
+        credit=_credit(declaration, matching, options, inputs.balance, changes),
         options=options,
         inputs=inputs,
         now=now,
     )
-    findings = [*unknown, *_mismatches(declaration, matching, options), *review(draft)]
-    for change in changes:
-        findings += _doubts(change, options, now)
-        if change.address in lineages:
-            findings += _healed(change, lineages[change.address])
-    findings += _periods(declaration, matching, options, inputs, now)
-    findings += _perhaps_renamed(draft, _unmanaged(declaration, matching))
+    findings = [*unknown, *review(draft), *_findings(draft, matching, lineages, changes)]
+    if clock is not None:
+        findings += clock.left([*every, *deletions])
     plan = AccountPlan(
         created_at=now,
         actions=draft.actions,
         findings=in_order(findings),
         credit=draft.credit,
-        unchanged=len(converging) - len(changes),
+        unchanged=len(converging) - len(every),
         unmanaged=tuple(_unmanaged(declaration, matching)),
         leased=open_leases(matching.engine, now),
         usage=_usage(draft),
         options=options,
     )
     return plan.named(inputs.account)
+
+
+def _in_force(declaration: Declaration, inputs: PlanInputs, now: datetime) -> tuple[Declaration, list[Finding]]:
+    """Give what the file asks for at an instant, with places marked that the base does not have."""
+    unknown: list[Finding] = []
+    if inputs.base is not None and inputs.offline:
+        declaration, unknown = in_terms_of(inputs.base, declaration)
+    declaration = budgets.as_of(declaration, now)
+    if inputs.base is not None:
+        declaration = with_new_marked(declaration, inputs.base)
+    return declaration, unknown
 
 
 def with_findings(plan: Plan, more: Iterable[Finding]) -> Plan:
@@ -354,6 +330,20 @@ def _deletions(
     if declaration.unmanaged is Unmanaged.DELETE and not options.selective:
         for key in _unmanaged(declaration, matching):
             yield Delete(None, key, DeleteReason.UNMANAGED, declaration.source)
+
+
+def _findings(
+    draft: Draft, matching: Matching, lineages: Mapping[Address, Lineage], changes: Iterable[Change]
+) -> Iterable[Finding]:
+    """Give what a reviewer should know beside the guardrails."""
+    declaration, options, now = draft.declaration, draft.options, draft.now
+    yield from _mismatches(declaration, matching, options)
+    for change in changes:
+        yield from _doubts(change, options, now)
+        if change.address in lineages:
+            yield from _healed(change, lineages[change.address])
+    yield from _periods(declaration, matching, options, draft.inputs, now)
+    yield from _perhaps_renamed(draft, _unmanaged(declaration, matching))
 
 
 def _mismatches(declaration: Declaration, matching: Matching, options: Options) -> Iterable[Finding]:
@@ -501,12 +491,23 @@ def _unmanaged_error(declaration: Declaration, key: LiveKey) -> Finding:
     return Finding("unmanaged", Severity.ERROR, message, source=declaration.source)
 
 
-def _credit(declaration: Declaration, matching: Matching, options: Options, balance: Decimal | None) -> Credit:
+def _credit(
+    declaration: Declaration,
+    matching: Matching,
+    options: Options,
+    balance: Decimal | None,
+    changes: Sequence[Change],
+) -> Credit:
     covers = options.selector()
+    chosen = _chosen(declaration, options)
+    if options.due:
+        chosen = [change.declared for change in changes]
+        covers = {key.address for key in chosen}.__contains__
     before = [(address, budgets.allowance(key)) for address, key in (*matching.live.items(), *matching.undeclared)]
     # What the run is not about stays as it is.
-    staying = [limit for address, limit in before if not covers(address)] if options.selective else []
-    after = [*staying, *(key.credit_limit for key in _chosen(declaration, options))]
+    partial = options.selective or options.due
+    staying = [limit for address, limit in before if not covers(address)] if partial else []
+    after = [*staying, *(key.credit_limit for key in chosen)]
     limits_before = [limit for _, limit in before if limit is not None]
     limits_after = [limit for limit in after if limit is not None]
     return Credit(

@@ -199,7 +199,7 @@ def _plan_summary(plan: Plan, pen: Pen, width: int | None) -> Iterator[str]:
     elif plan.errors:
         yield f"{pen(Ansi.BOLD, words.headline(plan))}{'; ' if rest else ''}{rest}."
     else:
-        yield f"{pen(Ansi.GREEN, 'No changes.')} {words.matching(plan)}"
+        yield f"{pen(Ansi.GREEN, f'{words.headline(plan)}.')} {words.matching(plan)}"
     yield from _deletions(plan, pen, width)
     if plan.errors:
         yield pen(Ansi.ALARM, words.refusal(plan))

@@ -174,7 +174,7 @@ def headline(plan: Plan) -> str:
     if plan.actions:
         return f"Plan: {listed(plan.actions)}"
     if not plan.errors:
-        return "No changes"
+        return "Nothing is due" if plan.options.due else "No changes"
     if _lacks_only_accounts(plan):
         return "No changes in what could be read"
     return "Nothing is planned until the errors are resolved"
@@ -184,6 +184,8 @@ def matching(plan: Plan) -> str:
     """Say that there is nothing to do, and for how many keys."""
     others = ((len(plan.unmanaged), "unmanaged"), (len(plan.leased), "leased"))
     beside = "".join(f", {count:,} {word}" for count, word in others if count)
+    if plan.options.due:
+        return f"{plural(plan.unchanged, 'key')} as declared{beside}."
     return f"{_match(plan)} the declaration: {plural(plan.unchanged, 'key')}{beside}."
 
 
@@ -253,6 +255,8 @@ def comparison(result: ApplyResult, listed: Callable[[Iterable[Action]], str]) -
     """Say how the account compares after an apply; `listed` puts what is left to do into words."""
     if result.remaining is None:
         return f"{_not_known(result)} the declaration."
+    if result.remaining.options.due:
+        return "Nothing else is due." if result.in_sync else f"Still due: {listed(result.remaining.actions)}."
     if result.in_sync:
         return f"{_match(result.remaining)} the declaration."
     whose = "accounts do" if len(result.remaining.accounts) > 1 else "account does"

@@ -71,10 +71,12 @@ def test_a_job_runs_in_what_was_merged(job: dict[str, Any], tmp_path: Path) -> N
         "HOME": str(home),
         "KEYS_REPOSITORY": repository.as_uri(),
         "PATH": f"{programs}:{os.environ['PATH']}",
+        **{each["name"]: each["value"] for each in container["env"] if each.get("value", "").startswith("--")},
     }
     done = subprocess.run(
         [*container["command"], *container["args"]], env=environment, check=True, capture_output=True, text=True
     )
     called, *found = done.stdout.splitlines()
     assert called.split()[0] in COMMANDS
+    assert ("--due" in called) == (job["metadata"]["name"] == "apply")
     assert found == ["version: 1"]

@@ -9,24 +9,18 @@ from typing import TYPE_CHECKING
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.model import Declaration, DeclaredKey, Environment, KeyState, LiveKey, Snapshot, Unmanaged
+from reconciler.model import Declaration, Environment, LiveKey, Snapshot, Unmanaged
 from reconciler.planning.actions import (
-    AccountPlan,
     Create,
-    Delete,
     Finish,
     Options,
-    Rename,
-    Renew,
-    Restore,
-    Retire,
     Rotate,
-    Update,
 )
-from reconciler.planning.names import Naming, old_name
+from reconciler.planning.names import Naming
 from reconciler.planning.planfile import digest
 from reconciler.planning.planner import make_plan
 from support.builders import NOW, SOMEWHERE, declaration, declared, rails, snapshot
+from support.carried_out import carried_out
 
 if TYPE_CHECKING:
     import random
@@ -78,39 +72,6 @@ def accounts(draw: st.DrawFn) -> Snapshot:
             for number, name in enumerate(names, start=1)
         )
     )
-
-
-def carried_out(plan: AccountPlan, account: Snapshot) -> Snapshot:
-    """The account after a service did exactly what the plan asks for."""
-    keys = {key.id: key for key in account.keys}
-    for number, action in enumerate(plan.actions, start=max([999, *keys]) + 1):
-        match action:
-            case Create(declared=wanted):
-                keys[number] = born(number, wanted)
-            case Rotate(declared=wanted, live=old):
-                keys[number] = born(number, wanted)
-                keys[old.id] = rotated_out(old, wanted)
-            case Finish(declared=wanted, live=successor, old=left):
-                keys[successor.id] = changed(successor, action.after)
-                if left:
-                    keys[left.id] = rotated_out(left, wanted)
-            case Update() | Renew() | Rename() | Retire() | Restore():
-                keys[action.live.id] = changed(action.live, action.after)
-            case Delete():
-                del keys[action.live.id]
-    return snapshot(*keys.values())
-
-
-def born(number: int, wanted: DeclaredKey) -> LiveKey:
-    return LiveKey(number, wanted.name, NOW, wanted.expires_at, wanted.is_enabled, wanted.credit_limit)
-
-
-def rotated_out(key: LiveKey, wanted: DeclaredKey) -> LiveKey:
-    return replace(key, name=old_name(wanted.name, NOW + timedelta(days=1)))
-
-
-def changed(key: LiveKey, after: KeyState) -> LiveKey:
-    return LiveKey(key.id, after.name, key.created_at, after.expires_at, after.is_enabled, after.credit_limit)
 
 
 @given(declarations(), accounts())

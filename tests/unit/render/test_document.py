@@ -60,8 +60,8 @@ def test_the_schema_is_a_schema_and_describes_every_field() -> None:
         assert all(field["description"] for field in schema.get("properties", {}).values())
         if "properties" in schema:
             assert schema["additionalProperties"] is False
-            # The account is said only where a declaration names several, where links lead only where there are some.
-            assert set(schema["required"]) == set(schema["properties"]) - {"account", "leads_to"}
+            # The account is said only where a declaration names several, others only where there is something to say.
+            assert set(schema["required"]) == set(schema["properties"]) - {"account", "leads_to", "due"}
 
 
 def test_a_plan_of_everything_follows_the_schema() -> None:
