@@ -106,7 +106,11 @@ class DestinationError(ReconcilerError):
         self.uncertain = uncertain
 
 
-class GitHubError(ReconcilerError):
+class ForgeError(ReconcilerError):
+    """GitLab could not be asked, or does not do as it was asked; the message never holds a token."""
+
+
+class GitHubError(ForgeError):
     """GitHub could not be asked, or does not do as it was asked; the message never holds a token."""
 
 

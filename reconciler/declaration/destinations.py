@@ -41,9 +41,9 @@ class Kind:
     those in which the destination itself fills {name} in, `defaults` the settings to be filled in where the file says
     nothing, `ambient` those that the environment says then (see `_ambient`), `manner` those that say how secrets get
     there and are kept, and not where, `durations` those that are one. The settings `joined` name a place together, one
-    behind the other. With `caseless`, small and capital letters name the same place. `own_name` is a setting that
-    nobody writes: the destination's own name, where that tells places apart. `module` and `extra` are where the type
-    comes from; empty for one of another package.
+    behind the other. With `caseless`, small and capital letters name the same place. What is `exported` becomes a
+    variable of the environment of programs. `own_name` is a setting that nobody writes: the destination's own name,
+    where that tells places apart. `module` and `extra` are where the type comes from; empty for one of another package.
     """
 
     names: str = "(?s).+"
@@ -60,6 +60,7 @@ class Kind:
     durations: Sequence[str] = ()
     joined: Sequence[str] = ()
     caseless: bool = False
+    exported: bool = False
     own_name: str | None = None
     module: str = ""
     extra: str = ""
@@ -262,11 +263,11 @@ def check_files(keys: Iterable[DeclaredKey], marks: Mapping[str, Mapping[str, Ma
     looked_at: dict[str, str | None] = {}
     for key in keys:
         for delivery in key.deliver:
-            target, setting = delivery.target, kind_of(delivery.target.type).writes
-            if target.type == _DOTENV and is_acted_on(delivery.name):
+            target, kind = delivery.target, kind_of(delivery.target.type)
+            if kind.exported and is_acted_on(delivery.name):
                 words = f"as must not come out as {delivery.name}, since shells and programs act on such a variable"
                 report.error_at(delivery.source, words)
-            if setting is None:
+            if (setting := kind.writes) is None:
                 continue
             settings = dict(target.settings)
             path = str(settings[setting]).replace(NAME_FIELD, delivery.name)

@@ -179,12 +179,12 @@ def text_setting(  # what a text can be restricted by, each by its name
     }
 
 
-def flag_setting(description: str) -> Schema:
-    """Give the schema of a setting that is true or false, and false where nothing is said."""
+def flag_setting(description: str, *, default: bool = False) -> Schema:
+    """Give the schema of a setting that is true or false, and `default` where nothing is said."""
     return {
         "description": description,
         "type": "boolean",
-        "default": False,
-        "examples": [True],
+        "default": default,
+        "examples": [not default],
         "errorMessage": "must be true or false",
     }

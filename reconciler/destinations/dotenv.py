@@ -358,5 +358,6 @@ DESCRIPTION: Final = Description(
         paths=("path",),
         writes="path",
         manner=("outside", "tracked"),
+        exported=True,
     ),
 )

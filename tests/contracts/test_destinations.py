@@ -97,8 +97,8 @@ def test_opening_a_destination_touches_nothing(place: Place) -> None:
 
 
 def test_a_delivered_secret_is_there_under_its_name(place: Place, destination: Destination) -> None:
-    run(destination, destination.deliver(secret_delivery("NAGA_API", "ng-1")))
-    assert place.held() == {"NAGA_API": "ng-1"}
+    run(destination, destination.deliver(secret_delivery("NAGA_API", "ng-secret-1")))
+    assert place.held() == {"NAGA_API": "ng-secret-1"}
 
 
 def test_who_can_search_finds_a_secret_under_its_name_and_only_while_it_is_there(
@@ -111,28 +111,28 @@ def test_who_can_search_finds_a_secret_under_its_name_and_only_while_it_is_there
         names = ["NAGA_API", "NAGA_JOBS"]
         assert [*run(destination, destination.holds(Secret(LEAK), names))] == ["NAGA_API"]
         assert [*run(destination, destination.holds(Secret(LEAK[::-1]), names))] == []
-        run(destination, destination.deliver(secret_delivery("NAGA_API", "ng-2")))
+        run(destination, destination.deliver(secret_delivery("NAGA_API", "ng-secret-2")))
         assert [*run(destination, destination.holds(Secret(LEAK), names))] == []
 
 
 def test_a_second_delivery_replaces_the_secret_of_its_name_and_no_other(place: Place, destination: Destination) -> None:
     async def deliver() -> None:
-        for name, secret in (("NAGA_API", "ng-1"), ("NAGA_JOBS", "ng-2"), ("NAGA_API", "ng-3")):
+        for name, secret in (("NAGA_API", "ng-secret-1"), ("NAGA_JOBS", "ng-secret-2"), ("NAGA_API", "ng-secret-3")):
             await destination.deliver(secret_delivery(name, secret))
 
     run(destination, deliver())
-    assert place.held() == {"NAGA_API": "ng-3", "NAGA_JOBS": "ng-2"}
+    assert place.held() == {"NAGA_API": "ng-secret-3", "NAGA_JOBS": "ng-secret-2"}
 
 
 def test_what_an_earlier_run_delivered_stays(place: Place) -> None:
     for name in ("NAGA_ONE", "NAGA_TWO"):
         earlier = registry_of(place).open(place.target)
-        run(earlier, earlier.deliver(secret_delivery(name, f"ng-{name}")))
-    assert place.held() == {"NAGA_ONE": "ng-NAGA_ONE", "NAGA_TWO": "ng-NAGA_TWO"}
+        run(earlier, earlier.deliver(secret_delivery(name, f"ng-secret-{name}")))
+    assert place.held() == {"NAGA_ONE": "ng-secret-NAGA_ONE", "NAGA_TWO": "ng-secret-NAGA_TWO"}
 
 
 def test_many_deliveries_at_once_all_arrive(place: Place, destination: Destination) -> None:
-    wanted = {f"NAGA_{number}": f"ng-{number}" for number in range(64)}
+    wanted = {f"NAGA_{number}": f"ng-secret-{number}" for number in range(64)}
 
     async def deliver() -> None:
         await asyncio.gather(*(destination.deliver(secret_delivery(*each)) for each in wanted.items()))
@@ -143,8 +143,8 @@ def test_many_deliveries_at_once_all_arrive(place: Place, destination: Destinati
 
 def test_a_delivery_is_there_the_moment_it_returns(place: Place, destination: Destination) -> None:
     async def deliver(number: int) -> bool:
-        await destination.deliver(secret_delivery(f"NAGA_{number}", f"ng-{number}"))
-        return place.held().get(f"NAGA_{number}") == f"ng-{number}"
+        await destination.deliver(secret_delivery(f"NAGA_{number}", f"ng-secret-{number}"))
+        return place.held().get(f"NAGA_{number}") == f"ng-secret-{number}"
 
     async def all_of_them() -> list[bool]:
         return await asyncio.gather(*map(deliver, range(16)))
@@ -182,12 +182,12 @@ def test_a_refused_name_leaves_no_trace_and_shows_no_secret(place: Place, destin
 
 
 def test_a_failed_delivery_leaves_what_was_there_and_shows_no_secret(place: Place, destination: Destination) -> None:
-    run(destination, destination.deliver(secret_delivery("NAGA_API", "ng-old")))
+    run(destination, destination.deliver(secret_delivery("NAGA_API", "ng-secret-old")))
     place.break_down()
     error = run(destination, failure(destination, "NAGA_API"))
     assert "NAGA_API" in str(error)
     assert "\n" not in str(error)
-    assert place.held() == {"NAGA_API": "ng-old"}
+    assert place.held() == {"NAGA_API": "ng-secret-old"}
     assert LEAK not in everything_shown(error)
     assert LEAK not in f"{destination!r} {destination} {secret_delivery('NAGA_API')!r}"
 
@@ -214,16 +214,16 @@ def test_a_cancelled_delivery_is_whole_or_absent_and_blocks_nothing(
             await destination.deliver(what)
 
     async def deliver() -> bool:
-        cancelled = asyncio.create_task(deliver_and_wipe(secret_delivery("NAGA_CANCELLED", "ng-1")))
+        cancelled = asyncio.create_task(deliver_and_wipe(secret_delivery("NAGA_CANCELLED", "ng-secret-1")))
         for _ in range(turns):
             await asyncio.sleep(0)
         cancelled.cancel()
-        await asyncio.wait_for(destination.deliver(secret_delivery("NAGA_NEXT", "ng-2")), timeout=60)
+        await asyncio.wait_for(destination.deliver(secret_delivery("NAGA_NEXT", "ng-secret-2")), timeout=60)
         with suppress(asyncio.CancelledError):
             await cancelled
         return cancelled.cancelled()
 
     was_cancelled = run(destination, deliver())
     held = place.held()
-    assert held.pop("NAGA_CANCELLED", "ng-1" if was_cancelled else None) == "ng-1"
-    assert held == {"NAGA_NEXT": "ng-2"}
+    assert held.pop("NAGA_CANCELLED", "ng-secret-1" if was_cancelled else None) == "ng-secret-1"
+    assert held == {"NAGA_NEXT": "ng-secret-2"}

@@ -16,6 +16,7 @@ from reconciler.planning import planner, revocation
 from reconciler.planning.names import next_name, old_name, pending_name, sent_name
 from support.command import Front, hurry, on_a_file
 from support.places.gcp import GcpPlace
+from support.places.gitlab import GitLabPlace
 from support.places.kubernetes import KubernetesPlace
 
 if TYPE_CHECKING:
@@ -389,7 +390,7 @@ def test_where_no_destination_holds_it_the_message_says_where_to_look(
     assert "ng-" not in ended.err
 
 
-@pytest.mark.parametrize("world", [GcpPlace, KubernetesPlace])
+@pytest.mark.parametrize("world", [GcpPlace, GitLabPlace, KubernetesPlace])
 def test_a_leaked_secret_is_found_by_the_fingerprint_that_a_system_keeps(
     front: Front, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, world: Callable[[Path, pytest.MonkeyPatch], Place]
 ) -> None:

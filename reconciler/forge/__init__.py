@@ -1,0 +1,1 @@
+"""Where people review: GitHub and GitLab."""
