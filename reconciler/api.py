@@ -486,6 +486,7 @@ def check(
     declaration: Declaration,
     *,
     check_destinations: bool = False,
+    history: str | Path | None = None,
     simulator: str | Path | None = None,
     credentials: Mapping[str, str] | None = None,
 ) -> Verdict:
@@ -494,6 +495,8 @@ def check(
     Args:
         declaration: What is declared, the alerts among it.
         check_destinations: Asks each destination that can tell whether it holds the secrets of the live keys.
+        history: The folder of `record`: the days of `spend_spike` come from it, and so do `forecasts`. Without it,
+            `spend_spike` has a window read for each of its days.
         simulator: Reads simulated accounts at this path in place of the service's.
         credentials: The provisioning keys by variable, in place of the environment.
 
@@ -501,12 +504,13 @@ def check(
         The `alerts` that fire, the worst first, and those that are `unjudged`, since something could not be read.
 
     Raises:
-        UsageError: a provisioning key is missing, or this was called from a running event loop.
+        UsageError: a provisioning key is missing, the folder is no history or one of another account, or this was
+            called from a running event loop.
         AccountError: the only account, or none of several, could be read.
     """
     from reconciler.engine.review import check as judge
 
-    return _run(judge(_scope(declaration, (), simulator, credentials), check_destinations=check_destinations))
+    return _run(judge(_scope(declaration, (), simulator, credentials, history), check_destinations=check_destinations))
 
 
 def report(  # by keyword, each with a default
@@ -612,13 +616,14 @@ def _scope(
     environments: Collection[str],
     simulator: str | Path | None,
     credentials: Mapping[str, str] | None,
+    history: str | Path | None = None,
 ) -> Scope:
     from reconciler.engine.inspect import Scope
 
     if isinstance(environments, str):
         msg = f"environments are names, not one text: {environments!r}"
         raise UsageError(msg)
-    return Scope(declaration, tuple(environments), _path(simulator), credentials)
+    return Scope(declaration, tuple(environments), _path(simulator), credentials, _path(history))
 
 
 def _days(days: int) -> int:
@@ -691,8 +696,8 @@ def _check(options: Options, declaration: Declaration, base: Declaration | None)
             raise UsageError(msg)
 
 
-def _path(simulator: str | Path | None) -> Path | None:
-    return None if simulator is None else Path(simulator)
+def _path(path: str | Path | None) -> Path | None:
+    return None if path is None else Path(path)
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:

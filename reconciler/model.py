@@ -412,6 +412,15 @@ class Guardrails:
 
 
 @dataclass(frozen=True, slots=True)
+class SpendSpike:
+    """A day that costs more than `factor` times the median day of the `over` before it, and at least so much (USD)."""
+
+    factor: Decimal
+    over: timedelta
+    at_least: Decimal
+
+
+@dataclass(frozen=True, slots=True)
 class Alerts:
     """What is worth a word, beside the plan; None, or one that is declared `false`, is no alert.
 
@@ -422,6 +431,7 @@ class Alerts:
     balance_below: Rule[Decimal] | None = None
     runway_below: Rule[timedelta] | None = None
     key_spend_above: Rule[tuple[Decimal, ...]] | None = None
+    spend_spike: Rule[SpendSpike] | None = None
     expiring_within: Rule[timedelta] | None = None
     rotation_overdue: Rule[Literal[True]] | None = None
     drift: Rule[Literal[True]] | None = None

@@ -26,7 +26,10 @@ if TYPE_CHECKING:
 ROOT: Final = Path(__file__).parents[2]
 PAGES: Final = ("README.md", "docs/commands.md", "docs/keys-yaml.md", "docs/protocol.md")
 
-GROUPS: Final = ("file", "environment", "lease", "key", "raise", "delivery", "destination", "guardrails", "alerts")
+GROUPS: Final = (
+    *("file", "environment", "lease", "key", "raise", "delivery", "destination"),
+    *("guardrails", "alerts", "spend-spike"),
+)
 
 _BLOCK: Final = re.compile(r"(<!-- made: (?P<name>[a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 _BLOCKS: Final[dict[str, Callable[[], str]]] = {

@@ -34,6 +34,13 @@ if TYPE_CHECKING:
 @simulator_option
 @format_option("text", "json", "markdown", "github")
 @click.option(
+    "--from",
+    "folder",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Take the days of `spend_spike` from what `record` kept in this folder, and say when limits are reached.",
+)
+@click.option(
     "--check-destinations",
     is_flag=True,
     help="Ask each destination that can tell whether it holds the secrets of the live keys, as `undelivered` does.",
@@ -52,6 +59,7 @@ def command(
     file: Path,
     simulator: Path | None,
     output_format: str,
+    folder: Path | None,
     check_destinations: bool,
     notify: bool,
     state: Path | None,
@@ -62,6 +70,9 @@ def command(
     expiring_within 14d, rotation_overdue and drift. Reads only; destinations are asked for the alert undelivered, or
     with --check-destinations.
 
+    The days of spend_spike are a window each to read. With --from, they come from what `record` kept, and so does how
+    spending goes on: which limit, allowance, credit_budget or balance is reached when at the pace of the last 7 days.
+
     Exits with 3 when an alert fires, else with 1 when one could not be judged, and with 1 when a message could not be
     sent.
 
@@ -69,6 +80,7 @@ def command(
     Examples:
       reconciler check
       reconciler check --format markdown --check-destinations
+      reconciler check --from history
       reconciler check --notify --state /var/lib/reconciler/alerts.json
     """
     from reconciler.cli import console
@@ -90,7 +102,9 @@ def command(
         check_state(state)
     with annotated(output_format):
         declaration = load(file)
-    verdict = console.run(check(Scope(declaration, simulator=simulator), check_destinations=check_destinations))
+    verdict = console.run(
+        check(Scope(declaration, simulator=simulator, folder=folder), check_destinations=check_destinations)
+    )
     if verdict.standard:
         note("note: the file declares no alerts, so the usual ones are judged; `alerts` in the file chooses others")
     console.warn(verdict.warnings)

@@ -6,11 +6,11 @@ from datetime import timedelta
 from decimal import Decimal
 from functools import lru_cache
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Final, TypedDict, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, cast
 
 from reconciler.declaration.destinations import read_deliver
 from reconciler.declaration.parser import Fields, described, location
-from reconciler.model import LONGEST_DAYS, Alerts, Guardrails, Raise, Rule
+from reconciler.model import LONGEST_DAYS, Alerts, Guardrails, Raise, Rule, SpendSpike
 from reconciler.units import MONEY_DECIMALS, parse_duration, parse_instant
 
 if TYPE_CHECKING:
@@ -111,6 +111,8 @@ def _read_ttl(text: str) -> timedelta:
 
 
 def _read_raise(node: Fields, report: Report) -> Raise | None:
+    if not {"to", "until"} <= node.keys():  # the schema has said so
+        return None
     name = "to"
     try:
         to = read_money(cast("int | Decimal", node[name]))
@@ -223,6 +225,27 @@ def _read_shares(given: Decimal | list[Decimal]) -> tuple[Decimal, ...]:
     return shares
 
 
+def _read_spike(node: Fields) -> SpendSpike | Literal[False]:
+    if not {"factor", "over"} <= node.keys():  # the schema has said so
+        return False
+    factor, over = Decimal(cast("int | Decimal", node["factor"])), _read_rule_period(cast("str", node["over"]))
+    if factor <= 1:
+        msg = f"has to have a factor above 1, not {described(node['factor'])}"
+        raise ValueError(msg)
+    if over % _SHORTEST_PERIOD or not _FEWEST_DAYS <= over <= _MOST_DAYS:
+        days = f"{_FEWEST_DAYS.days}d to {_MOST_DAYS.days}d"
+        msg = f"has to be over {days} in whole days, of which the service tells no more, not {described(node['over'])}"
+        raise ValueError(msg)
+    least = cast("int | Decimal", node.get("at_least", _LEAST_SPIKE))
+    return SpendSpike(factor, over, read_money(least))
+
+
+_LEAST_SPIKE: Final = 1
+_FEWEST_DAYS: Final = timedelta(days=3)
+_MOST_DAYS: Final = timedelta(days=LONGEST_DAYS - 2)
+"""Today is not whole, and the last whole day is what is compared."""
+
+
 def _read_rule_period(text: str) -> timedelta:
     period = read_duration(text)
     if not period:
@@ -253,6 +276,7 @@ _RULE_READERS: Final[dict[str, Callable[[Any], object]]] = {
     "balance_below": read_money,
     "runway_below": _read_rule_period,
     "key_spend_above": _read_shares,
+    "spend_spike": _read_spike,
     "expiring_within": _read_rule_period,
     "rotation_overdue": bool,
     "drift": bool,

@@ -60,13 +60,15 @@ class Scope:
     """The accounts to look at: those of the environments that are named, else all that the declaration names.
 
     Without a declaration it is the one account of NAGA_PROVISIONING_KEY. With `simulator`, accounts are simulated and
-    kept there. `credentials` are what the variables hold, in place of the environment.
+    kept there. `credentials` are what the variables hold, in place of the environment. `folder` is that of the history
+    that `record` keeps.
     """
 
     declaration: Declaration | None = None
     environments: tuple[str, ...] = ()
     simulator: Path | None = None
     credentials: Mapping[str, str] | None = None
+    folder: Path | None = None
 
     def variables(self, *, named: bool = True) -> tuple[str, ...]:
         """Return the variables of the accounts, in order.

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from reconciler.account.client import Account
+    from reconciler.engine.accounts import AccountReading
     from reconciler.insight.history import Span
     from reconciler.model import Declaration, Snapshot, Statistics
 
@@ -119,6 +120,27 @@ def read_period(
     return history, period_of(history, since, until)
 
 
+def recent_history(folder: Path) -> History:
+    """Read what is recorded of the last 30 days and the months that they are in, but for models.
+
+    Raises UsageError as `read_period` does.
+    """
+    return read_history(folder, partial(_open_months, folder), models=False)[0]
+
+
+def refuse_another(history: History, folder: Path, reading: AccountReading[Statistics]) -> None:
+    """Raise UsageError where a history can't be of the account that was read."""
+    longest = reading.windows.get(LONGEST_DAYS)
+    if longest is not None and reading.snapshot is not None:
+        _refuse_another(history, folder, reading.variable, reading.snapshot, longest)
+
+
+def _refuse_another(history: History, folder: Path, variable: str, snapshot: Snapshot, longest: Statistics) -> None:
+    if is_of_another(history, variable, snapshot, longest):
+        msg = f"{folder} is the history of another account: the ids of its keys are others; give each account a folder"
+        raise UsageError(msg)
+
+
 def _open_months(folder: Path, history: History) -> list[str]:
     """Give the months of which the service may still tell a day, or correct one: no later run goes further back."""
     days = [span.until for spans in history.spans.values() for span in spans]
@@ -142,9 +164,7 @@ async def _read(history: History, folder: Path, variable: str, account: Account)
             "the service's answer lacks daily_stats or total_stats, without which no day can be told: nothing recorded"
         )
         raise AccountError(msg)
-    if is_of_another(history, variable, snapshot, longest):
-        msg = f"{folder} is the history of another account: the ids of its keys are others; give each account a folder"
-        raise UsageError(msg)
+    _refuse_another(history, folder, variable, snapshot, longest)
     unknown = unknown_days(history, variable, longest, today)
     windows = {LONGEST_DAYS: longest}
     wanted = unknown - {*windows}

@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Final
 from reconciler.destinations.registry import Registry
 from reconciler.engine.accounts import clock_warnings, none_read
 from reconciler.engine.inspect import balance_of, keys_of, named, read_statistics, wanted_of_keys
+from reconciler.engine.recording import recent_history, refuse_another
 from reconciler.errors import AccountError, ReconcilerError
 from reconciler.execution.preflight import ask_destinations
 from reconciler.insight.alerts import Evidence, Standing, Unread, Verdict, judge, standard_alerts, unjudged
 from reconciler.insight.balance import runways
 from reconciler.insight.breakdown import Grouping, Sorter, by_day, by_model, by_owner, with_days
-from reconciler.insight.inventory import Attribution
+from reconciler.insight.inventory import Attribution, tells_of_keys
 from reconciler.insight.report import AccountReport, Review, UnreadAccount
+from reconciler.insight.trends import ceilings_of, forecasts, recorded_costs, told, told_costs
 from reconciler.model import LONGEST_DAYS, Alerts, Rule
 from reconciler.planning.accounts import part_of, whole
 from reconciler.planning.actions import Options
@@ -25,13 +27,16 @@ from reconciler.planning.planner import make_plan
 
 if TYPE_CHECKING:
     from collections.abc import Collection
+    from pathlib import Path
 
     from reconciler.account.client import Account
     from reconciler.engine.accounts import AccountReading
     from reconciler.engine.inspect import AccountKeys, Scope
     from reconciler.insight.balance import Runway
+    from reconciler.insight.history import History
     from reconciler.insight.report import Account as Reviewed
-    from reconciler.model import Declaration, Statistics
+    from reconciler.insight.trends import DailyCosts
+    from reconciler.model import Declaration, SpendSpike, Statistics
     from reconciler.planning.actions import AccountPlan, Finding
 
 
@@ -50,19 +55,26 @@ def wanted_alerts(declaration: Declaration, *, check_destinations: bool) -> tupl
 async def check(scope: Scope, *, check_destinations: bool = False) -> Verdict:
     """Read the accounts at the same time, and judge each; see `reconciler.check`.
 
-    One that cannot be read is not judged. The scope needs a declaration. Raises UsageError where no account has a
-    usable credential.
+    One that cannot be read is not judged. The scope needs a declaration. The days of `spend_spike`, and how spending
+    goes on, come from its history; without one, `spend_spike` has a window read for each of its days. Raises UsageError
+    where no account has a usable credential, and for a folder that is no history or is one of another account.
     """
     declaration = scope.declaration
     assert declaration is not None  # noqa: S101  # alerts are of a declaration
     alerts, standard = wanted_alerts(declaration, check_destinations=check_destinations)
+    recorded = None if scope.folder is None else (scope.folder, recent_history(scope.folder))
     # Of an exec destination, the program is looked for and not run: only a delivery would do that.
     async with aclosing(Registry(allow_exec=True)) as registry:
 
         async def read(variable: str, account: Account) -> tuple[AccountReading[Statistics], Verdict]:
             declared = part_of(declaration, variable)
-            reading = await read_statistics(variable, account, wanted_of_keys(declared))
-            return reading, await _judged(reading, declared, alerts, registry)
+            wanted = wanted_of_keys(declared)
+            if recorded is None and alerts.spend_spike is not None:
+                wanted = replace(wanted, then={*wanted.then, *_windows(alerts.spend_spike.value)})
+            reading = await read_statistics(variable, account, wanted)
+            if recorded is not None:
+                refuse_another(recorded[1], recorded[0], reading)
+            return reading, await _judged(reading, declared, alerts, registry, recorded)
 
         answers = await scope.ask(scope.variables(), read)
     failed = {variable: answer for variable, answer in answers.items() if isinstance(answer, ReconcilerError)}
@@ -80,7 +92,11 @@ async def check(scope: Scope, *, check_destinations: bool = False) -> Verdict:
 
 
 async def _judged(
-    reading: AccountReading[Statistics], part: Declaration, alerts: Alerts, registry: Registry
+    reading: AccountReading[Statistics],
+    part: Declaration,
+    alerts: Alerts,
+    registry: Registry,
+    recorded: tuple[Path, History] | None,
 ) -> Verdict:
     try:
         keys = keys_of(reading, part)
@@ -91,7 +107,43 @@ async def _judged(
     if alerts.undelivered is not None:
         due = due_deliveries(part, keys.snapshot, plan)
         findings = tuple(undelivered(due, await ask_destinations(due, registry)))
-    return judge(alerts, evidence_of(reading, (keys, plan), findings))
+    costs = costs_of(keys, alerts, recorded)
+    verdict = judge(alerts, evidence_of(reading, (keys, plan), findings, costs))
+    return verdict if costs is None else with_forecasts(verdict, keys, costs)
+
+
+def _windows(rule: SpendSpike) -> range:
+    """Name the windows that tell the days of an alert apart: today, the day that is judged, and those before it."""
+    return range(1, rule.over.days + 3)
+
+
+def costs_of(keys: AccountKeys, alerts: Alerts, recorded: tuple[Path, History] | None) -> DailyCosts | Unread | None:
+    """Give what is known of whole days, from what is recorded, else from the windows; None where nobody asked."""
+    reading, today = keys.reading, keys.snapshot.now.date()
+    if recorded is not None:
+        folder, history = recorded
+        known = reading.variable in history.spans
+        reason = f"the account of {reading.variable} is not recorded in {folder}"
+        return recorded_costs(history, reading.variable, today) if known else Unread(reason)
+    if alerts.spend_spike is None:
+        return None
+    wanted = [*_windows(alerts.spend_spike.value)]
+    if missing := {*wanted} - {*reading.windows}:
+        return _unread(reading.unread, f"the activity of {min(missing)} days")
+    windows = {days: reading.windows[days] for days in wanted}
+    if not all(map(tells_of_keys, windows.values())):
+        return Unread("the service does not tell what single keys were used for")
+    return told_costs(reading.variable, windows, Attribution(keys.snapshot, keys.declared), today)
+
+
+def with_forecasts(verdict: Verdict, keys: AccountKeys, costs: DailyCosts | Unread) -> Verdict:
+    """Add how spending goes on, and what of that is worth a word."""
+    if isinstance(costs, Unread) or keys.declared is None:
+        return verdict
+    today = keys.snapshot.now.date()
+    ceilings = ceilings_of(keys.keys, keys.declared.environments, keys.reading.balance, today)
+    found = forecasts(costs, today, ceilings)
+    return replace(verdict, forecasts=found, remarks=(*verdict.remarks, *told(found)))
 
 
 # What the alerts of a file are judged by, from what was read of an account.
@@ -103,10 +155,12 @@ def evidence_of(
     reading: AccountReading[Statistics],
     known: tuple[AccountKeys, AccountPlan] | Unread,
     findings: tuple[Finding, ...] | None = None,
+    costs: DailyCosts | Unread | None = None,
 ) -> Evidence:
     """Put together what was read; `known` are the keys and a plan that rotates none for its age, or why not.
 
-    `findings` are what the destinations were found to lack, None where they were not asked.
+    `findings` are what the destinations were found to lack, None where they were not asked. `costs` are those of whole
+    days, None where nobody asked.
     """
     balance = _unread(reading.unread, "the balance") if reading.balance is None else reading.balance
     money = reading.variable, balance, _runway(reading)
@@ -115,7 +169,8 @@ def evidence_of(
     keys, plan = known
     told = any(each.days == LONGEST_DAYS for each in keys.inputs.activity)
     spend = None if told else _unread(keys.inputs.unread, _ACTIVITY)
-    return Evidence(*money, Standing(keys.keys, plan), spend, findings)
+    evidence = Evidence(*money, Standing(keys.keys, plan), spend, findings)
+    return evidence if costs is None else replace(evidence, costs=costs)
 
 
 def _runway(reading: AccountReading[Statistics]) -> Runway | Unread:
@@ -132,7 +187,7 @@ def _runway(reading: AccountReading[Statistics]) -> Runway | Unread:
 
 
 def _unread(reasons: tuple[str, ...], what: str) -> Unread:
-    return Unread(next(reason for reason in reasons if reason.startswith(what)))
+    return Unread(next((reason for reason in reasons if reason.startswith(what)), f"{what} could not be read"))
 
 
 # Everything that is known of the accounts of a file, for those who show all of it: `report` and `metrics`.
@@ -199,7 +254,12 @@ def make_report(
     plan = make_plan(declared, keys.snapshot, options, keys.inputs)
     judged = make_plan(declared, keys.snapshot, replace(options, by_age=False), keys.inputs)
     alerts, _ = wanted_alerts(declared, check_destinations=False)
-    return replace(report, plan=whole([plan]), verdict=judge(alerts, evidence_of(reading, (keys, judged))))
+    costs = (
+        costs_of(keys, alerts, None)
+        if alerts.spend_spike and {*_windows(alerts.spend_spike.value)} <= {*reading.windows}
+        else None
+    )
+    return replace(report, plan=whole([plan]), verdict=judge(alerts, evidence_of(reading, (keys, judged), costs=costs)))
 
 
 def _with_spend(

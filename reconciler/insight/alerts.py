@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 from decimal import ROUND_FLOOR, ROUND_HALF_EVEN, Context, Decimal
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final, assert_never
+from typing import TYPE_CHECKING, Final, TypedDict, assert_never
 
 from reconciler.diagnostic import Severity
+from reconciler.insight.breakdown import Kind
 from reconciler.insight.inventory import KeyStatus
-from reconciler.model import Alerts, Rule
+from reconciler.insight.trends import key_groups, spikes, unknown_day
+from reconciler.model import Address, Alerts, Rule
 from reconciler.planning.actions import (
     Create,
     Delete,
@@ -35,8 +37,10 @@ if TYPE_CHECKING:
 
     from reconciler.diagnostic import Location
     from reconciler.insight.balance import Runway
+    from reconciler.insight.breakdown import Group
     from reconciler.insight.inventory import InventoryKey
-    from reconciler.model import Address, DeclaredKey
+    from reconciler.insight.trends import DailyCosts, Forecast
+    from reconciler.model import DeclaredKey
     from reconciler.planning.actions import AccountPlan, Action, Finding
 
 
@@ -46,6 +50,7 @@ class AlertRule(StrEnum):
     BALANCE_BELOW = "balance_below"
     RUNWAY_BELOW = "runway_below"
     KEY_SPEND_ABOVE = "key_spend_above"
+    SPEND_SPIKE = "spend_spike"
     EXPIRING_WITHIN = "expiring_within"
     ROTATION_OVERDUE = "rotation_overdue"
     DRIFT = "drift"
@@ -57,8 +62,9 @@ class AlertRule(StrEnum):
 class Alert:
     """Something that asks for a hand: `remedy` says what to do in words, `command` is the command line to begin with.
 
-    It is about `address`, else about the live key called `name`, else about the whole account; `account` is the
-    variable with that account's provisioning key. Texts hold names as they are: whoever shows them escapes them.
+    It is about `address`, else about the live key called `name`, else about an `environment` or a `team`, else about
+    the whole account; `account` is the variable with that account's provisioning key. Texts hold names as they are:
+    whoever shows them escapes them.
     """
 
     rule: AlertRule
@@ -70,16 +76,24 @@ class Alert:
     address: Address | None = None
     name: str | None = None
     source: Location | None = None
+    environment: str | None = None
+    team: str | None = None
 
     @property
     def subject(self) -> str:
         """The raw name of what it is about."""
-        return "account" if self.address is None and self.name is None else str(self.address or self.name)
+        if self.address is not None or self.name is not None:
+            return str(self.address or self.name)
+        if self.team is not None:
+            return f"team {self.team}"
+        return "account" if self.environment is None else self.environment
 
     @property
     def identity(self) -> tuple[str, str, str, str]:
         """What makes it the same alert as an earlier one, though its amounts have moved."""
-        about = f"address {self.address}" if self.address else "account" if self.name is None else f"key {self.name}"
+        about = f"key {self.name}" if self.name is not None else self.subject
+        if self.address or self.environment is not None:
+            about = f"{'address' if self.address else 'environment'} {self.subject}"
         return (self.account, self.rule.value, about, self.severity.value)
 
 
@@ -115,7 +129,7 @@ class Evidence:
     """What one account is judged by; what could not be read says why.
 
     `spend` says why what single keys spent is not known, None where it is. `findings` are what the destinations were
-    found to lack, None where they were not asked.
+    found to lack, None where they were not asked. `costs` are those of whole days.
     """
 
     account: str
@@ -124,6 +138,7 @@ class Evidence:
     standing: Standing | Unread
     spend: Unread | None = None
     findings: tuple[Finding, ...] | None = None
+    costs: DailyCosts | Unread = Unread("its days are not read here; reconciler check does that")
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +146,7 @@ class Verdict:
     """What has fired, the worst first, what could not be judged, and what to know about it all the same.
 
     With `standard`, the usual alerts were judged, since the file declares none. `warnings` are about the reading.
+    `forecasts` say how spending goes on, where days are known.
     """
 
     alerts: tuple[Alert, ...] = ()
@@ -138,6 +154,7 @@ class Verdict:
     remarks: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     standard: bool = False
+    forecasts: tuple[Forecast, ...] = ()
 
     def __add__(self, other: Verdict) -> Verdict:
         """Take the verdicts on two accounts together."""
@@ -147,6 +164,7 @@ class Verdict:
             tuple(dict.fromkeys((*self.remarks, *other.remarks))),
             (*self.warnings, *other.warnings),
             self.standard or other.standard,
+            (*self.forecasts, *other.forecasts),
         )
 
 
@@ -205,6 +223,7 @@ def judge(alerts: Alerts, evidence: Evidence) -> Verdict:
 
 def _of_keys(alerts: Alerts, evidence: Evidence, standing: Standing) -> Iterator[Alert | Unjudged | str]:
     yield from _key_spend(alerts, evidence, standing)
+    yield from _spend_spike(alerts, evidence, standing)
     yield from _expiring(alerts, standing)
     yield from _rotation(alerts, standing)
     yield from _drift(alerts, evidence, standing)
@@ -295,6 +314,61 @@ def _key_spend(alerts: Alerts, evidence: Evidence, standing: Standing) -> Iterat
 
 def _limit(key: InventoryKey) -> str:
     return "limit" if key.period is None else f"allowance since {key.period.begin}"
+
+
+def _spend_spike(alerts: Alerts, evidence: Evidence, standing: Standing) -> Iterator[Alert | Unjudged]:
+    rule, costs, today = alerts.spend_spike, evidence.costs, standing.plan.created_at.date()
+    if rule is None:
+        return
+    if isinstance(costs, Unread):
+        yield Unjudged(AlertRule.SPEND_SPIKE, evidence.account, costs.reason)
+        return
+    if last := unknown_day(costs, today):
+        reason = f"what was used on {last} is not known"
+        yield Unjudged(AlertRule.SPEND_SPIKE, evidence.account, reason)
+        return
+    keys = {str(key.address): key for key in standing.keys if key.declared is not None}
+    for spike in spikes(costs, rule.value, today, key_groups(standing.keys)):
+        group, key = spike.group, keys.get(spike.group.name)
+        usual = f"its median day of {plural(spike.days, 'day')} before cost {dollars(_in_cents(spike.usual))}"
+        if not spike.days:
+            usual = f"it was not used in the {plural(rule.value.over.days, 'day')} before"
+        source = (
+            rule.source if key is None or key.declared is None or group.kind is not Kind.KEY else key.declared.source
+        )
+        by = "team" if group.kind is Kind.TEAM else "key"
+        yield Alert(
+            AlertRule.SPEND_SPIKE,
+            Severity.WARNING,
+            f"cost {dollars(_in_cents(spike.cost))} on {spike.day}, and {usual}",
+            "find out what was different; of a leaked key, reconciler revoke is the way",
+            f"reconciler activity --days 7 --by {by} --daily",
+            evidence.account,
+            source=source,
+            **_subject(group),
+        )
+
+
+def _subject(group: Group) -> _Subject:
+    match group.kind:
+        case Kind.ENVIRONMENT:
+            return {"environment": group.name}
+        case Kind.TEAM:
+            return {"team": group.name}
+        case Kind.KEY:
+            environment, _, key = group.name.partition("/")
+            return {"address": Address(environment, key)}
+        case _:
+            return {"name": group.name}
+
+
+class _Subject(TypedDict, total=False):
+    """What an alert is about."""
+
+    address: Address
+    name: str
+    environment: str
+    team: str
 
 
 def _expiring(alerts: Alerts, standing: Standing) -> Iterator[Alert]:

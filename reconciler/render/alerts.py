@@ -7,15 +7,18 @@ from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from reconciler.diagnostic import Severity
+from reconciler.insight.trends import ACCOUNT
 from reconciler.render import words
 from reconciler.render.columns import Ansi, Column, Entry, Listing, Pen, Row, markdown_table
 from reconciler.render.escape import markdown, markdown_code, markdown_name, terminal, terminal_name
 from reconciler.render.inventory import source_document
+from reconciler.units import format_money
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from reconciler.insight.alerts import Alert, Identity, News, Unjudged, Verdict
+    from reconciler.insight.trends import Forecast
 
 MOST_ROWS: Final = 200
 """As many alerts a page or a message shows; the rest is counted."""
@@ -78,6 +81,31 @@ def alerts_document(verdict: Verdict) -> dict[str, object]:
             {"rule": each.rule.value, "account": each.account, "reason": each.reason} for each in verdict.unjudged
         ],
         "notes": [*verdict.remarks],
+        "forecasts": [forecast_document(each) for each in verdict.forecasts],
+    }
+
+
+def forecast_document(forecast: Forecast) -> dict[str, object]:
+    """Lay out how a group goes on; USD as text, `days` of this month are in `spent`."""
+    ceiling, reached = forecast.ceiling, forecast.reached
+    bound = None
+    if ceiling is not None:
+        bound = {
+            "kind": ceiling.bound.value,
+            "amount": format_money(ceiling.amount),
+            "left": format_money(ceiling.left),
+            "at_most": ceiling.at_most,
+            "reached": str(reached),
+        }
+    return {
+        "account": forecast.account,
+        "kind": "account" if forecast.group == ACCOUNT else forecast.group.kind.value,
+        "name": forecast.group.name or None,
+        "per_day": format_money(forecast.per_day),
+        "spent": format_money(forecast.spent),
+        "days": forecast.days,
+        "month_end": format_money(forecast.month_end),
+        "reaches": bound,
     }
 
 
@@ -162,6 +190,8 @@ def _alert_document(alert: Alert) -> dict[str, object]:
         "account": alert.account,
         "address": None if alert.address is None else str(alert.address),
         "name": alert.name,
+        "environment": alert.environment,
+        "team": alert.team,
         "message": alert.message,
         "remedy": alert.remedy,
         "command": alert.command,

@@ -36,6 +36,8 @@ def test_null_takes_away_what_a_key_would_inherit() -> None:
         ("credit_limit: null, raise: null", 1),
         ("raise: {to: 1.1234567, until: 2026-12-04T18:00:00Z}", 1),
         ("raise: {to: 1, until: friday}", 1),
+        ("raise: {to: lots, until: 2026-12-04T18:00:00Z}", 1),
+        ("raise: {to: 1}", 1),
         ("renew: 31d", 1),
     ],
 )

@@ -7,7 +7,7 @@ import pytest
 
 from reconciler.diagnostic import Location
 from reconciler.errors import DeclarationError
-from reconciler.model import Alerts, Guardrails, Rule
+from reconciler.model import Alerts, Guardrails, Rule, SpendSpike
 from support.declarations import errors, keys_file, loaded
 
 EVERY = """\
@@ -159,3 +159,21 @@ def test_shares_may_be_several_in_rising_order() -> None:
 
 def test_without_alerts_there_are_none() -> None:
     assert loaded(keys_file("{}")).alerts == Alerts()
+
+
+def test_a_spike_has_a_factor_days_and_an_amount() -> None:
+    text = "version: 1\nalerts: {spend_spike: %s}\nenvironments: {}\n"
+    for given, expected in (
+        ("{factor: 3, over: 14d}", SpendSpike(Decimal(3), timedelta(days=14), Decimal(1))),
+        ("{factor: 1.5, over: 4w, at_least: 0.25}", SpendSpike(Decimal("1.5"), timedelta(days=28), Decimal("0.25"))),
+        ("{factor: 2, over: 72h, at_least: 0}", SpendSpike(Decimal(2), timedelta(days=3), Decimal(0))),
+    ):
+        assert loaded(text % given).alerts.spend_spike == Rule(expected, at(2, 10))
+    for wrong in (
+        *("3", "14d", "true", "[]", "{}", "{factor: 3}", "{over: 14d}", "{factor: three, over: 14d}"),
+        *("{factor: 1, over: 14d}", "{factor: 0, over: 14d}", "{factor: 3, over: 2d}", "{factor: 3, over: 29d}"),
+        *("{factor: 3, over: 100h}", "{factor: 3, over: two weeks}", "{factor: 3, over: 14d, at_least: 0.0000001}"),
+        *("{factor: 3, over: 14d, at_least: -1}", "{factor: 3, over: 14d, above: 1}"),
+    ):
+        with pytest.raises(DeclarationError, match=r"spend_spike|factor|over|at_least|above"):
+            loaded(text % wrong)
