@@ -12,7 +12,7 @@
     │   ├── LockTimeout                      1   another apply has locked the account for too long
     │   └── LockLost                         1   the lock on the account has run out, so nothing more is written
     ├── DestinationError                     1   a secret could not be delivered
-    ├── GitHubError                          1   GitHub could not be asked, or does not do as it was asked
+    ├── ForgeError                           1   GitHub or GitLab could not be asked, or does not do as it was asked
     │   └── NotPermitted                     1   what the token is good for does not suffice
     ├── NotificationError                    1   what was found could not be told, or not be remembered as told
     ├── GuardrailRefused                     3   a finding of severity error forbids the plan
@@ -107,15 +107,11 @@ class DestinationError(ReconcilerError):
 
 
 class ForgeError(ReconcilerError):
-    """GitLab could not be asked, or does not do as it was asked; the message never holds a token."""
+    """GitHub or GitLab could not be asked, or does not do as it was asked; the message never holds a token."""
 
 
-class GitHubError(ForgeError):
-    """GitHub could not be asked, or does not do as it was asked; the message never holds a token."""
-
-
-class NotPermitted(GitHubError):
-    """The token of the job does not suffice for what was asked of GitHub."""
+class NotPermitted(ForgeError):
+    """The token does not suffice for what was asked."""
 
 
 class NotificationError(ReconcilerError):

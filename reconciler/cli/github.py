@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from reconciler.cli.console import note
 from reconciler.errors import (
     DeclarationError,
-    GitHubError,
+    ForgeError,
     Interrupted,
     NotPermitted,
     ReconcilerError,
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from reconciler.cli.output import Output
     from reconciler.diagnostic import Diagnostic
     from reconciler.engine.accounts import PlanRequest
-    from reconciler.github.repository import Repository
-    from reconciler.github.reviews import Job
+    from reconciler.forge.github import Repository
+    from reconciler.forge.reviews import Job
     from reconciler.planning.actions import Plan
     from reconciler.render.github import Origin
 
@@ -37,9 +37,8 @@ T = TypeVar("T")
 
 def read_this_job(flag: str) -> Job:
     """Read the job, and see that GitHub could be asked."""
-    from reconciler.github.client import base_url
-    from reconciler.github.repository import find_token
-    from reconciler.github.reviews import read_job
+    from reconciler.forge.github import base_url, find_token
+    from reconciler.forge.reviews import read_job
 
     job = read_job(os.environ, flag)
     find_token(os.environ)
@@ -50,7 +49,7 @@ def read_this_job(flag: str) -> Job:
 def on_github(job: Job, work: Callable[[Repository], Awaitable[T]]) -> T:
     """Do something with the repository of the job."""
     from reconciler.cli import console
-    from reconciler.github.repository import open_repository
+    from reconciler.forge.github import open_repository
 
     async def connected() -> T:
         async with open_repository(os.environ, job.repository) as repository:
@@ -61,7 +60,7 @@ def on_github(job: Job, work: Callable[[Repository], Awaitable[T]]) -> T:
 
 def selection_of(shared_options: SharedOptions) -> str:
     """Name what was selected, the file by its path in the repository: two folders may each have one of its name."""
-    from reconciler.github.threads import selection
+    from reconciler.forge.threads import selection
 
     file, workspace = shared_options.file.resolve(), Path(os.environ.get("GITHUB_WORKSPACE") or ".").resolve()
     named = file.relative_to(workspace) if file.is_relative_to(workspace) else file
@@ -70,7 +69,7 @@ def selection_of(shared_options: SharedOptions) -> str:
 
 def origin_of(shared_options: SharedOptions) -> Origin | None:
     """Tell where a page comes from; None outside of a job."""
-    from reconciler.github.reviews import read_job
+    from reconciler.forge.reviews import read_job
     from reconciler.render.github import Origin
 
     try:
@@ -254,7 +253,7 @@ class PlanReport:
         if job.pull_request is None:
             note("This run is about no pull request, so there is none to comment on.")
             return True
-        from reconciler.github.threads import PlanMarker, keep_comment, plan_comment, plan_prefix
+        from reconciler.forge.threads import PlanMarker, keep_comment, plan_comment, plan_prefix
 
         number, selected = job.pull_request.number, selection_of(self._shared_options)
         marker = PlanMarker(selected, job.pull_request.head, digest)
@@ -266,7 +265,7 @@ class PlanReport:
             missing = "it needs 'pull-requests: write', which a pull request from a fork does not get"
             note(f"note: {what} could not be written with this token ({error}): {missing}")
             return True
-        except GitHubError as error:
+        except ForgeError as error:
             note(f"error: {what} could not be written: {error}")
             return False
         note(f"Wrote {what}.")
@@ -277,7 +276,7 @@ class PlanReport:
         job, origin = self._job, origin_of(self._shared_options)
         if job is None or origin is None or not self._report_options.issue:
             return True
-        from reconciler.github.threads import Drift, close_issues, keep_issue
+        from reconciler.forge.threads import Drift, close_issues, keep_issue
         from reconciler.planning.accounts import UNREAD
         from reconciler.render.github import drift_page, drift_title, has_drift, resolved_page, shown_drift
 
@@ -297,7 +296,7 @@ class PlanReport:
 
         try:
             on_github(job, work)
-        except GitHubError as error:
+        except ForgeError as error:
             needed = "; the token needs 'issues: write'" if isinstance(error, NotPermitted) else ""
             note(f"error: the issue about the drift could not be written: {error}{needed}")
             return False
@@ -341,11 +340,11 @@ def reviewed_digest(shared_options: SharedOptions, request: PlanRequest) -> str 
 
     Raises:
         UsageError: this is no job of a workflow.
-        GitHubError: GitHub cannot be asked.
+        ForgeError: GitHub cannot be asked.
     """
     from reconciler.cli.git import last_change
     from reconciler.engine.accounts import seal_key
-    from reconciler.github import reviews
+    from reconciler.forge import reviews
 
     job, selected = read_this_job("--reviewed"), selection_of(shared_options)
     key = seal_key(request)
@@ -362,10 +361,10 @@ def only_at_the_tip() -> Callable[[], Awaitable[None]]:
     Raises:
         UsageError: this is no job of a workflow.
         StalePlan: the branch has moved on.
-        GitHubError: GitHub cannot be asked.
+        ForgeError: GitHub cannot be asked.
     """
-    from reconciler.github.repository import open_repository
-    from reconciler.github.reviews import refuse_superseded
+    from reconciler.forge.github import open_repository
+    from reconciler.forge.reviews import refuse_superseded
 
     job = read_this_job("--only-tip")
 
@@ -379,7 +378,7 @@ def only_at_the_tip() -> Callable[[], Awaitable[None]]:
 
 def tell_issue(job: Job, shared_options: SharedOptions, output: Output, code: int) -> int:
     """Add what an apply did to the issue about drift; give the exit code, no success where that failed."""
-    from reconciler.github.threads import add_to_issue
+    from reconciler.forge.threads import add_to_issue
     from reconciler.render.github import drift_title, result_page
 
     origin, result = origin_of(shared_options), output.result
@@ -388,7 +387,7 @@ def tell_issue(job: Job, shared_options: SharedOptions, output: Output, code: in
     title, page, selected = drift_title(origin), result_page(result, origin), selection_of(shared_options)
     try:
         number = on_github(job, lambda repository: add_to_issue(repository, selected, title, page))
-    except GitHubError as error:
+    except ForgeError as error:
         needed = "; the token needs 'issues: write'" if isinstance(error, NotPermitted) else ""
         note(f"error: what was done could not be told in the issue about drift: {error}{needed}")
         return code or _FAILED

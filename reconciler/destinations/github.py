@@ -20,7 +20,7 @@ from reconciler.destinations.base import Description, Held, text_setting
 from reconciler.destinations.github_server import LONGEST_NAME, SERVERS, GitHub, PublicKey, is_name, read_place
 from reconciler.destinations.shared import one_line, repeated, utf8
 from reconciler.errors import DestinationError
-from reconciler.github.client import scopes
+from reconciler.forge.github import scopes
 from reconciler.http.reply import Reply
 from reconciler.http.retry import Timing
 

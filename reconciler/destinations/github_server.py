@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 from reconciler.destinations.shared import Memo, PerRun
-from reconciler.errors import DestinationError, GitHubError
-from reconciler.github.client import REPOSITORY, Client, base_url, is_token
+from reconciler.errors import DestinationError, ForgeError
+from reconciler.forge.github import REPOSITORY, Client, base_url, is_token
 from reconciler.http.reply import Reply
 from reconciler.secret import Secret
 from reconciler.units import parse_instant
@@ -152,7 +152,7 @@ class GitHub:
         self._login = find_login(environment)
         try:
             self._client = Client(base_url(environment), timing)
-        except GitHubError as error:
+        except ForgeError as error:
             raise DestinationError(str(error)) from None
         self._timing = timing
         self._grants: Memo[_Grant | Reply] = Memo()

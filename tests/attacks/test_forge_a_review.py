@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from reconciler.engine.accounts import PlanRequest, seal_key
-from reconciler.github.threads import PlanMarker
+from reconciler.forge.threads import PlanMarker
 from reconciler.model import Environment
 from reconciler.planning.actions import AS_THE_FILE_SAYS, Options
 from support.builders import SOMEWHERE, declaration

@@ -13,7 +13,7 @@ from reconciler.cli.github import PlanReport, ReportOptions
 from reconciler.cli.options import SharedOptions
 from reconciler.diagnostic import Severity
 from reconciler.engine.accounts import PlanRequest
-from reconciler.github.threads import plan_prefix, read_plan_marker, selection
+from reconciler.forge.threads import plan_prefix, read_plan_marker, selection
 from reconciler.planning.accounts import UNREAD
 from reconciler.planning.actions import Finding
 from reconciler.planning.planfile import read_saved_plan

@@ -11,7 +11,7 @@ import pytest
 
 from reconciler.engine.planning import read_plan
 from reconciler.errors import AccountError
-from reconciler.github.threads import PlanMarker
+from reconciler.forge.threads import PlanMarker
 from support.command import KEYS, on_a_file
 from support.github.discussions import Pull
 from support.github.fake import READ_ONLY_TOKEN
@@ -173,7 +173,7 @@ def test_an_empty_digest_is_none(place: Workplace) -> None:
 def test_a_push_without_a_pull_request_is_refused_with_what_to_do(place: Workplace) -> None:
     review(place)
     place.discussions.pulls.clear()
-    place.monkeypatch.setattr("reconciler.github.reviews._PAUSE_SECONDS", 0.001)
+    place.monkeypatch.setattr("reconciler.forge.reviews._PAUSE_SECONDS", 0.001)
     ended = place.front(*APPLY, "--reviewed")
     refused(place, ended, f"no pull request that was merged to main is known for commit {MERGED}")
     assert "apply with --expect-digest and its digest, or leave out --reviewed" in ended.err
@@ -243,7 +243,7 @@ def test_a_commit_that_was_superseded_is_refused(place: Workplace) -> None:
 
 def superseded_after_the_first_look(place: Workplace) -> list[str]:
     """Have the branch move on once it was looked at; gives the commits that are looked for, as they are."""
-    from reconciler.github import reviews
+    from reconciler.forge import reviews
 
     original, looks = reviews.refuse_superseded, []
 

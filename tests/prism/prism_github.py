@@ -19,11 +19,11 @@ import pytest
 from nacl.public import PrivateKey
 
 from reconciler.destinations.github import GitHubActions
-from reconciler.errors import DestinationError, GitHubError, StalePlan
-from reconciler.github import client as github_client
-from reconciler.github.repository import open_repository
-from reconciler.github.reviews import refuse_superseded
-from reconciler.github.threads import Drift, keep_comment, keep_issue
+from reconciler.errors import DestinationError, ForgeError, StalePlan
+from reconciler.forge import github as github_client
+from reconciler.forge.github import open_repository
+from reconciler.forge.reviews import refuse_superseded
+from reconciler.forge.threads import Drift, keep_comment, keep_issue
 from reconciler.http.connection import open_connections
 from reconciler.model import Setting, Target
 from support.github.described import DESCRIPTION
@@ -33,7 +33,7 @@ from support.github.world import secret_delivery
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
-    from reconciler.github.repository import Repository
+    from reconciler.forge.github import Repository
 
 PRISM = Path(__file__).parent / "node_modules" / ".bin" / "prism"
 PLACES: list[dict[str, Setting]] = [
@@ -162,7 +162,7 @@ def ask(prism: str, work: Callable[[Repository], Awaitable[object]]) -> None:
 def test_prism_takes_a_comment_and_its_next_version(prism: str, inspected: Inspected) -> None:
     async def work(repository: Repository) -> None:
         await keep_comment(repository, 7, "Me too", "Me too, says the example, and now more")
-        with pytest.raises(GitHubError, match="does not show what it says it has stored"):
+        with pytest.raises(ForgeError, match="does not show what it says it has stored"):
             await keep_comment(repository, 7, "<!-- ours -->", "<!-- ours -->\nbut the example shows another")
         await repository.delete("/issues/comments/1")
 
@@ -172,7 +172,7 @@ def test_prism_takes_a_comment_and_its_next_version(prism: str, inspected: Inspe
 
 def test_prism_takes_an_issue_and_its_end(prism: str, inspected: Inspected) -> None:
     async def work(repository: Repository) -> None:
-        with pytest.raises(GitHubError, match="does not show what it says it has stored"):
+        with pytest.raises(ForgeError, match="does not show what it says it has stored"):
             await keep_issue(repository, SELECTION, Drift("Drift", "page", "0" * 64))
         await repository.change("/issues/7", title="Drift", body="page", state="open")
         await repository.change("/issues/7", body="page", state="closed", state_reason="completed")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from reconciler.github.repository import Repository
-from reconciler.github.threads import PlanMarker, selection
+from reconciler.forge.github import Repository
+from reconciler.forge.threads import PlanMarker, selection
 from reconciler.http.retry import Timing
 from reconciler.secret import Secret
 from support.github.fake import JOB_TOKEN, JOB_TOKENS, FakeGitHub

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import httpx
 import pytest
 
-from reconciler.github import client as github_client
+from reconciler.forge import github as github_client
 from reconciler.http.connection import open_connections
 from support.github import described
 

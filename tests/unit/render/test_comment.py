@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconciler.diagnostic import Diagnostic, Severity
-from reconciler.github.threads import PlanMarker, read_plan_marker, selection
+from reconciler.forge.threads import PlanMarker, read_plan_marker, selection
 from reconciler.planning.actions import Create, Delete, DeleteReason, Finding
 from reconciler.render.github import (
     Origin,

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reconciler.github.threads import (
+from reconciler.forge.threads import (
     DriftMarker,
     PlanMarker,
     drift_prefix,

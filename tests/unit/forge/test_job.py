@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from reconciler.errors import UsageError
-from reconciler.github.reviews import Job, PullRequest, read_job
+from reconciler.forge.reviews import Job, PullRequest, read_job
 from support.github.job import HEAD, MERGED, NUMBER, event_of, job_environment, pull_request_event
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler.errors import GitHubError, NotPermitted, StalePlan
-from reconciler.github.reviews import refuse_superseded, reviewed_digest
-from reconciler.github.threads import PlanMarker, keep_comment, plan_comment, plan_prefix, read_plan_marker, selection
+from reconciler.errors import ForgeError, NotPermitted, StalePlan
+from reconciler.forge.reviews import refuse_superseded, reviewed_digest
+from reconciler.forge.threads import PlanMarker, keep_comment, plan_comment, plan_prefix, read_plan_marker, selection
 from support.github.discussions import BOT, Pull
 from support.github.fake import READ_ONLY_TOKEN
 from support.github.job import DIGEST, HEAD, MARKER, MERGED, NUMBER, OTHER, SELECTION, GitHubJob
@@ -17,7 +17,7 @@ from support.github.transport import Mishap
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from reconciler.github.repository import Repository
+    from reconciler.forge.github import Repository
 
 PAGE = "\n### Plan: 1 to create\n"
 KEY = b"made of the provisioning key"
@@ -234,7 +234,7 @@ def test_it_has_to_be_known_when_the_pull_request_was_merged(job: GitHubJob) -> 
     merged = {"number": NUMBER, "merged_at": "yesterday", "head": {"sha": HEAD}}
     base = {"ref": "main", "repo": {"full_name": "acme/api"}}
     job.way.expect("/pulls", Mishap(200, content=json.dumps([{**merged, "base": base}])))
-    with pytest.raises(GitHubError, match="GitHub does not say when a pull request was merged"):
+    with pytest.raises(ForgeError, match="GitHub does not say when a pull request was merged"):
         read(job)
 
 
@@ -249,14 +249,14 @@ def test_it_has_to_be_known_who_edited_the_comment(job: GitHubJob, data: str) ->
     keep(job)
     job.way.expect("graphql", Mishap(200, content='{"data": {"viewer": {"login": "github-actions[bot]"}}}'))
     job.way.expect("graphql", Mishap(200, content=data))
-    with pytest.raises(GitHubError, match="GitHub does not say who has edited the comment"):
+    with pytest.raises(ForgeError, match="GitHub does not say who has edited the comment"):
         read(job)
 
 
 @pytest.mark.parametrize("data", ["{}", '{"data": {"viewer": null}}', '{"data": {"viewer": {"login": ""}}}'])
 def test_it_has_to_be_known_who_we_are(job: GitHubJob, data: str) -> None:
     job.way.expect("graphql", Mishap(200, content=data))
-    with pytest.raises(GitHubError, match="GitHub does not say whose the token is"):
+    with pytest.raises(ForgeError, match="GitHub does not say whose the token is"):
         read(job)
 
 
@@ -299,7 +299,7 @@ def test_a_branch_that_cannot_be_read_is_an_error(job: GitHubJob) -> None:
 )
 def test_an_answer_without_what_was_asked_for_is_an_error(job: GitHubJob, word: str, content: str, words: str) -> None:
     job.way.expect(word, Mishap(200, content=content))
-    with pytest.raises(GitHubError, match=words):
+    with pytest.raises(ForgeError, match=words):
         look(job)
 
 

@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler.errors import GitHubError, UsageError
-from reconciler.github.repository import find_token, open_repository
+from reconciler.errors import ForgeError, UsageError
+from reconciler.forge.github import find_token, open_repository
 from reconciler.secret import Secret
 from support.github.fake import JOB_TOKEN
 from support.github.job import MERGED, GitHubJob, job_environment
@@ -68,21 +68,21 @@ def test_who_asks_is_asked_once(job: GitHubJob) -> None:
     "url", ["http://evil.example.com", "https://user:pass@evil.example.com", "https://evil.example.com?", "ftp://x"]
 )
 def test_the_token_is_sent_nowhere_else(job: GitHubJob, url: str) -> None:
-    with pytest.raises(GitHubError, match="GITHUB_API_URL must be an https address"):
+    with pytest.raises(ForgeError, match="GITHUB_API_URL must be an https address"):
         tip(job, job_environment(GITHUB_API_URL=url))
     assert job.way.asked == []
 
 
 def test_a_redirect_is_not_followed(job: GitHubJob) -> None:
     job.way.expect("acme/api", Mishap(301, {"Location": "https://evil.example.com/"}))
-    with pytest.raises(GitHubError, match=r"\b301\b.*evil\.example\.com"):
+    with pytest.raises(ForgeError, match=r"\b301\b.*evil\.example\.com"):
         tip(job, job_environment())
     assert {each.url.host for each in job.way.asked} == {"api.github.com"}
 
 
 def test_a_token_that_is_quoted_back_is_not_shown(job: GitHubJob) -> None:
     job.way.expect("acme/api", Mishap(403, content=f'{{"message": "no {JOB_TOKEN}"}}'))
-    with pytest.raises(GitHubError, match="403 no <secret>"):
+    with pytest.raises(ForgeError, match="403 no <secret>"):
         tip(job, job_environment())
 
 
@@ -97,7 +97,7 @@ def test_without_a_token_it_says_how_to_give_one() -> None:
 @pytest.mark.parametrize("content", ["{}", "[", '"x"', ""])
 def test_a_list_that_is_none_is_an_error(job: GitHubJob, content: str) -> None:
     job.way.expect("/comments", Mishap(200, content=content))
-    with pytest.raises(GitHubError, match="200, but no answer that GitHub gives"):
+    with pytest.raises(ForgeError, match="200, but no answer that GitHub gives"):
         job.run(lambda repository: repository.every("/issues/7/comments"))
 
 

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from reconciler.errors import GitHubError
-from reconciler.github.client import base_url
+from reconciler.errors import ForgeError
+from reconciler.forge.github import base_url
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ def test_the_address_of_the_api_is_that_of_the_environment(environment: dict[str
     ],
 )
 def test_a_token_is_sent_nowhere_else(url: str) -> None:
-    with pytest.raises(GitHubError) as caught:
+    with pytest.raises(ForgeError) as caught:
         base_url({"GITHUB_API_URL": url})
     assert "must be an https address" in str(caught.value)
     assert "pass" not in str(caught.value)

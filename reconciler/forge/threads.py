@@ -14,12 +14,12 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
-from reconciler.errors import GitHubError
+from reconciler.errors import ForgeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from reconciler.github.repository import Repository
+    from reconciler.forge.github import Repository
 
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ async def keep_comment(repository: Repository, number: int, prefix: str, body: s
     Of several, which runs that began at the same time may have left, the oldest stays: people have linked to it.
 
     Raises:
-        GitHubError: it cannot be written; NotPermitted where the token does not suffice.
+        ForgeError: it cannot be written; NotPermitted where the token does not suffice.
     """
 
     async def find(made: Sequence[Item]) -> list[Item]:
@@ -46,7 +46,7 @@ async def keep_comment(repository: Repository, number: int, prefix: str, body: s
         if oldest["body"] == body or await repository.change(f"/issues/comments/{oldest['id']}", body=body):
             return
     msg = "somebody deletes the comment as soon as it is written"
-    raise GitHubError(msg)
+    raise ForgeError(msg)
 
 
 async def own_comments(repository: Repository, number: int, prefix: str, made: Sequence[Item] = ()) -> list[Item]:
@@ -211,7 +211,7 @@ async def keep_issue(repository: Repository, selection: str, drift: Drift) -> Re
     An issue that somebody has closed stays closed for as long as the drift is the one that it shows.
 
     Raises:
-        GitHubError: it cannot be written; NotPermitted where the token does not suffice.
+        ForgeError: it cannot be written; NotPermitted where the token does not suffice.
     """
     body = f"{DriftMarker(selection, drift.shows)}\n{drift.page}"
 
@@ -238,7 +238,7 @@ async def close_issues(repository: Repository, selection: str, page: str, word: 
     """Close what is open about a selection, with a word: there is no drift any more.
 
     Raises:
-        GitHubError: it cannot be written; NotPermitted where the token does not suffice.
+        ForgeError: it cannot be written; NotPermitted where the token does not suffice.
     """
     reports = []
     for each in await _own_issues(repository, selection, ()):
@@ -258,7 +258,7 @@ async def add_to_issue(repository: Repository, selection: str, title: str, page:
     Where there is none yet, one is begun and closed: there is something to know, and no drift.
 
     Raises:
-        GitHubError: it cannot be written; NotPermitted where the token does not suffice.
+        ForgeError: it cannot be written; NotPermitted where the token does not suffice.
     """
     ours = await _own_issues(repository, selection, ())
     if ours:

@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from reconciler.errors import GitHubError, StalePlan, UsageError
-from reconciler.github.client import REPOSITORY
-from reconciler.github.threads import is_sealed, own_comments, plan_prefix, read_plan_marker
+from reconciler.errors import ForgeError, StalePlan, UsageError
+from reconciler.forge.github import REPOSITORY
+from reconciler.forge.threads import is_sealed, own_comments, plan_prefix, read_plan_marker
 from reconciler.units import parse_instant
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
 
-    from reconciler.github.repository import Repository
+    from reconciler.forge.github import Repository
 
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ async def reviewed_digest(repository: Repository, commits: Iterable[str], select
 
     Raises:
         StalePlan: there is none that could have been reviewed; it says what to do.
-        GitHubError: GitHub cannot be asked; NotPermitted where the token does not suffice.
+        ForgeError: GitHub cannot be asked; NotPermitted where the token does not suffice.
     """
     reasons = []
     for commit in commits:
@@ -88,7 +88,7 @@ async def refuse_superseded(repository: Repository, commit: str) -> None:
 
     Raises:
         StalePlan: it does not; both commits are named.
-        GitHubError: GitHub cannot be asked; NotPermitted where the token does not suffice.
+        ForgeError: GitHub cannot be asked; NotPermitted where the token does not suffice.
     """
     branch = await repository.default_branch()
     tip = await repository.tip(branch)
@@ -136,7 +136,7 @@ def _instant(text: object) -> datetime:
         return parse_instant(str(text))
     except ValueError:
         msg = "GitHub does not say when a pull request was merged, or when its comment was written"
-        raise GitHubError(msg) from None
+        raise ForgeError(msg) from None
 
 
 def _refuse(why: str) -> NoReturn:

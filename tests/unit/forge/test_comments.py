@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reconciler.errors import GitHubError, NotPermitted
-from reconciler.github import repository as repository_module
-from reconciler.github.threads import is_own, keep_comment, own_comments, plan_prefix, selection
+from reconciler.errors import ForgeError, NotPermitted
+from reconciler.forge import github as repository_module
+from reconciler.forge.threads import is_own, keep_comment, own_comments, plan_prefix, selection
 from support.github.discussions import BOT
 from support.github.fake import READ_ONLY_TOKEN
 from support.github.job import MARKER, NUMBER, SELECTION, GitHubJob
@@ -21,7 +21,7 @@ from support.search import examples
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from reconciler.github.repository import Repository
+    from reconciler.forge.github import Repository
 
 PREFIX = plan_prefix(SELECTION)
 OLD = f"{MARKER}\nwhat was planned before"
@@ -123,14 +123,14 @@ def test_a_refused_connection_is_tried_again_at_once(job: GitHubJob) -> None:
 
 def test_a_server_that_never_stores_it_is_an_error(job: GitHubJob) -> None:
     job.way.expect("POST https://api.github.com/repos", *[Mishap(502)] * 3)
-    with pytest.raises(GitHubError, match="502"):
+    with pytest.raises(ForgeError, match="502"):
         job.run(keeping(NEW))
     assert job.bodies() == []
 
 
 def test_an_answer_that_is_none_of_ours_is_an_error(job: GitHubJob) -> None:
     job.way.expect("POST https://api.github.com/repos", *[Mishap(201, content="{}")] * 3)
-    with pytest.raises(GitHubError, match="does not show what it says it has stored"):
+    with pytest.raises(ForgeError, match="does not show what it says it has stored"):
         job.run(keeping(NEW))
 
 
@@ -154,7 +154,7 @@ def test_one_that_is_deleted_meanwhile_is_written_anew(job: GitHubJob) -> None:
 def test_one_that_is_deleted_again_and_again_is_an_error(job: GitHubJob) -> None:
     job.discussions.say(NUMBER, BOT, OLD)
     job.way.expect("PATCH", Mishap(404), Mishap(404))
-    with pytest.raises(GitHubError, match="somebody deletes the comment as soon as it is written"):
+    with pytest.raises(ForgeError, match="somebody deletes the comment as soon as it is written"):
         job.run(keeping(NEW))
 
 
@@ -164,13 +164,13 @@ def test_a_token_that_may_only_read_is_refused_in_a_way_to_tell(job: GitHubJob) 
 
 
 def test_a_revoked_token_is_an_error_of_another_kind(job: GitHubJob) -> None:
-    with pytest.raises(GitHubError, match="401 Bad credentials") as caught:
+    with pytest.raises(ForgeError, match="401 Bad credentials") as caught:
         job.run(keeping(NEW), "ghs_REVOKED")
     assert not isinstance(caught.value, NotPermitted)
 
 
 def test_too_long_a_comment_is_an_error_of_github(job: GitHubJob) -> None:
-    with pytest.raises(GitHubError, match="422"):
+    with pytest.raises(ForgeError, match="422"):
         job.run(keeping(PREFIX + "x" * 65_536))
 
 
@@ -178,7 +178,7 @@ def test_a_flood_of_comments_ends_the_search(job: GitHubJob, monkeypatch: pytest
     monkeypatch.setattr(repository_module, "_MOST_PAGES", 2)
     for number in range(101):
         job.discussions.say(NUMBER, "mallory", str(number))
-    with pytest.raises(GitHubError, match="acme/api/issues/7/comments holds more than 100"):
+    with pytest.raises(ForgeError, match="acme/api/issues/7/comments holds more than 100"):
         job.run(keeping(NEW))
 
 
@@ -214,7 +214,7 @@ def test_whatever_answers_are_lost_one_comment_is_left(runs: list[list[tuple[int
             for status, after in mishaps:
                 error = None if status else httpx.ReadError("x")
                 job.way.expect("https://api.github.com/repos", Mishap(status, error=error, after=after))
-            with suppress(GitHubError):
+            with suppress(ForgeError):
                 job.run(keeping(f"{MARKER}\nrun {number}"))
             assert len(job.bodies()) <= 1
             job.way.mishaps.clear()

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from reconciler.errors import NotPermitted
-from reconciler.github.threads import Done, Drift, DriftMarker, Report, close_issues, keep_issue, selection
+from reconciler.forge.threads import Done, Drift, DriftMarker, Report, close_issues, keep_issue, selection
 from support.github.discussions import BOT
 from support.github.fake import READ_ONLY_TOKEN
 from support.github.job import SELECTION, GitHubJob
 from support.github.transport import Mishap
 
 if TYPE_CHECKING:
-    from reconciler.github.repository import Repository
+    from reconciler.forge.github import Repository
     from support.github.discussions import Issue
 
 DRIFT = Drift("Drift: the account does not match keys.yaml", "### Plan: 1 to create\n", "0" * 64)
