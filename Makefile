@@ -26,7 +26,7 @@ LOCK_ARGS ?=
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: help demo dev test proof format lint types imports workflows schemas gate prism browser promtool editor shells mutants wheel fmt lock release release-version audit pictures clean python
+.PHONY: help demo dev test proof format lint types imports workflows schemas gate prism browser promtool editor shells mutants wheel fmt lock release release-version audit pictures photos site clean python
 
 help: ## list what make can do
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -165,6 +165,12 @@ build/release/.installed: requirements/release.txt | python
 
 pictures: wheel ## make the pictures and the made parts of the docs anew
 	$(BIN)/python docs/generator/make.py
+
+photos: wheel ## photograph the comment and the report for the README (needs Chromium and pngquant)
+	$(BIN)/python docs/generator/photos.py
+
+site: $(TEST_VENV)/.installed ## build the documentation as a site, into build/docs/site
+	$(BIN)/python docs/generator/website.py build/docs
 
 clean: ## remove what make made, except .venv
 	rm -rf build dist .venv-test-* tests/prism/node_modules tests/editor/node_modules .coverage .coverage.* .hypothesis .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 ROOT: Final = Path(__file__).parents[2]
-PAGES: Final = ("README.md", "docs/commands.md", "docs/keys-yaml.md", "docs/protocol.md")
+PAGES: Final = ("docs/commands.md", "docs/keys-yaml.md", "docs/protocol.md")
 
 GROUPS: Final = (
     *("file", "environment", "lease", "key", "raise", "delivery", "destination"),
@@ -46,7 +46,8 @@ _BLOCKS: Final[dict[str, Callable[[], str]]] = {
 
 def outputs() -> Iterator[tuple[str, str]]:
     """Make everything: paths below the root of the project, and what belongs there."""
-    yield "docs/images/plan.svg", screen.plan()
+    for theme, picture in screen.plans():
+        yield f"docs/images/plan-{theme}.svg", picture
     for each in protocol.DRAWN:
         yield f"docs/images/{each.name}.svg", timeline.draw(each)
     yield from workflows.outputs()

@@ -11,13 +11,16 @@ import tempfile
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from rich.console import Console
 from rich.terminal_theme import TerminalTheme
 from rich.text import Text
 
 from reconciler.simulator import State
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
 
 COLUMNS: Final = 96
 COMMAND: Final = Path(sys.executable).with_name("reconciler")
@@ -54,20 +57,17 @@ LIVE: Final = {
     "dashboard-trial": 5,
 }
 
-_THEME: Final = TerminalTheme(
-    background=(27, 31, 36),
-    foreground=(208, 215, 222),
-    normal=[
-        (27, 31, 36),
-        (255, 123, 114),
-        (87, 196, 108),
-        (222, 184, 80),
-        (121, 184, 255),
-        (188, 140, 255),
-        (86, 204, 220),
-        (208, 215, 222),
-    ],
-)
+_DARK: Final = ("1b1f24", "ff7b72", "57c46c", "deb850", "79b8ff", "bc8cff", "56ccdc", "d0d7de")
+_LIGHT: Final = ("f6f8fa", "cf222e", "116329", "7d4e00", "0550ae", "8250df", "0a6b74", "1f2328")
+
+
+def _theme(colours: Sequence[str]) -> TerminalTheme:
+    """Make a theme of eight colours; the first is the background, the last the text."""
+    first, *rest = ((int(each[:2], 16), int(each[2:4], 16), int(each[4:], 16)) for each in colours)
+    return TerminalTheme(background=first, foreground=rest[-1], normal=[first, *rest])
+
+
+THEMES: Final = {"dark": _theme(_DARK), "light": _theme(_LIGHT)}
 # No fonts from the network; rich stretches every run of text to its columns, so any fixed-width font lines up.
 _FORMAT: Final = """\
 <svg viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg" role="img">
@@ -92,25 +92,31 @@ font-size: {char_height}px; line-height: {line_height}px; }}
 """
 
 
-def plan() -> str:
-    """Draw the plan of a pull request, as SVG."""
+def prepare(folder: Path) -> None:
+    """Put a file and a simulated account that differs from it into a folder."""
+    (folder / "keys.yaml").write_text(KEYS, "utf-8")
+    with State(folder / "account.db") as state:
+        state.travel(THEN - state.now())
+        for live, limit in LIVE.items():
+            state.create_key(live, credit_limit=Decimal(limit))
+        state.travel(NOW - THEN + timedelta(seconds=1))
+
+
+def plans() -> Iterator[tuple[str, str]]:
+    """Draw the plan of a pull request, as SVG for each theme; yields the theme and the picture."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        (folder / "keys.yaml").write_text(KEYS, "utf-8")
-        with State(folder / "account.db") as state:
-            state.travel(THEN - state.now())
-            for live, limit in LIVE.items():
-                state.create_key(live, credit_limit=Decimal(limit))
-            state.travel(NOW - THEN + timedelta(seconds=1))
-        return _picture("plan --simulator account.db", folder)
+        prepare(folder)
+        yield from _pictures("plan --simulator account.db", folder)
 
 
-def _picture(arguments: str, folder: Path) -> str:
+def _pictures(arguments: str, folder: Path) -> Iterator[tuple[str, str]]:
     screen = f"\x1b[1m$ reconciler {arguments}\x1b[0m\n{_terminal_output(arguments.split(), folder)}"
-    console = Console(width=COLUMNS, record=True, file=io.StringIO())
-    console.print(Text.from_ansi(screen), end="")
-    svg = console.export_svg(title="", theme=_THEME, code_format=_FORMAT, unique_id="screen")
-    return "\n".join(line.rstrip() for line in svg.splitlines()) + "\n"
+    for name, theme in THEMES.items():
+        console = Console(width=COLUMNS, record=True, file=io.StringIO())
+        console.print(Text.from_ansi(screen), end="")
+        svg = console.export_svg(title="", theme=theme, code_format=_FORMAT, unique_id="screen")
+        yield name, "\n".join(line.rstrip() for line in svg.splitlines()) + "\n"
 
 
 def _terminal_output(arguments: list[str], folder: Path) -> str:

@@ -38,7 +38,7 @@ def test_no_picture_and_no_table_is_out_of_date(made_anew: Path) -> None:
     made = [file.relative_to(made_anew) for file in sorted(made_anew.rglob("*")) if file.is_file()]
     stale = [str(file) for file in made if (ROOT / file).read_text("utf-8") != (made_anew / file).read_text("utf-8")]
     assert stale == [], "these are out of date: run `make pictures`"
-    assert {"README.md", "docs/images/plan.svg"} <= {str(file) for file in made}
+    assert {"docs/commands.md", "docs/images/plan-dark.svg"} <= {str(file) for file in made}
 
 
 def test_no_table_of_flags_is_empty_or_has_a_bound_that_is_none() -> None:
@@ -48,14 +48,16 @@ def test_no_table_of_flags_is_empty_or_has_a_bound_that_is_none() -> None:
 
 
 def test_every_picture_is_shown_somewhere_and_made_here(made_anew: Path) -> None:
-    pictures = {file.name for file in (ROOT / "docs/images").iterdir()}
-    assert pictures == {file.name for file in (made_anew / "docs/images").iterdir()}
+    pictures = {file.name: file.stat().st_size for file in (ROOT / "docs/images").iterdir()}
+    photos = {f"{what}-{scheme}.png" for what in ("comment", "report") for scheme in ("dark", "light")}
+    assert pictures.keys() == {file.name for file in (made_anew / "docs/images").iterdir()} | photos
     text = "".join(map(pages.read, pages.PAGES))
-    assert [name for name in sorted(pictures) if f"images/{name})" not in text] == []
+    assert [name for name in sorted(pictures) if not re.search(rf"images/{name}[)\"]", text)] == []
+    assert max(pictures.values()) < 64 * 1024
 
 
 def test_the_pictures_need_nothing_from_the_network(made_anew: Path) -> None:
-    for picture in (made_anew / "docs/images").iterdir():
+    for picture in (made_anew / "docs/images").glob("*.svg"):
         addresses = set(re.findall(r"https?://[^\s\"']+", picture.read_text("utf-8")))
         assert addresses == {"http://www.w3.org/2000/svg"}
 
@@ -110,7 +112,9 @@ def flags_of(found: click.Command) -> set[str]:
 
 
 def test_every_command_is_listed_in_the_readme() -> None:
-    assert re.findall(r"^\| `reconciler (\w+)`", pages.made("README.md")["commands"], re.MULTILINE) == [*COMMANDS]
+    assert re.findall(r"^\| `reconciler (\w+)`", pages.made("docs/commands.md")["commands"], re.MULTILINE) == [
+        *COMMANDS
+    ]
 
 
 @pytest.mark.parametrize("name", COMMANDS)
