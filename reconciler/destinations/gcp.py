@@ -26,7 +26,7 @@ from reconciler.destinations.base import Description, Held, fingerprint, text_se
 from reconciler.destinations.shared import Note, PerRun, Threads, instant, note, one_line, read_note, repeated, utf8
 from reconciler.errors import DestinationError, UsageError
 from reconciler.http.address import unencrypted
-from reconciler.http.connection import open_connections
+from reconciler.http.connection import open_client
 from reconciler.http.exchange import LARGEST_ANSWER, NoAnswer, Request, Timeouts, exchange
 from reconciler.http.reply import Api, Manners, Reply
 from reconciler.http.retry import Passing, Timing, judge, with_retries
@@ -250,7 +250,7 @@ class Server:
             msg = f"{ENDPOINT} must hold https:// and a host"
             raise DestinationError(msg)
         try:
-            connections = open_connections(base)
+            connections = open_client(base)
         except UsageError as error:
             raise DestinationError(str(error)) from None
         sender = Sender(connections, timing, parallelism=AT_A_TIME, judge=partial(judge, passing=_PASSING))
@@ -314,7 +314,7 @@ class _Transport(google.auth.transport.Request):
 
 
 async def _asked(request: Request, waits: Timeouts) -> Answer | NoAnswer:
-    connections = open_connections(request.url)
+    connections = open_client(request.url)
     try:
         return await exchange(connections, request, waits)
     finally:

@@ -14,7 +14,7 @@ from urllib.parse import urlencode, urlsplit
 from reconciler.destinations.shared import Memo, PerRun
 from reconciler.errors import DestinationError, UsageError
 from reconciler.http.address import unencrypted
-from reconciler.http.connection import open_connections, tls_context
+from reconciler.http.connection import open_client, tls_context
 from reconciler.http.redact import quote
 from reconciler.http.reply import Api, Manners, Reply
 from reconciler.http.retry import PASSING, judge
@@ -337,7 +337,7 @@ SERVERS: Final[PerRun[Server]] = PerRun()
 
 def _connections(address: str, context: ssl.SSLContext | None = None) -> Connections:
     try:
-        return open_connections(address, context=context)
+        return open_client(address, context=context)
     except UsageError as error:
         raise DestinationError(str(error)) from None
 

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from reconciler.errors import ForgeError, NotPermitted, UsageError
 from reconciler.http.address import unencrypted
-from reconciler.http.connection import open_connections
+from reconciler.http.connection import open_client
 from reconciler.http.exchange import Answer
 from reconciler.http.reply import Api, Manners, Reply
 from reconciler.http.retry import RetryPolicy, Setback, Timing, judge
@@ -64,7 +64,7 @@ class Client:
             ForgeError: a proxy or certificate variable of the environment cannot be used.
         """
         try:
-            connections = open_connections(url)
+            connections = open_client(url)
         except UsageError as error:
             raise ForgeError(str(error)) from None
         sender = Sender(connections, timing, parallelism=CONNECTIONS, policy=_POLICY, judge=_judge)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from reconciler.errors import ForgeError, UsageError
 from reconciler.http.address import unencrypted
-from reconciler.http.connection import open_connections
+from reconciler.http.connection import open_client
 from reconciler.http.reply import Api, Manners, Reply
 from reconciler.http.sender import Sender
 from reconciler.secret import Secret
@@ -79,7 +79,7 @@ class Client:
         self.host = url.partition("://")[2]
         self._token = find_token(environment)
         try:
-            connections = open_connections(url)
+            connections = open_client(url)
         except UsageError as error:
             raise ForgeError(str(error)) from None
         sender = Sender(connections, timing, parallelism=CONNECTIONS)

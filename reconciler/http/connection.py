@@ -1,8 +1,10 @@
-"""The way to the other side: connections, one a concurrent request, as the environment has proxies and certificates.
+"""The way to the other side, as the environment has proxies and certificates.
 
-Nothing is shared among requests under way: a pool that many wait for gets slower with every one of them. What goes over
-the wire is httpcore's part; below it lies a network of plain asyncio, whose TLS keeps no more in memory than is under
-way. A transport of httpx may answer in place of the network: the simulator's does, and those of tests.
+A client of httpx goes to GitHub, Vault, Google and whatever comes. An account, to which an apply sends thousands of
+requests, gets connections of its own, one a concurrent request: a pool that many wait for gets slower with every one of
+them. What goes over the wire is httpcore's part, which httpx rests on; below it lies a network of plain asyncio, whose
+TLS keeps no more in memory than is under way. The simulator, and tests, answer in place of the network by a transport
+of httpx.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import os
 import select
 import ssl
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 from urllib.parse import unquote, urlsplit
 
 import httpcore
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
 
     import httpx
+
+T = TypeVar("T")
 
 # The network, as httpcore wants it.
 
@@ -308,37 +312,82 @@ class Connections:
             await carrier.aclose()
 
 
-def open_connections(
-    url: str, transport: httpx.AsyncBaseTransport | None = None, context: ssl.SSLContext | None = None
-) -> Connections:
-    """Prepare connections to the server of a URL; nothing is sent yet.
+def open_connections(url: str, transport: httpx.AsyncBaseTransport | None = None) -> Connections:
+    """Prepare connections to the server of a URL, for many requests at the same time; nothing is sent yet.
 
     Args:
         url: anything at that server. Where credentials may go, `address` decides before.
-        transport: answers in place of the network, for everybody, and is closed with the connections.
-        context: whose certificates are trusted, where it is not the environment's word alone.
+        transport: answers in place of the network, and is closed with the connections.
 
     Raises:
         UsageError: SSL_CERT_FILE, SSL_CERT_DIR or a proxy variable cannot be used.
     """
-    logging.getLogger("httpcore").setLevel(logging.INFO)  # below, it tells what answers hold
     if transport is not None:
-        only = _InProcess(transport)
-        return Connections(lambda: only)
+        return open_client(url, transport)
+    _keep_answers_out_of_logs()
     origin = httpcore.URL(url).origin
     network = _Network()
-    # Plain http goes to this machine, so there is nothing to verify, and no credential may pass a proxy in the clear.
-    if origin.scheme == b"http":
+    if not _by_tls(url):
         return Connections(
             lambda: _Direct(lambda: httpcore.AsyncHTTPConnection(origin, None, KEEP_ALIVE, network_backend=network))
         )
-    trusted = context or tls_context(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
-    with suppress(ValueError, RuntimeError):  # its message repeats the variable's value, which may hold a password
+    trusted = _trusted()
+
+    def connections() -> Connections:
         if proxy := _proxy(origin):
             return Connections(lambda: proxy(trusted, network))
         return Connections(
             lambda: _Direct(lambda: httpcore.AsyncHTTPConnection(origin, trusted, KEEP_ALIVE, network_backend=network))
         )
+
+    return _with_usable_proxy(connections)
+
+
+def open_client(
+    url: str, transport: httpx.AsyncBaseTransport | None = None, context: ssl.SSLContext | None = None
+) -> Connections:
+    """Prepare a client of httpx for the server of a URL; nothing is sent yet.
+
+    Args:
+        url: anything at that server.
+        transport: answers in place of the network, and is closed with the client.
+        context: whose certificates are trusted, where it is not the environment's word alone.
+
+    Raises:
+        UsageError: as `open_connections`.
+    """
+    import httpx
+
+    _keep_answers_out_of_logs()
+    tls = transport is None and _by_tls(url)
+    trusted = (context or _trusted()) if tls else False
+    limits = httpx.Limits(max_connections=None, keepalive_expiry=KEEP_ALIVE)
+    only = _with_usable_proxy(
+        lambda: _Client(httpx.AsyncClient(transport=transport, verify=trusted, trust_env=tls, limits=limits)),
+        httpx.InvalidURL,
+    )
+    return Connections(lambda: only)
+
+
+def _keep_answers_out_of_logs() -> None:
+    for name in ("httpcore", "httpx"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def _by_tls(url: str) -> bool:
+    """Plain http goes to this machine: there is nothing to verify, and no credential may pass a proxy in the clear."""
+    return urlsplit(url).scheme == "https"
+
+
+def _trusted() -> ssl.SSLContext:
+    return tls_context(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
+
+
+def _with_usable_proxy(make: Callable[[], T], *raised: type[Exception]) -> T:
+    with suppress(
+        ValueError, RuntimeError, ImportError, *raised
+    ):  # the message may repeat the variable, and a password in it
+        return make()
     msg = "a proxy variable (HTTPS_PROXY, HTTP_PROXY, ALL_PROXY or NO_PROXY) cannot be used; it looks like http://proxy.example:3128"
     raise UsageError(msg)
 
@@ -398,11 +447,11 @@ def _proxy(origin: httpcore.Origin) -> Callable[[ssl.SSLContext, _Network], Carr
     return connected
 
 
-class _InProcess:
-    """Asks a transport of httpx in place of the network."""
+class _Client:
+    """A client of httpx, which many requests share."""
 
-    def __init__(self, transport: httpx.AsyncBaseTransport) -> None:
-        self._transport = transport
+    def __init__(self, client: httpx.AsyncClient) -> None:
+        self._client = client
 
     async def handle_async_request(self, request: httpcore.Request) -> httpcore.Response:
         import httpx
@@ -413,7 +462,7 @@ class _InProcess:
             request.method.decode(), url, headers=request.headers, content=content, extensions=request.extensions
         )
         try:
-            response = await self._transport.handle_async_request(sent)
+            response = await self._client.send(sent, stream=True, follow_redirects=False)
         except httpx.TransportError as error:
             raise _as_on_the_wire(error) from (error.__cause__ or error)
         # What a transport has made up is decoded already.
@@ -423,7 +472,7 @@ class _InProcess:
         return httpcore.Response(response.status_code, headers=headers, content=stream)
 
     async def aclose(self) -> None:
-        await self._transport.aclose()
+        await self._client.aclose()
 
 
 async def _on_the_wire(response: httpx.Response) -> AsyncIterator[bytes]:

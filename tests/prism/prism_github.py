@@ -24,7 +24,7 @@ from reconciler.forge import github as github_client
 from reconciler.forge.github import open_repository
 from reconciler.forge.reviews import refuse_superseded
 from reconciler.forge.threads import Drift, keep_comment, keep_issue
-from reconciler.http.connection import open_connections
+from reconciler.http.connection import open_client
 from reconciler.model import Setting, Target
 from support.github.described import DESCRIPTION
 from support.github.job import SELECTION
@@ -102,7 +102,7 @@ class Inspected(httpx.AsyncHTTPTransport):
 @pytest.fixture
 def inspected(prism: str, monkeypatch: pytest.MonkeyPatch) -> Inspected:
     transport = Inspected()
-    monkeypatch.setattr(github_client, "open_connections", lambda url: open_connections(url, transport))
+    monkeypatch.setattr(github_client, "open_client", lambda url: open_client(url, transport))
     monkeypatch.setenv("GITHUB_API_URL", prism)
     monkeypatch.setenv("GITHUB_TOKEN", "github_pat_x")
     monkeypatch.delenv("GITHUB_APP_ID", raising=False)

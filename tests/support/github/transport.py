@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from reconciler.forge import github as github_client
-from reconciler.http.connection import open_connections
+from reconciler.http.connection import open_client
 from support.github import described
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ class Way(httpx.AsyncBaseTransport):
 def lead_to(fake: FakeGitHub, monkeypatch: pytest.MonkeyPatch) -> Way:
     """Make every client that is built from now on speak to the fake; gives the way there."""
     way = Way(fake)
-    monkeypatch.setattr(github_client, "open_connections", lambda url: open_connections(url, way))
+    monkeypatch.setattr(github_client, "open_client", lambda url: open_client(url, way))
     return way
 
 

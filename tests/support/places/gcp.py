@@ -12,7 +12,7 @@ import httpx
 from google.oauth2.credentials import Credentials
 
 from reconciler.destinations import gcp
-from reconciler.http.connection import open_connections
+from reconciler.http.connection import open_client
 from reconciler.model import Target
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def lead_to(google: FakeGoogle, monkeypatch: pytest.MonkeyPatch) -> None:
     """Have destinations log in, and ask this in place of the service."""
     credentials: Any = Credentials
     monkeypatch.setattr("google.auth.default", lambda scopes: (credentials(token="ya29.token", scopes=scopes), None))
-    monkeypatch.setattr(gcp, "open_connections", lambda url: open_connections(url, httpx.MockTransport(google)))
+    monkeypatch.setattr(gcp, "open_client", lambda url: open_client(url, httpx.MockTransport(google)))
     monkeypatch.delenv(gcp.ENDPOINT, raising=False)
 
 

@@ -18,7 +18,7 @@ import requests
 from requests.adapters import BaseAdapter
 
 from reconciler.forge import gitlab
-from reconciler.http.connection import open_connections
+from reconciler.http.connection import open_client
 from reconciler.model import Target
 
 if TYPE_CHECKING:
@@ -225,7 +225,7 @@ def lead_to(fake: FakeGitLab, monkeypatch: pytest.MonkeyPatch) -> None:
     """Have the environment name this GitLab."""
     monkeypatch.setenv("GITLAB_URL", URL)
     monkeypatch.setenv("GITLAB_TOKEN", TOKEN)
-    monkeypatch.setattr(gitlab, "open_connections", lambda url: open_connections(url, httpx.MockTransport(fake)))
+    monkeypatch.setattr(gitlab, "open_client", lambda url: open_client(url, httpx.MockTransport(fake)))
 
 
 class GitLabPlace:

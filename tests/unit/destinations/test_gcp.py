@@ -16,7 +16,7 @@ from reconciler.destinations import gcp
 from reconciler.destinations.base import Held, SecretDelivery
 from reconciler.destinations.gcp import MOST_NOTES, GcpSecretManager
 from reconciler.errors import DestinationError
-from reconciler.http.connection import open_connections
+from reconciler.http.connection import open_client
 from reconciler.http.exchange import Answer
 from reconciler.http.retry import Timing
 from reconciler.model import Address, Target
@@ -150,7 +150,7 @@ def test_an_answer_that_cannot_be_read_is_asked_for_again(service: FakeGoogle, m
             return httpx.Response(500, content=bodies.pop())
         return service(request)
 
-    monkeypatch.setattr(gcp, "open_connections", lambda url: open_connections(url, httpx.MockTransport(odd)))
+    monkeypatch.setattr(gcp, "open_client", lambda url: open_client(url, httpx.MockTransport(odd)))
     delivered(7)
     assert service.kept["naga-api"].versions == [SECRET]
 
@@ -226,9 +226,7 @@ def test_a_service_account_logs_in_by_our_own_requests(
     monkeypatch.undo()
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(file))
     there = {gcp.HOST: service}
-    monkeypatch.setattr(
-        gcp, "open_connections", lambda url: open_connections(url, httpx.MockTransport(there.get(url, token)))
-    )
+    monkeypatch.setattr(gcp, "open_client", lambda url: open_client(url, httpx.MockTransport(there.get(url, token))))
     monkeypatch.setattr("google.auth._exponential_backoff.time.sleep", lambda _: None)
     if answer == 200:
         delivered(7)
