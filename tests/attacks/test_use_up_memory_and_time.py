@@ -73,6 +73,7 @@ def test_a_declaration_ends_in_errors_that_somebody_can_read(front: Front, attac
     assert "keys.yaml:" in ended.stderr
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("line", ["#\n", "\n", "# a comment of some length\n"])
 def test_the_comments_of_a_file_are_kept_within_a_limit(front: Front, tmp_path: Path, line: str) -> None:
     front.write("")

@@ -28,6 +28,8 @@ from support.simulation import names, served
 BIN = Path(sys.executable).parent
 BASH = shutil.which("bash") or "bash"
 WRONG_ON_PURPOSE: Final = {"broken.yaml"}
+LONG: Final = {"commands.md", "insight.md"}
+"""Pages with so many commands that only the proof runs them."""
 EXAMPLES = [
     pytest.param(block, id=f"{page.relative_to(ROOT)}-{number}")
     for page in pages.PAGES
@@ -85,6 +87,7 @@ def test_every_whole_file_is_in_the_form_that_fmt_gives_it(text: str) -> None:
     assert formatted(source(text)).decode() == text
 
 
+@pytest.mark.proof
 def test_the_quick_start_takes_an_account_over_and_writes_the_workflows(folder: Path) -> None:
     """Of the README: what is installed and exported there is given here, and the account has a key already."""
     (block,) = pages.blocks(pages.read("README.md"), "bash")
@@ -104,7 +107,14 @@ def test_the_quick_start_takes_an_account_over_and_writes_the_workflows(folder: 
     assert (folder / ".github/reconciler/requirements.txt").is_file()
 
 
-@pytest.mark.parametrize("page", [page for page in pages.PAGES if page.name != "README.md"], ids=lambda page: page.name)
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, marks=[pytest.mark.proof] if page.name in LONG else [], id=page.name)
+        for page in pages.PAGES
+        if page.name != "README.md"
+    ],
+)
 def test_every_command_of_a_page_shows_what_the_page_shows(page: Path, folder: Path) -> None:
     text = pages.by_hand(page)
     for block in pages.blocks(text, "yaml"):

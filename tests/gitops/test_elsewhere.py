@@ -99,6 +99,7 @@ def test_no_job_of_a_merge_request_has_an_environment_and_so_a_key() -> None:
     assert [name for name in of_merge_requests if "environment" in jobs[name]] == []
 
 
+@pytest.mark.proof
 def test_the_pipeline_goes_from_the_merge_request_to_the_key(account: tuple[State, str]) -> None:
     state, address = account
     git("init", "--quiet", "--initial-branch=main")
@@ -132,6 +133,7 @@ def cron(folder: Path) -> list[str]:
     ]
 
 
+@pytest.mark.proof
 def test_cron_applies_what_was_merged_and_what_was_protected_stays_so(
     account: tuple[State, str], tmp_path: Path
 ) -> None:
