@@ -309,10 +309,14 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Raise:
-    """A limit in USD that counts in place of `credit_limit` until an instant."""
+    """A limit in USD that counts in place of `credit_limit` until an instant.
+
+    `then` is the limit after it, while the raise is in force; None until `budgets.as_of` has worked that out.
+    """
 
     to: Decimal
     until: datetime
+    then: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)

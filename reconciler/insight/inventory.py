@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from reconciler.model import LONGEST_DAYS, Activity, Usage
 from reconciler.planning.accounts import whole
 from reconciler.planning.actions import Create, is_whole_life, matcher
-from reconciler.planning.budgets import days_since, period_end
+from reconciler.planning.budgets import days_since, is_raised, period_end
 from reconciler.planning.matching import lease_end, match
 from reconciler.planning.names import NAME, STAGES, End, Naming, ParsedName, Role, is_lock, parse_inherited, period_of
 
@@ -296,7 +296,7 @@ class InventoryKey:
     `until` is when a stage of the engine's ends: an overlap, a grace, a lease. `usage` is what the key was used for in
     the window that was asked for, None where that was not read. `account` is the variable with the
     provisioning key of its account. With a budget that renews, `period` is what was spent of it, and the `share` is
-    that of the allowance.
+    that of the allowance. `raised_until` is when the limit that it has is over, where the file raises it for a while.
     """
 
     account: str
@@ -312,6 +312,7 @@ class InventoryKey:
     rotation_due: datetime | None = None
     lease: Lease | None = None
     period: PeriodUse | None = None
+    raised_until: datetime | None = None
 
     @property
     def name(self) -> str:
@@ -423,6 +424,7 @@ class _Clerk:
             rotation_due=rotation_due(owner.declared, live, self.now) if owner.role is Role.SETTLED else None,
             lease=owner.lease,
             period=period,
+            raised_until=raised_until(owner.declared, live, self.now),
         )
 
     def _status(self, owner: Owner, live: LiveKey) -> KeyStatus:
@@ -470,6 +472,12 @@ class _Clerk:
         if LONGEST_DAYS not in self.activities:
             return LastUse.UNKNOWN
         return LastUse.NEVER if is_whole_life(live.created_at, self.now) else LastUse.NOT_LATELY
+
+
+def raised_until(declared: DeclaredKey | None, live: LiveKey, now: datetime) -> datetime | None:
+    """Return when the limit of a live key is over that is raised for a while; None for one that is not raised."""
+    raised = None if declared is None or not is_raised(declared, live, now) else declared.raised
+    return None if raised is None else raised.until
 
 
 def rotation_due(declared: DeclaredKey | None, live: LiveKey, now: datetime) -> datetime | None:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from reconciler.diagnostic import Location
-    from reconciler.model import Activity, Address, Declaration, DeclaredKey, KeyState, LiveKey, Settable, Usage
+    from reconciler.model import Activity, Address, Declaration, DeclaredKey, KeyState, LiveKey, Raise, Settable, Usage
 
 
 # What became of a plan: one outcome for every action, and how the account compares afterwards.
@@ -412,6 +412,14 @@ class Delete:
 
 Action = Create | Update | Renew | Rename | Rotate | Finish | Retire | Restore | Delete
 Change = Create | Update | Renew | Rename | Rotate | Finish | Restore
+
+
+def raise_of(action: Action) -> Raise | None:
+    """Return the raise that decides the limit which an action gives a key; it may be over. None where none does."""
+    if isinstance(action, Retire | Delete):
+        return None
+    sets_limit = isinstance(action, Create | Rotate | Restore) or Field.CREDIT_LIMIT in action.fields
+    return action.declared.raised if sets_limit else None
 
 
 @dataclass(frozen=True, slots=True)

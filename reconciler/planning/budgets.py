@@ -71,7 +71,7 @@ def as_of(declaration: Declaration, now: datetime) -> Declaration:
 
 def _key_as_of(key: DeclaredKey, now: datetime) -> DeclaredKey:
     if key.raised and now < key.raised.until:
-        key = replace(key, credit_limit=key.raised.to)
+        key = replace(key, credit_limit=key.raised.to, raised=replace(key.raised, then=key.credit_limit))
     if key.renew:
         begin = period_begin(key.renew, now.date(), now.date())
         key = replace(key, settled_name=period_name(key.name, Period(begin, Decimal(0))))
@@ -189,6 +189,12 @@ def is_in_step(wanted: DeclaredKey, live: LiveKey) -> bool:
     if period is None or wanted.renew is None:
         return period is None and wanted.renew is None
     return period_begin(wanted.renew, period.begin, period.begin) == period.begin
+
+
+def is_raised(wanted: DeclaredKey, live: LiveKey, now: datetime) -> bool:
+    """True when a live key has the raised limit of its address, which is in force."""
+    raised = wanted.raised
+    return raised is not None and now < raised.until and same_value(allowance(live), raised.to)
 
 
 def ends_raise(wanted: DeclaredKey, live: LiveKey, now: datetime) -> bool:

@@ -23,6 +23,7 @@ from reconciler.planning.actions import (
     Retire,
     Rotate,
     Update,
+    raise_of,
 )
 from reconciler.planning.budgets import allowance
 from reconciler.units import format_instant, format_money
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from datetime import timedelta
 
-    from reconciler.model import DeclaredKey, KeyState, LiveKey
+    from reconciler.model import DeclaredKey, KeyState, LiveKey, Raise
     from reconciler.planning.actions import Action
 
 
@@ -225,6 +226,9 @@ def _operation(action: Action) -> _Json:
     operation: _Json = {"action": action.kind, "address": address}
     if action.account is not None:
         operation["account"] = action.account
+    raised = raise_of(action)
+    if raised is not None and raised.then is not None:
+        operation["raise"] = raise_document(raised)
     match action:
         case Create():
             return {**operation, **_issue(action.declared)}
@@ -247,6 +251,11 @@ def _operation(action: Action) -> _Json:
         case Delete():
             return {**operation, "before": _live(action.live)}
     assert_never(action)
+
+
+def raise_document(raised: Raise) -> _Json:
+    """Lay out a raise that is in force: when it ends, and the limit after it."""
+    return {"until": format_instant(raised.until), "then": None if raised.then is None else format_money(raised.then)}
 
 
 def _issue(declared: DeclaredKey) -> _Json:

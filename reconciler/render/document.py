@@ -19,9 +19,10 @@ from reconciler.planning.actions import (
     Rotate,
     Status,
     Update,
+    raise_of,
 )
 from reconciler.planning.places import deliveries_of
-from reconciler.planning.planfile import FORMAT_VERSION, options_document, with_checksum
+from reconciler.planning.planfile import FORMAT_VERSION, options_document, raise_document, with_checksum
 from reconciler.planning.power import power_of
 from reconciler.render import words
 from reconciler.units import format_instant, format_money
@@ -167,7 +168,7 @@ def _credit(credit: Credit) -> dict[str, object]:
 
 def _change(action: Action, usage: Usage | None) -> dict[str, object]:
     before, after, fields = _states(action)
-    key_id = _live_id(action)
+    key_id, raised = _live_id(action), raise_of(action)
     return {
         "action": action.kind.value,
         "address": None if action.address is None else str(action.address),
@@ -178,6 +179,7 @@ def _change(action: Action, usage: Usage | None) -> dict[str, object]:
         "deliveries": [_delivery(delivery) for delivery in deliveries_of(action)],
         "spend": _spend(usage),
         "source": _source(words.source(action)),
+        **({"raise": raise_document(raised)} if raised and raised.then is not None else {}),
         **_account(action.account),
     }
 

@@ -122,6 +122,7 @@ def key_document(key: InventoryKey) -> dict[str, object]:
         "period_spend": None if period is None or period.spent is None else format_money(period.spent),
         "period_begin": None if period is None else str(period.begin),
         "next_period": None if period is None or period.next is None else str(period.next),
+        "raised_until": _instant(key.raised_until),
         "until": _instant(key.until),
         "rotation_due": _instant(key.rotation_due),
         "last_use": key.last_use.value,
@@ -145,13 +146,16 @@ def state(key: InventoryKey) -> str:
 
 
 def budget(key: InventoryKey) -> str:
-    """Write what a key may spend: `$500`, `no limit`, or where its budget renews `$50 a month`, `$50 per 10d`."""
+    """Write what a key may spend: `$500`, `no limit`.
+
+    Where its budget renews `$50 a month`, `$50 per 10d`; raised, `$80 until 2026-12-04`.
+    """
     text, period = words.limit(key.limit), key.period
-    if period is None:
-        return text
-    if period.renew is None:
-        return f"{text} since {period.begin}"
-    return f"{text} {'per' if period.renew[0].isdigit() else 'a'} {period.renew}"
+    if period is not None and period.renew is None:
+        text += f" since {period.begin}"
+    elif period is not None and period.renew is not None:
+        text += f" {'per' if period.renew[0].isdigit() else 'a'} {period.renew}"
+    return text if key.raised_until is None else f"{text} until {day(key.raised_until)}"
 
 
 def share_of_limit(share: Share) -> str:
@@ -299,7 +303,8 @@ def _live_facts(key: InventoryKey) -> Iterator[tuple[str, str]]:
     live = key.live
     yield "Id", str(live.id)
     yield "Live name", terminal_name(live.name)
-    yield "Limit", words.limit(live.credit_limit)
+    raised = "" if key.raised_until is None else f", raised until {format_instant(key.raised_until)}"
+    yield "Limit", f"{words.limit(live.credit_limit)}{raised}"
     yield "Spend", _spend(key)
     if key.period is not None:
         yield "Period", _period(key.period, key.share)

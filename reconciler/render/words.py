@@ -24,11 +24,12 @@ from reconciler.planning.actions import (
     Rotate,
     Status,
     Update,
+    raise_of,
 )
 from reconciler.planning.budgets import allowance
 from reconciler.planning.names import period_of
 from reconciler.render.overview import delivery_line
-from reconciler.units import format_duration, format_instant
+from reconciler.units import format_duration, format_instant, same_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -96,6 +97,23 @@ def details(action: Action, show: Show) -> tuple[str, ...]:
 
 def essentials(action: Action, show: Show) -> tuple[str, ...]:
     """Say what changes, a line each."""
+    return (*_deeds(action, show), *_raise(action, show))
+
+
+def _raise(action: Action, show: Show) -> tuple[str, ...]:
+    """Say how long a raised limit counts, or that its time is over."""
+    raised = raise_of(action)
+    if raised is None:
+        return ()
+    until = show.value(expiry(raised.until))
+    if raised.then is not None:
+        return (f"the limit is raised until {until}, then {show.value(dollars(raised.then))}",)
+    held = guardrails.held(action)
+    ends = held is not None and same_value(allowance(held), raised.to)
+    return (f"the raise ended at {until}",) if ends else ()
+
+
+def _deeds(action: Action, show: Show) -> tuple[str, ...]:
     match action:
         case Create(declared=key):
             return (", ".join(_traits(key.state, show)),)

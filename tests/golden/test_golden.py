@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.planning.actions import ApplyResult, Outcome, Status
+from reconciler.planning.actions import ApplyResult, Options, Outcome, Status
 from reconciler.render import github, markdown
 from reconciler.render.document import plan_document, result_document, to_json
 from reconciler.render.text import render_plan, render_result
 from support.builders import live
-from support.plans import diagnostics_with, full_plan, full_result, plan, plan_with, result_with
+from support.plans import clock_plan, diagnostics_with, full_plan, full_result, plan, plan_with, result_with
 
 FOLDER = Path(__file__).parent
 UPDATE = "UPDATE_GOLDEN" in os.environ
@@ -19,6 +19,9 @@ HOSTILE = "\x1b[2J\x07\r::error::a\nb\u202e\u200b\udce9##[group]|<b>`é漢 @a #1
 
 FULL = full_plan()
 EMPTY = plan(unchanged=4, unmanaged=(live(3, "demo"),))
+CLOCK, DUE = clock_plan(Options()), clock_plan(Options(due=True))
+NOTHING_DUE = clock_plan(Options(due=True, only=("ci/b*",)))
+ALL_DUE_DONE = ApplyResult((Outcome(DUE.actions[0], Status.DONE, key_id=2),), remaining=NOTHING_DUE)
 DONE = ApplyResult((Outcome(FULL.actions[1], Status.DONE, key_id=57),), remaining=EMPTY)
 
 GOLDEN = {
@@ -34,6 +37,13 @@ GOLDEN = {
     "empty.json": to_json(plan_document(EMPTY, DIGEST)),
     "empty.md": markdown.render_plan(EMPTY, digest=DIGEST),
     "empty.github": github.annotate_plan(EMPTY),
+    "clock.txt": render_plan(CLOCK, color=False),
+    "clock.json": to_json(plan_document(CLOCK, DIGEST)),
+    "clock.md": markdown.render_plan(CLOCK, digest=DIGEST),
+    "due.txt": render_plan(DUE, color=False),
+    "due.md": markdown.render_plan(DUE, digest=DIGEST),
+    "due-nothing.txt": render_plan(NOTHING_DUE, color=False) + render_result(ALL_DUE_DONE, color=False),
+    "due-nothing.md": markdown.render_plan(NOTHING_DUE, digest=DIGEST) + markdown.render_result(ALL_DUE_DONE),
     "result.txt": render_result(full_result(), color=False, lifted=FULL.lifted),
     "result.ansi": render_result(full_result(), color=True),
     "result.json": to_json(result_document(full_result())),

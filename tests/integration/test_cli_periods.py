@@ -65,6 +65,19 @@ def test_list_and_show_tell_what_is_spent_of_the_allowance(front: Front) -> None
     assert f"$48.00 of $50 since {begin} (96 %); the next period begins on {begin + 10 * DAY}" in shown.out
 
 
+def test_a_raised_limit_is_shown_with_its_end(front: Front) -> None:
+    until = (front.state.now() + 3 * DAY).replace(microsecond=0)
+    front.write(FILE.replace("10d", f"10d, raise: {{to: 70, until: {until:%Y-%m-%dT%H:%M:%SZ}}}"))
+    assert key_of(front)["raised_until"] is None
+    (change,) = front("plan", "--format", "json").document["changes"]
+    assert change["raise"] == {"until": f"{until:%Y-%m-%dT%H:%M:%SZ}", "then": "50"}
+    assert front("apply", "--auto-approve").code == 0
+    key = key_of(front)
+    assert (key["raised_until"], key["allowance"]) == (f"{until:%Y-%m-%dT%H:%M:%SZ}", "70")
+    assert f"until {until:%Y-%m-%d}" in front("list").out
+    assert f"raised until {until:%Y-%m-%d}" in front("show", "dev/anna").out
+
+
 def test_without_a_file_the_name_still_tells_the_period(front: Front, tmp_path: Path) -> None:
     (tmp_path / "keys.yaml").unlink()
     key, begin = key_of(front), (front.state.now() - 2 * DAY).date()

@@ -10,7 +10,19 @@ from typing import TYPE_CHECKING
 from hypothesis import strategies as st
 
 from reconciler.diagnostic import Diagnostic, Location, Severity
-from reconciler.model import Address, DeclaredKey, Delivery, KeyState, LiveKey, Setting, Target, Usage
+from reconciler.model import (
+    Activity,
+    Address,
+    DeclaredKey,
+    Delivery,
+    KeyState,
+    LiveKey,
+    Raise,
+    Setting,
+    Snapshot,
+    Target,
+    Usage,
+)
 from reconciler.planning.actions import (
     AccountPlan,
     ApplyResult,
@@ -21,8 +33,10 @@ from reconciler.planning.actions import (
     Field,
     Finding,
     Finish,
+    Options,
     Outcome,
     Plan,
+    PlanInputs,
     Rename,
     Renew,
     Restore,
@@ -32,7 +46,8 @@ from reconciler.planning.actions import (
     Status,
     Update,
 )
-from support.builders import NOW, address, declared, dotenv, live
+from reconciler.planning.planner import make_plan
+from support.builders import NOW, address, declaration, declared, dotenv, live
 
 if TYPE_CHECKING:
     from reconciler.planning.actions import Action
@@ -314,3 +329,35 @@ outcomes = st.builds(Outcome, actions, st.sampled_from(Status), st.none() | text
 results = st.builds(
     ApplyResult, st.lists(outcomes, max_size=5).map(tuple), st.booleans(), st.none() | plans, st.none() | texts
 )
+
+
+def clock_plan(options: Options) -> Plan:
+    """Give what time does: raises that begin and end, renewals, rotations that stopped, and what no clock asks for."""
+    day = timedelta(days=1)
+    ahead, past = Raise(Decimal(70), NOW + 3 * day), Raise(Decimal(70), NOW - day)
+    keys = [
+        declared("ci/begins", "50", raised=ahead),
+        declared("ci/born", "50", raised=ahead),
+        declared("ci/ends", "50", raised=past),
+        declared("ci/renews", "50", renew="week", raised=past),
+        declared("ci/stopped", "5"),
+        declared("ci/waits", "5"),
+        declared("ci/lost", "5"),
+    ]
+    account = Snapshot(
+        (
+            live(1, "ci/begins", "50", created_at=NOW - 9 * day),
+            live(2, "ci/ends", "70", created_at=NOW - 9 * day),
+            live(3, "ci/renews~per.20261109.12.5", "82.5", created_at=NOW - 20 * day),
+            live(4, "ci/stopped", created_at=NOW - day),
+            live(5, "ci/stopped~sent.00ff", expires_at=NOW + day / 2),
+            live(6, "ci/waits", created_at=NOW - day),
+            live(7, "ci/waits~next"),
+            live(8, "ci/lost~new.00ff", expires_at=NOW + day / 2),
+            live(9, "ci/over~old.20261121T000000Z", expires_at=NOW - day / 2),
+        ),
+        NOW,
+    )
+    usage = PlanInputs(activity=tuple(Activity(days, {}) for days in (1, 7, 8, 14, 30)))
+    planned = make_plan(declaration(keys, ["ci"]), account, options, usage)
+    return Plan((planned,), planned.findings)

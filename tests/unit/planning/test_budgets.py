@@ -227,6 +227,14 @@ def test_a_raise_counts_until_its_end(now: datetime, limit: int) -> None:
     assert rules(plan) == ([] if now < UNTIL else ["raise-over"])
 
 
+def test_the_digest_covers_when_a_raise_ends_and_what_comes_after_it() -> None:
+    digests = [
+        digest(planned(anna(limit, renew=None, raised=Raise(Decimal(200), until)), live(1, "dev/anna", "9")))
+        for limit, until in (("50", UNTIL), ("50", UNTIL + timedelta(days=1)), ("60", UNTIL))
+    ]
+    assert len(set(digests)) == len(digests)
+
+
 def test_guardrails_judge_the_raised_limit_and_never_its_end() -> None:
     guarded = rails(protected=True, max_credit_limit=Decimal(60), limit_below_spend=True)
     wanted = anna("1", renew=None, raised=Raise(Decimal(200), UNTIL))
