@@ -141,7 +141,7 @@ TASKS: Final[Mapping[str, str]] = {
     "remove": "A key goes by being taken out of keys.yaml: reconciler apply deletes it then.",
     "rename": "A key is renamed in keys.yaml, with renamed_from: [its earlier name]; reconciler apply does it then.",
     "rm": "A key goes by being taken out of keys.yaml: reconciler apply deletes it then.",
-    "rotate": "A key is rotated by reconciler apply --rotate ENV/KEY, and with --no-overlap if it has leaked.",
+    "rotate": "A key is rotated by reconciler apply --rotate ENV/KEY; one that has leaked dies by reconciler revoke.",
     "version": "reconciler --version tells it.",
 }
 """What people want to do that is no command, and what does it."""

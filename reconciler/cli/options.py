@@ -241,7 +241,7 @@ _OPTIONS: Final = (
     click.option(
         "--no-overlap",
         is_flag=True,
-        help="Disable a key that --rotate names at once: for one that has leaked.",
+        help="Disable a key that --rotate names as soon as its successor is delivered.",
     ),
     click.option(
         "--due",

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from reconciler.engine.revoking import Found
-    from reconciler.model import Declaration
+    from reconciler.model import Declaration, LiveKey
     from reconciler.planning.revocation import Death
     from reconciler.secret import Secret
 
@@ -155,3 +155,9 @@ class _Progress:
 
         end = "is dead" if death.failure is None else f"is NOT dead: {death.failure}"
         note(f"{death.key.name} (id {death.key.id}) {end}")
+
+    def waiting(self, lock: LiveKey) -> None:
+        """Say what the successors wait for."""
+        from reconciler.cli.console import note
+
+        note(f"Waiting a moment for another run, key {lock.id} ({lock.name}), before a new key is issued.")

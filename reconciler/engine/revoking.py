@@ -1,15 +1,18 @@
 """Kills leaked keys and replaces them: first every key is dead, then successors are issued and delivered.
 
-Nothing comes between the decision and the PATCH that kills: no lock, no guardrail, no destination, no other change. For
-the successors the account is locked where it is free, so that an apply that starts meanwhile does not create them too;
-they are what a plan of the account wants for just these addresses, and nothing else of that plan is done.
+Nothing comes between the decision and the PATCH that kills: no lock, no guardrail, no destination, no other change. The
+successors are what a plan of the account wants for just these addresses; nothing else of that plan is done. They are
+issued under the lock of the account, which is waited for for a few seconds only: a run that died must not keep programs
+without a key for two minutes. Where another run keeps the lock, it may deliver to the same places at the same time, and
+nobody can tell whose secret they hold at the end. So each successor then gets the sign of an interrupted rotation
+beside it: the next plan rotates it once more, under the lock.
 """
 
 from __future__ import annotations
 
 import asyncio
 import secrets
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from http import HTTPStatus
@@ -21,12 +24,19 @@ from reconciler.destinations.base import FOREIGN, Searching
 from reconciler.destinations.registry import Registry
 from reconciler.destinations.shared import unforeseen
 from reconciler.engine.accounts import in_a_line, read_all
-from reconciler.errors import AccountError, DestinationError, ReconcilerError, RefusedByService, UsageError
+from reconciler.errors import (
+    AccountError,
+    DestinationError,
+    LockTimeout,
+    ReconcilerError,
+    RefusedByService,
+    UsageError,
+)
 from reconciler.execution.executor import execute
-from reconciler.execution.issue import ApplyContext
+from reconciler.execution.issue import ApplyContext, sign_interrupted
 from reconciler.execution.preflight import obstacles
 from reconciler.http.redact import redact
-from reconciler.model import KEY_VARIABLE
+from reconciler.model import KEY_VARIABLE, KeyPatch
 from reconciler.planning.accounts import account_variables, part_of
 from reconciler.planning.actions import Create, Finish, Options, Rotate, Status
 from reconciler.planning.planner import make_plan
@@ -47,13 +57,18 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from reconciler.account.client import Account
+    from reconciler.destinations.base import Receiver
     from reconciler.model import Address, Declaration, DeclaredKey, LiveKey, Snapshot, Target
     from reconciler.planning.actions import Action, Outcome
     from reconciler.planning.revocation import Revocation
     from reconciler.secret import Secret
 
 PARALLELISM: Final = 16
+LOCK_TIMEOUT: Final = timedelta(seconds=10)
+"""How long the successors wait for another run: most that live end sooner, and of one that died the lock stays."""
+
 _UNUSABLE: Final = "the declaration cannot be used, so nothing is known of what has to be replaced"
+_CONTESTED: Final = "another run may have written to the same places meanwhile"
 _NO_PLACE: Final = "it is declared without destinations, so nobody would receive the secret of a new key"
 
 
@@ -63,7 +78,8 @@ class RevokeRequest:
 
     Without a `declaration` it is the account of NAGA_PROVISIONING_KEY. `broken` says that there is one, which cannot be
     used: keys are killed then and none replaced. `environments` select accounts. With `simulator`, accounts are
-    simulated and kept there; `credentials` are what the variables hold, in place of the environment.
+    simulated and kept there; `credentials` are what the variables hold, in place of the environment. `receivers` take
+    the secrets of destinations of type python.
     """
 
     targets: tuple[str, ...]
@@ -72,6 +88,7 @@ class RevokeRequest:
     replace: bool = True
     broken: bool = False
     allow_exec: bool = False
+    receivers: Mapping[str, Receiver] | None = None
     simulator: Path | None = None
     credentials: Mapping[str, str] | None = field(default=None, repr=False)
 
@@ -98,6 +115,10 @@ class Listener(Protocol):
 
     def died(self, death: Death) -> None:
         """Hear at once what became of a key."""
+        ...
+
+    def waiting(self, lock: LiveKey) -> None:
+        """Hear of the lock of another run that the successors wait for."""
         ...
 
 
@@ -213,7 +234,7 @@ async def revoke(
     `signals` has the signals of the process call what it is given: nothing new starts then.
     """
     stop = asyncio.Event()
-    async with aclosing(Registry(allow_exec=request.allow_exec)) as registry:
+    async with aclosing(Registry(allow_exec=request.allow_exec, receivers=request.receivers)) as registry:
 
         async def act(variable: str, account: Account) -> RevokeResult:
             context = ApplyContext(account, registry, nonce=lambda: secrets.token_hex(8), mask=listener.mask)
@@ -248,16 +269,40 @@ class _Work:
     async def done(self) -> RevokeResult:
         found = self.found
         dying = revocations(found.chosen, found.known, self.declaration, self.context.account.now(), self.context.nonce)
-        deaths = await asyncio.gather(*map(self._kill, dying))
         already = [Death(e.key, e.address, e.key.name) for e in found.chosen if e.is_dead]
         for death in already:
             self.listener.died(death)
-        every = [*already, *deaths]
+        dead = await self._killed(dying)
+        every = [*already, *dead.values()]
         killed = {death.address for death in every if death.address is not None and death.failure is None}
         replacements = await self._replaced(killed)
-        failed = await self._revived(dying, deaths)
+        failed = await self._revived(dead.values())
         every = [replace(death, failure=failed.get(death.key.id, death.failure)) for death in every]
         return RevokeResult(tuple(every), tuple(replacements))
+
+    async def _killed(self, dying: Sequence[Revocation]) -> dict[int, Death]:
+        """Kill them, one turn after the other; return what became of each by its id."""
+        dead: dict[int, Death] = {}
+        survived: set[Address | None] = set()
+        for turn in sorted({each.turn for each in dying}):
+            due = [
+                replace(each, patch=each.beside_survivor) if each.address in survived else each
+                for each in dying
+                if each.turn == turn
+            ]
+            deaths = await asyncio.gather(*map(self._kill, due))
+            if turn:
+                await self._mark_survivors(survived & {death.address for death in deaths if death.failure is None})
+            survived |= {death.address for death in deaths if death.failure is not None}
+            dead |= {death.key.id: death for death in deaths}
+        return dead
+
+    async def _mark_survivors(self, addresses: Collection[Address | None]) -> None:
+        """Keep a plan from restoring what did not die, with its secret, in the place of a key that did."""
+        for key in self.declaration.keys if self.declaration and addresses else ():
+            if key.address in addresses:
+                with suppress(AccountError):  # what did not die is told, and has to be revoked again
+                    await sign_interrupted(key, self.context)
 
     async def _kill(self, revocation: Revocation) -> Death:
         key, name = revocation.key, revocation.patch.get("name", revocation.key.name)
@@ -279,16 +324,17 @@ class _Work:
         except AccountError:
             return True
 
-    async def _revived(self, dying: Sequence[Revocation], deaths: Sequence[Death]) -> dict[int, str]:
-        """Kill again what an apply that ran beside it has enabled, once; give what goes on all the same."""
+    async def _revived(self, deaths: Iterable[Death]) -> dict[int, str]:
+        """Kill again what an apply that ran beside it has enabled, once; return what goes on all the same."""
         failed: dict[int, str] = {}
-        for revocation, death in zip(dying, deaths, strict=True):
+        for death in deaths:
             if death.failure is not None:
                 continue
+            dead = KeyPatch(name=death.name, is_enabled=False)
             try:
                 now = await self.context.account.get_key(death.key.id)
-                if now is not None and altered_fields(revocation.patch, now):
-                    await self.context.account.update_key(death.key.id, revocation.patch)
+                if now is not None and altered_fields(dead, now):
+                    await self.context.account.update_key(death.key.id, dead)
             except AccountError as error:
                 failed[death.key.id] = f"it was disabled, but whether it still is could not be found out: {error}"
         return failed
@@ -306,25 +352,29 @@ class _Work:
         if not needed:
             return spared
         try:
-            async with self._settled_account() as snapshot:
-                replacements = await self._issue(needed, snapshot)
+            async with self._settled_account() as (snapshot, alone):
+                replacements = await self._issue(needed, snapshot, alone=alone)
         except ReconcilerError as error:
             replacements = [Replacement(str(address), failure=in_a_line(error)) for address in needed]
         return sorted([*spared, *replacements], key=lambda each: each.address)
 
     @asynccontextmanager
-    async def _settled_account(self) -> AsyncIterator[Snapshot]:
-        """Read the account as it is after the kills: under its lock, unless another run has that."""
-        account = self.context.account
+    async def _settled_account(self) -> AsyncIterator[tuple[Snapshot, bool]]:
+        """Read the account as it is after the kills, and say whether no other run may write to it meanwhile."""
+        account, context = self.context.account, self.context
         async with AsyncExitStack() as stack:
-            lock = Lock(account, self.context.nonce, self.context.mask, timedelta(0))
+            lock = Lock(account, context.nonce, context.mask, LOCK_TIMEOUT, waiting=self.listener.waiting)
             try:
-                snapshot = await stack.enter_async_context(lock.hold(self.stop.set))
-            except AccountError:
-                snapshot = await account.read_back()
-            yield snapshot
+                snapshot, alone = await stack.enter_async_context(lock.hold(self.stop.set)), True
+            except LockTimeout:
+                snapshot, alone = await account.read_back(), False
+            except AccountError:  # a service that takes no lock has none of others either
+                snapshot, alone = await account.read_back(), True
+            yield snapshot, alone
 
-    async def _issue(self, needed: Mapping[Address, DeclaredKey], snapshot: Snapshot) -> list[Replacement]:
+    async def _issue(
+        self, needed: Mapping[Address, DeclaredKey], snapshot: Snapshot, *, alone: bool
+    ) -> list[Replacement]:
         assert self.declaration is not None  # noqa: S101  # what is needed was found in it
         options = Options(by_age=False, only=tuple(map(str, needed)))
         plan = make_plan(self.declaration, snapshot, options)
@@ -349,7 +399,22 @@ class _Work:
             else:
                 actions.append(action)
         outcomes = await execute(actions, self.context, parallelism=PARALLELISM, stop=self.stop, report=lambda _: None)
+        if not alone:
+            outcomes = (*await asyncio.gather(*map(self._contested, outcomes)),)
         return [*replacements, *(_replacement(each, places) for each in outcomes)]
+
+    async def _contested(self, outcome: Outcome) -> Outcome:
+        """Have the next plan rotate a successor that was delivered while another run may have delivered too."""
+        action = outcome.action
+        if outcome.status is not Status.DONE or not isinstance(action, Create | Rotate | Finish):
+            return outcome
+        try:
+            await sign_interrupted(action.declared, self.context)
+        except AccountError as error:
+            note = f"{_CONTESTED}; rotate it once more with reconciler apply --rotate ({error})"
+        else:
+            note = f"{_CONTESTED}, so the next apply rotates it once more"
+        return replace(outcome, message=f"{outcome.message}; {note}" if outcome.message else note)
 
 
 def _replacement(outcome: Outcome, places: Mapping[Address, Iterable[str]]) -> Replacement:

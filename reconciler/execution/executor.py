@@ -11,7 +11,14 @@ from reconciler.account.record import same_key
 from reconciler.destinations.base import FOREIGN, Ending
 from reconciler.destinations.shared import unforeseen
 from reconciler.errors import AccountError, DestinationError, GuardrailRefused, ReconcilerError
-from reconciler.execution.issue import Issued, create_and_deliver, finish, rotate
+from reconciler.execution.issue import (
+    Issued,
+    create_and_deliver,
+    finish,
+    refuse_dead,
+    refuse_revoked,
+    rotate,
+)
 from reconciler.execution.preflight import preflight
 from reconciler.planning.accounts import whole
 from reconciler.planning.actions import (
@@ -19,6 +26,7 @@ from reconciler.planning.actions import (
     Create,
     Delete,
     DeleteReason,
+    Field,
     Finish,
     Outcome,
     PlanInputs,
@@ -32,6 +40,7 @@ from reconciler.planning.actions import (
     errors_of,
     patch,
 )
+from reconciler.planning.names import without_period
 from reconciler.planning.planner import make_plan
 
 if TYPE_CHECKING:
@@ -58,7 +67,7 @@ async def execute_action(action: Action, context: ApplyContext) -> tuple[int, st
         case Finish():
             return await finish(action, context), None
         case Update() | Renew() | Rename() | Retire() | Restore():
-            return (await context.account.update_key(action.live.id, patch(action.after, action.fields))).id, None
+            return await _change(action, context), None
         case Delete():
             return await _delete(action, context)
     assert_never(action)
@@ -66,6 +75,17 @@ async def execute_action(action: Action, context: ApplyContext) -> tuple[int, st
 
 def _told(issued: Issued) -> tuple[int, str | None]:
     return issued.key.id, issued.note
+
+
+async def _change(action: Update | Renew | Rename | Retire | Restore, context: ApplyContext) -> int:
+    live, after = action.live, action.after
+    if after.is_enabled and not live.is_enabled and Field.IS_ENABLED in action.fields:
+        await refuse_revoked(live, context)
+    asked = patch(after, action.fields)
+    changed = await context.account.update_key(live.id, asked)
+    if after.is_enabled:
+        await refuse_dead(changed, live, asked, without_period(after.name), context)
+    return changed.id
 
 
 async def _delete(action: Delete, context: ApplyContext) -> tuple[int, str | None]:

@@ -11,6 +11,7 @@ import asyncio
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
+from decimal import Decimal
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from reconciler.account.client import Trial
@@ -28,15 +29,14 @@ from reconciler.errors import (
 from reconciler.http.redact import redact
 from reconciler.model import KeyPatch, NewKey
 from reconciler.planning.actions import RotateReason, patch
-from reconciler.planning.matching import LEASE
+from reconciler.planning.matching import KEPT_FOR, LEASE
 from reconciler.planning.names import Role, next_name, old_name, pending_name, role_of, sent_name, under
 from reconciler.secret import Secret
-from reconciler.units import format_duration
+from reconciler.units import format_duration, same_value
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
     from datetime import datetime
-    from decimal import Decimal
 
     from reconciler.account.client import Account
     from reconciler.destinations.registry import Registry
@@ -175,10 +175,23 @@ async def _begin_delivery(declared: DeclaredKey, created: CreatedKey, context: A
     """Name the key so that a run that dies from here on is known to have delivered it, perhaps."""
     nonce = created.key.name.rpartition(".")[2]
     try:
-        await context.account.update_key(created.key.id, KeyPatch(name=sent_name(declared.name, nonce)))
+        sent = await context.account.update_key(created.key.id, KeyPatch(name=sent_name(declared.name, nonce)))
     except AccountError as error:
         msg = f"{error}; nothing was delivered, so the old key stays; {await _discard(created.key, context)}"
         raise AccountError(msg) from None
+    if not sent.is_enabled:
+        msg = f"{_revoked(sent)}; nothing was delivered; {await _discard(sent, context)}"
+        raise AccountError(msg)
+
+
+async def sign_interrupted(declared: DeclaredKey, context: ApplyContext) -> None:
+    """Post what a rotation that was interrupted leaves, a `~sent` key: the next plan rotates the settled key anew.
+
+    Nobody gets its secret. Raises AccountError when it could not be posted.
+    """
+    created = await post_with_expiry(lambda nonce: sent_name(declared.name, nonce), Decimal(0), LEASE, context)
+    with created.secret:
+        context.mask(created.secret)
 
 
 async def _deliver(declared: DeclaredKey, created: CreatedKey, context: ApplyContext) -> None:
@@ -217,13 +230,15 @@ async def _settle(declared: DeclaredKey, name: str, pending: LiveKey, context: A
     if not declared.is_enabled:
         asked["is_enabled"] = False
     try:
-        return await context.account.update_key(pending.id, asked)
+        settled = await context.account.update_key(pending.id, asked)
     except AccountError as error:
         msg = (
             f"{error}; the secret of key {pending.id} is delivered, but the key is not in place and ends with its "
             "lease: apply again"
         )
         raise AccountError(msg) from None
+    await refuse_dead(settled, pending, asked, declared.name, context)
+    return settled
 
 
 async def _discard(key: LiveKey, context: Posting) -> str:
@@ -243,8 +258,6 @@ def _left(key: LiveKey) -> str:
 
 NOT_FOUND: Final = 404
 CONFLICT: Final = 409
-# How long a key that was disabled at once is kept, so that a rotation without overlap can still be looked into.
-DISABLED_FOR: Final = timedelta(hours=24)
 
 
 async def rotate(action: Rotate, context: ApplyContext) -> Issued:
@@ -258,12 +271,14 @@ async def rotate(action: Rotate, context: ApplyContext) -> Issued:
         # A run that dies from here on leaves its sign beside the key. One that was interrupted has its sign already.
         await context.account.update_key(action.live.id, KeyPatch(name=name))
     issued = await create_and_deliver(declared, next_name(declared.name), context, replaces=True)
+    takes_over = KeyPatch(name=declared.settled)
     try:
         await _retire(declared, action.live, action.overlap, context)
-        await context.account.update_key(issued.key.id, KeyPatch(name=declared.settled))
+        settled = await context.account.update_key(issued.key.id, takes_over)
     except AccountError as error:
         msg = f"{error}; key {issued.key.id} is delivered everywhere and waits to take over: apply again"
         raise AccountError(msg) from None
+    await refuse_dead(settled, issued.key, takes_over, declared.name, context)
     return issued
 
 
@@ -271,13 +286,17 @@ async def finish(action: Finish, context: ApplyContext) -> int:
     """Complete a rotation from where it was interrupted; returns the id of the key that takes over."""
     if action.old:
         await _retire(action.declared, action.old, action.overlap, context)
-    await context.account.update_key(action.live.id, patch(action.after, action.fields))
+    asked = patch(action.after, action.fields)
+    settled = await context.account.update_key(action.live.id, asked)
+    await refuse_dead(settled, action.live, asked, action.declared.name, context)
     return action.live.id
 
 
 async def _retire(declared: DeclaredKey, old: LiveKey, overlap: timedelta | None, context: ApplyContext) -> None:
     """Give the old key its end: when the overlap is over, or at once; a key that is gone already is fine."""
-    until = (context.account.now() + (overlap or DISABLED_FOR)).replace(microsecond=0)
+    until = (context.account.now() + (overlap or KEPT_FOR)).replace(microsecond=0)
+    if role_of(old.name) is Role.RETIRED:
+        await refuse_revoked(old, context)
     try:
         await _end_at(until, declared, old, overlap, context)
     except RefusedByService as error:
@@ -300,11 +319,47 @@ async def _end_at(
             # Its removal was undone, so who still has its secret can go on. What was disabled by hand stays so.
             asked["is_enabled"] = True
     try:
-        await context.account.update_key(old.id, asked)
+        ended = await context.account.update_key(old.id, asked)
     except RefusedByService as error:
         # Asked a second time: were it there after all, its successor would get the name that it still has.
         if error.status != NOT_FOUND or await context.account.get_key(old.id) is not None:
             raise
+    else:
+        await refuse_dead(ended, old, asked, declared.name, context)
+
+
+# `reconciler revoke` waits for no lock before it kills, so a key may die while an apply is at work on it. A dead key
+# must not keep a lasting name: the next plan would enable it. A death is an end to `is_enabled` and an early
+# `expires_at`; of what a PATCH does not send, its answer tells.
+
+
+async def refuse_revoked(key: LiveKey, context: ApplyContext) -> None:
+    """Read a key before it is enabled; raises AccountError when it was revoked since the plan was made."""
+    current = await context.account.get_key(key.id)
+    if current is not None and not current.is_enabled and role_of(current.name) is Role.SUPERSEDED:
+        raise AccountError(_revoked(key))
+
+
+async def refuse_dead(key: LiveKey, before: LiveKey, sent: KeyPatch, settled: str, context: ApplyContext) -> None:
+    """Put a key back among the dead that was revoked between `before` and the PATCH that it is the answer to.
+
+    Raises AccountError then. One whose time is over is another matter: a service may disable it by itself.
+    """
+    now = context.account.now()
+    if key.expires_at is not None and key.expires_at <= now:
+        return
+    is_disabled = before.is_enabled and not key.is_enabled and "is_enabled" not in sent
+    ends_soon = key.expires_at is not None and key.expires_at <= now + KEPT_FOR
+    if not is_disabled and ("expires_at" in sent or not ends_soon or same_value(before.expires_at, key.expires_at)):
+        return
+    dead = old_name(settled, (now + KEPT_FOR).replace(microsecond=0))
+    await context.account.update_key(key.id, KeyPatch(name=dead, is_enabled=False))
+    msg = f"{_revoked(key)}; it stays disabled, as {dead}"
+    raise AccountError(msg)
+
+
+def _revoked(key: LiveKey) -> str:
+    return f"key {key.id} was revoked while this ran; plan again"
 
 
 # What every change needs while a plan is carried out.

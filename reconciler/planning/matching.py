@@ -251,6 +251,9 @@ def _finding(rule: str, wanted: DeclaredKey, message: str) -> Finding:
 # The keys that the engine itself named, by the address they belong to.
 
 LEASE: Final = timedelta(hours=24)
+KEPT_FOR: Final = timedelta(hours=24)
+"""How long a key stays that was disabled at once, rotated out or revoked, so that it can be looked into."""
+
 _OVER: Final = {
     End.LEASE: DeleteReason.LEASE_EXPIRED,
     End.OVERLAP: DeleteReason.OVERLAP_OVER,

@@ -223,7 +223,7 @@ STEPS: Final = (
     Step(Role.DELIVERING, None, "not delivered, or the lease ended: delete"),
     Step(Role.SUCCESSOR, Role.SETTLED, "rotate or finish"),
     Step(Role.SETTLED, Role.SUPERSEDED, "rotate, finish or revoke"),
-    Step(Role.RETIRED, Role.SUPERSEDED, "rotate or finish, in place of a restore"),
+    Step(Role.RETIRED, Role.SUPERSEDED, "rotate or finish, in place of a restore, or revoke"),
     Step(Role.SUPERSEDED, None, "the overlap ended: delete"),
     Step(Role.SETTLED, Role.RETIRED, "retire"),
     Step(Role.SUCCESSOR, Role.RETIRED, "retire, in the middle of a rotation"),
@@ -236,6 +236,7 @@ STEPS: Final = (
     Step(None, Role.LOCK, "apply, POST"),
     Step(Role.LOCK, None, "the apply or the lease ended: delete"),
     Step(Role.SUCCESSOR, Role.DELIVERING, "revoke, while an older key stays: the sign that rotates that one"),
+    Step(None, Role.DELIVERING, "revoke beside another run, POST: the sign that rotates once more what it delivered"),
     *(Step(role, Role.SUPERSEDED, "revoke") for role in (Role.PENDING, Role.DELIVERING, Role.SUCCESSOR, Role.LEASED)),
 )
 """Every change of a stage that a command makes; an update, a renewal and a rename leave a key in its own."""

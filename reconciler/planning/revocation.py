@@ -1,9 +1,13 @@
 """Which live keys a revocation is about, and what is sent to kill each; pure.
 
 A leaked key is disabled and named `~old.<until>` by one PATCH, so that no later run enables it, restores it or finishes
-it. Two cases differ. Of a rotation's new key, destinations may hold the secret: where an older key of its address
+it. It ends then, too: an apply that is at work on it, and has it enabled or renamed just then, learns of its death by
+that. Two cases differ. Of a rotation's new key, destinations may hold the secret: where an older key of its address
 stays, the dead one is named `~sent`, the sign by which every plan rotates the older one anew. And a lock keeps its
 name, since a running apply counts on it.
+
+Keys of one address die in an order, so that an end between two deaths leaves nothing that a later plan would take up
+with a secret that no destination holds: what could be restored first, the settled key next, its successor last.
 """
 
 from __future__ import annotations
@@ -15,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 from reconciler.errors import UsageError
 from reconciler.model import KeyPatch
 from reconciler.planning.actions import matcher
-from reconciler.planning.matching import LEASE, match
+from reconciler.planning.matching import KEPT_FOR, LEASE, match
 from reconciler.planning.names import LONGEST_LIVE_NAME, Naming, Role, is_lock, old_name, role_of, sent_name
 from reconciler.planning.phrases import near
 
@@ -24,9 +28,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from reconciler.model import Address, Declaration, LiveKey, Snapshot
-
-KEPT_FOR: Final = timedelta(hours=24)
-"""How long a dead key stays, so that it can be looked into; the first apply after that deletes it."""
 
 _SIGNS: Final = frozenset({Role.SUCCESSOR, Role.DELIVERING})
 
@@ -52,11 +53,16 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Revocation:
-    """A live key that is to be killed, and the one change by which that is done."""
+    """A live key that is to be killed, and the one change by which that is done.
+
+    Those of a lower `turn` die first. `beside_survivor` is the change where an older key of the address did not die.
+    """
 
     key: LiveKey
     address: Address | None
     patch: KeyPatch
+    beside_survivor: KeyPatch
+    turn: int
 
 
 def candidates(declaration: Declaration | None, snapshot: Snapshot) -> list[Candidate]:
@@ -119,7 +125,7 @@ def revocations(
     now: datetime,
     nonce: Callable[[], str],
 ) -> list[Revocation]:
-    """Give what is sent to kill the chosen keys; those that are dead already are left out.
+    """Return what is sent to kill the chosen keys, in the order of their turns; the dead among them are left out.
 
     With a settled key or a successor go the retired keys of its address: restored, they would take its place with a
     secret that no destination holds.
@@ -135,13 +141,19 @@ def revocations(
     taken = {each.key.name for each in known}
     naming = None if declaration is None else Naming(declaration.naming, declaration.environments)
     found = []
-    for each in dying:
+    for each in sorted(dying, key=_turn):
         settled = naming.format(each.address) if naming and each.address else each.label
-        is_sign = each.role in _SIGNS and each.address in declared and each.address in staying
-        patch = _sign(each, settled, now, nonce) if is_sign else _death(each, settled, now, taken)
+        patch = death = _death(each, settled, now, taken)
+        if each.role in _SIGNS and each.address in declared:
+            death = _sign(each, settled, now, nonce)
+            patch = death if each.address in staying else patch
         taken.add(patch.get("name", each.key.name))
-        found.append(Revocation(each.key, each.address, patch))
+        found.append(Revocation(each.key, each.address, patch, death, _turn(each)))
     return found
+
+
+def _turn(each: Candidate) -> int:
+    return 2 if each.role in _SIGNS else 1 if each.role is Role.SETTLED else 0
 
 
 def _sign(dying: Candidate, settled: str, now: datetime, nonce: Callable[[], str]) -> KeyPatch:
@@ -159,7 +171,10 @@ def _death(dying: Candidate, settled: str, now: datetime, taken: Iterable[str]) 
     longest = LONGEST_LIVE_NAME - len(old_name("", until))
     while (name := old_name(settled[:longest], until)) in taken:  # a service may want names to be different
         until += timedelta(seconds=1)
-    return KeyPatch(name=name, is_enabled=False)
+    patch = KeyPatch(name=name, is_enabled=False)
+    if dying.key.expires_at is None or dying.key.expires_at > until:
+        patch["expires_at"] = until
+    return patch
 
 
 def places_of(declaration: Declaration | None) -> Mapping[Address, tuple[str, ...]]:

@@ -272,10 +272,25 @@ def test_an_answer_that_leaves_open_whether_it_is_dead_is_settled(
     assert ("NOT DEAD" in ended.out) == (code == 1)
 
 
-def test_no_lock_is_waited_for(done: Front) -> None:
+@pytest.mark.parametrize(("fault", "kept"), [("", ["ci/a~sent"]), ("POST * status=403 skip=1", [])])
+def test_a_lock_that_stays_holds_up_no_successor_which_is_rotated_again_under_the_lock(
+    done: Front, monkeypatch: pytest.MonkeyPatch, fault: str, kept: list[str]
+) -> None:
+    monkeypatch.setattr(revoking, "LOCK_TIMEOUT", timedelta(0))
+    monkeypatch.setenv(FAULTS, fault)
+    leaked = secret("KEY_A")
     done.state.create_key("reconciler~lock.0", expires_at=done.state.now() + timedelta(minutes=2))
-    assert done("revoke", "ci/a", "--yes").code == 0
-    assert "ci/a" in done.names()
+    ended = done("revoke", "ci/a", "--yes", "--format", "json")
+    assert (ended.code, of(ended.document)) == (0, [("ci/a", "replaced")])
+    assert kinds(done) == ["ci/a", "ci/a~old", *kept, "ci/b", "reconciler~lock"]
+    assert done.state.opens(secret("KEY_A"))
+    done.state.travel(timedelta(minutes=3))
+    monkeypatch.delenv(FAULTS)
+    before = secret("KEY_A")
+    assert done("apply", "--auto-approve").code == 0
+    assert (secret("KEY_A") != before) == bool(kept)
+    assert not done.state.opens(leaked)
+    settles(done)
 
 
 def test_a_key_that_is_gone_meanwhile_is_dead(done: Front, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,19 +35,19 @@ class Scenario:
     bare: bool = False
 
 
-def _key(name: str, variable: str, settings: str = "credit_limit: 5") -> str:
+def key(name: str, variable: str, settings: str = "credit_limit: 5") -> str:
     """Declare a key of one environment, its secret going to both files."""
     deliveries = ", ".join(f"{{to: {place}, as: {variable}}}" for place in ("one", "two"))
     return f"      {name}: {{{settings}, deliver: [{deliveries}]}}\n"
 
 
-def _environment(name: str, keys: str, settings: str = "") -> str:
+def environment(name: str, keys: str, settings: str = "") -> str:
     head = f"  {name}:\n{settings}    keys:"
     return f"{head}\n{keys}" if keys else f"{head} {{}}\n"
 
 
 GRACE: Final = "    deletion_grace: 7d\n"
-STEADY: Final = _key("steady", "STEADY")
+STEADY: Final = key("steady", "STEADY")
 
 
 def _steady(world: CrashWorld) -> None:
@@ -57,7 +57,7 @@ def _steady(world: CrashWorld) -> None:
 
 
 def _create(world: CrashWorld) -> None:
-    world.declare(_environment("ci", _key("api", "API")))
+    world.declare(environment("ci", key("api", "API")))
     world.wanted["ci/api"] = "API"
 
 
@@ -65,14 +65,14 @@ def _update(world: CrashWorld) -> None:
     _steady(world)
     world.live("ci/api", "API")
     world.wanted["ci/api"] = "API"
-    world.declare(_environment("ci", _key("api", "API", "credit_limit: 9") + STEADY))
+    world.declare(environment("ci", key("api", "API", "credit_limit: 9") + STEADY))
 
 
 def _rename(world: CrashWorld) -> None:
     _steady(world)
     world.live("ci/once", "API")
     world.wanted["ci/api"] = "API"
-    world.declare(_environment("ci", _key("api", "API", "credit_limit: 5, renamed_from: [ci/once]") + STEADY))
+    world.declare(environment("ci", key("api", "API", "credit_limit: 5, renamed_from: [ci/once]") + STEADY))
 
 
 def _rotate(world: CrashWorld) -> None:
@@ -80,14 +80,14 @@ def _rotate(world: CrashWorld) -> None:
     world.state.travel(QUARTER)
     _steady(world)
     world.wanted["ci/api"] = "API"
-    world.declare(_environment("ci", _key("api", "API", "credit_limit: 5, rotate_every: 90d") + STEADY))
+    world.declare(environment("ci", key("api", "API", "credit_limit: 5, rotate_every: 90d") + STEADY))
 
 
 def _leak(world: CrashWorld) -> None:
     _steady(world)
     world.live("ci/api", "API")
     world.wanted["ci/api"] = "API"
-    world.declare(_environment("ci", _key("api", "API") + STEADY))
+    world.declare(environment("ci", key("api", "API") + STEADY))
 
 
 def _finish(world: CrashWorld) -> None:
@@ -95,26 +95,26 @@ def _finish(world: CrashWorld) -> None:
     world.live("ci/api", "API")
     world.live("ci/api~next", "API")
     world.wanted["ci/api"] = "API"
-    world.declare(_environment("ci", _key("api", "API") + STEADY))
+    world.declare(environment("ci", key("api", "API") + STEADY))
 
 
 def _retire(world: CrashWorld) -> None:
     _steady(world)
     world.live("ci/api", "API")
-    world.declare(_environment("ci", STEADY, GRACE))
+    world.declare(environment("ci", STEADY, GRACE))
 
 
 def _restore(world: CrashWorld) -> None:
     _steady(world)
     world.live(f"ci/api~gone.{world.until(WEEK)}", "API", is_enabled=False)
     world.wanted["ci/api"] = "API"
-    world.declare(_environment("ci", _key("api", "API") + STEADY, GRACE))
+    world.declare(environment("ci", key("api", "API") + STEADY, GRACE))
 
 
 def _delete(world: CrashWorld) -> None:
     _steady(world)
     world.live("ci/api", "API")
-    world.declare(_environment("ci", STEADY))
+    world.declare(environment("ci", STEADY))
 
 
 def _crowd(world: CrashWorld) -> None:
@@ -126,13 +126,13 @@ def _crowd(world: CrashWorld) -> None:
     world.state.travel(QUARTER)
     _steady(world)
     for number in (1, 2):
-        ci += _key(f"new-{number}", f"NEW_{number}") + _key(f"due-{number}", f"DUE_{number}", due)
-        prod += _key(f"new-{number}", f"PROD_NEW_{number}")
+        ci += key(f"new-{number}", f"NEW_{number}") + key(f"due-{number}", f"DUE_{number}", due)
+        prod += key(f"new-{number}", f"PROD_NEW_{number}")
         world.live(f"prod/half-{number}", f"HALF_{number}")
         world.live(f"prod/half-{number}~next", f"HALF_{number}")
-        prod += _key(f"half-{number}", f"HALF_{number}")
+        prod += key(f"half-{number}", f"HALF_{number}")
         world.live(f"prod/back-{number}~gone.{world.until(DAY)}", f"BACK_{number}", is_enabled=False)
-        prod += _key(f"back-{number}", f"BACK_{number}")
+        prod += key(f"back-{number}", f"BACK_{number}")
         world.live(f"prod/leaves-{number}", f"LEAVES_{number}")
         world.live(f"ci/ends-{number}", f"ENDS_{number}")
         world.wanted |= {f"ci/new-{number}": f"NEW_{number}", f"ci/due-{number}": f"DUE_{number}"}
@@ -141,8 +141,8 @@ def _crowd(world: CrashWorld) -> None:
     world.live("ci/more", "MORE", credit_limit=Decimal(1))
     world.live("ci/once", "NOW")
     world.wanted |= {"ci/more": "MORE", "ci/now": "NOW"}
-    ci += _key("more", "MORE") + _key("now", "NOW", "credit_limit: 5, renamed_from: [ci/once]")
-    world.declare(_environment("ci", ci) + _environment("prod", prod, GRACE))
+    ci += key("more", "MORE") + key("now", "NOW", "credit_limit: 5, renamed_from: [ci/once]")
+    world.declare(environment("ci", ci) + environment("prod", prod, GRACE))
 
 
 def _two_files(world: CrashWorld) -> None:
@@ -151,11 +151,11 @@ def _two_files(world: CrashWorld) -> None:
     others = ""
     ci = STEADY
     for number in range(4):
-        ci += _key(f"new-{number}", f"NEW_{number}")
-        others += _key(f"new-{number}", f"OTHER_{number}")
+        ci += key(f"new-{number}", f"NEW_{number}")
+        others += key(f"new-{number}", f"OTHER_{number}")
         world.wanted |= {f"ci/new-{number}": f"NEW_{number}", f"others/new-{number}": f"OTHER_{number}"}
-    world.declare(_environment("ci", ci))
-    world.declare(_environment("others", others), file="others.yaml")
+    world.declare(environment("ci", ci))
+    world.declare(environment("others", others), file="others.yaml")
 
 
 PLAN: Final = ("GET activity", "GET balance", "GET keys")
@@ -206,7 +206,9 @@ FINISH: Final = Scenario(
 RETIRE: Final = Scenario(
     "retire", _retire, requests=(*PLAN, *LOCK, "PATCH keys/4", CHECK, "DELETE keys/5"), engine=("gone",)
 )
-RESTORE: Final = Scenario("restore", _restore, requests=(*PLAN, *LOCK, "PATCH keys/4", CHECK, "DELETE keys/5"))
+RESTORE: Final = Scenario(
+    "restore", _restore, requests=(*PLAN, *LOCK, "GET keys/4", "PATCH keys/4", CHECK, "DELETE keys/5")
+)
 DELETE: Final = Scenario(
     "delete", _delete, requests=(*PLAN, *LOCK, "GET keys/4", "DELETE keys/4", CHECK, "DELETE keys/5")
 )
@@ -217,7 +219,7 @@ ONE_BY_ONE: Final = (CREATE, UPDATE, RENAME, ROTATE, LEAK, FINISH, RETIRE, RESTO
 CROWD: Final = Scenario(
     "crowd",
     _crowd,
-    requests=("GET",) * 11 + ("POST",) * 7 + ("PATCH",) * 22 + ("DELETE",) * 3,
+    requests=("GET",) * 13 + ("POST",) * 7 + ("PATCH",) * 22 + ("DELETE",) * 3,
     calls=DELIVERY * 2,
     engine=("new", "sent", "old", "gone"),
 )
