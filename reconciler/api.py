@@ -36,6 +36,7 @@ from reconciler.insight.report import Review  # noqa: TC001  # the same
 from reconciler.model import LONGEST_DAYS, Address, Declaration
 from reconciler.planning.actions import AS_THE_FILE_SAYS, ApplyResult, Options, Outcome, Plan
 from reconciler.planning.planfile import digest
+from reconciler.planning.revocation import Death, RevokeResult
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 
     from reconciler.engine.applying import ApplyRequest
     from reconciler.engine.inspect import Scope
-    from reconciler.model import Lease
+    from reconciler.model import Lease, LiveKey
     from reconciler.planning.actions import AccountPlan
     from reconciler.secret import Secret
 
@@ -54,6 +55,7 @@ __all__ = [
     "Options",
     "Outcome",
     "Plan",
+    "RevokeResult",
     "SecretDelivery",
     "activity",
     "apply",
@@ -66,6 +68,7 @@ __all__ = [
     "plan",
     "record",
     "report",
+    "revoke",
     "show",
     "to_dict",
     "to_html",
@@ -324,6 +327,74 @@ class LeasedKey:
         self._leaving.pop().__exit__(kind, error, traceback)
 
 
+def revoke(  # noqa: PLR0913  # by keyword, each with a default
+    *targets: str | int | Address,
+    declaration: Declaration | None = None,
+    secret: str | None = None,
+    replace: bool = True,
+    environments: Collection[str] = (),
+    simulator: str | Path | None = None,
+    credentials: Mapping[str, str] | None = None,
+    allow_exec: bool = False,
+    receivers: Mapping[str, Receiver] | None = None,
+    on_death: Callable[[Death], None] | None = None,
+) -> RevokeResult:
+    """Kill leaked keys at once, then replace those that are declared with destinations; nobody is asked.
+
+    Args:
+        targets: Addresses or globs of them, which mean all their keys; ids or live names, which mean that key alone.
+        declaration: What says where new secrets go. Without one, keys of the account of `NAGA_PROVISIONING_KEY` are
+            killed and none is replaced.
+        secret: The leaked secret itself, in place of targets or beside them: its key is found by asking the
+            destinations of the declaration that can tell.
+        replace: False only kills.
+        environments: Looks in the accounts of these environments only.
+        simulator: Keeps simulated accounts at this path in place of the service's.
+        credentials: The provisioning keys by variable, in place of the environment.
+        allow_exec: Lets destinations of type exec run the commands of the file.
+        receivers: Take the secrets of destinations of type python, as of `apply`.
+        on_death: Hears at once what became of each key, before any is replaced, in the thread of the caller.
+
+    Returns:
+        What became of each key (`deaths`) and of each address (`replacements`). What failed is told there, not raised;
+        `exit_code` is what the command would end with: 0 dead and replaced, 1 a key is not dead, 5 not replaced.
+
+    Raises:
+        UsageError: nothing is meant, a target means no key, no destination holds the secret, a provisioning key is
+            missing, or this was called from a running event loop.
+        AccountError: an account where the key may be could not be read.
+    """
+    from reconciler.engine.revoking import RevokeRequest, find, holders
+    from reconciler.engine.revoking import revoke as kill
+    from reconciler.secret import Secret
+
+    if not targets and secret is None:
+        msg = "revoke takes an address, an id or a live name, or the secret itself"
+        raise UsageError(msg)
+    if secret is not None and declaration is None:
+        msg = "a secret is found by the destinations of a declaration; give that, or an address or id"
+        raise UsageError(msg)
+
+    async def work() -> RevokeResult:
+        texts = [*map(str, targets)]
+        if secret is not None and declaration is not None:
+            with Secret(secret) as wanted:
+                texts += await holders(wanted, declaration, allow_exec=allow_exec)
+        request = RevokeRequest(
+            targets=tuple(texts),
+            declaration=declaration,
+            environments=tuple(environments),
+            replace=replace,
+            allow_exec=allow_exec,
+            receivers=receivers,
+            simulator=_path(simulator),
+            credentials=credentials,
+        )
+        return await kill(request, await find(request), _Mourner(on_death), lambda _: nullcontext())
+
+    return _run(work())
+
+
 def record(
     to: str | Path,
     declaration: Declaration | None = None,
@@ -547,19 +618,21 @@ def report(  # by keyword, each with a default
 
 
 def to_dict(
-    value: Plan | ApplyResult | Inventory | KeyDetail | BalanceReport | ActivityReport | Verdict,
+    value: Plan | ApplyResult | RevokeResult | Inventory | KeyDetail | BalanceReport | ActivityReport | Verdict,
 ) -> dict[str, Any]:
     """Lay out what a function gave as its command does with `--format json`: values that JSON knows.
 
     `schemas/plan.schema.json` describes a plan; a result lacks the findings, which are the plan's.
     """
-    from reconciler.render import activity, alerts, balance, document, inventory
+    from reconciler.render import activity, alerts, balance, document, inventory, revocation
 
     match value:
         case Plan():
             return document.plan_document(value, digest(value))
         case ApplyResult():
             return document.result_document(value)
+        case RevokeResult():
+            return revocation.result_document(value)
         case Inventory():
             return inventory.inventory_document(value)
         case KeyDetail():
@@ -672,6 +745,23 @@ class _Listener:
 
     def finished(self, result: ApplyResult) -> None:
         """The caller gets it anyway."""
+
+
+class _Mourner:
+    """Hands deaths on; what a person would be told goes to the log."""
+
+    def __init__(self, on_death: Callable[[Death], None] | None) -> None:
+        self._on_death = on_death
+
+    def mask(self, secret: Secret) -> None:
+        """Nothing is shown that could hold it."""
+
+    def died(self, death: Death) -> None:
+        if self._on_death is not None:
+            self._on_death(death)
+
+    def waiting(self, lock: LiveKey) -> None:
+        _log.info("Another run has locked the account: key %d (%s).", lock.id, lock.name)
 
 
 def _check(options: Options, declaration: Declaration, base: Declaration | None) -> None:

@@ -43,14 +43,17 @@ def _lines(result: RevokeResult) -> Iterator[str]:
 
 
 def result_json(result: RevokeResult) -> str:
-    """Give one document: what became of the `keys`, the `replacements`, and whether it was `interrupted`."""
-    return to_json(
-        {
-            "keys": [_death(each) for each in result.deaths],
-            "replacements": [_replacement(each) for each in result.replacements],
-            "interrupted": result.interrupted,
-        }
-    )
+    """Return the document as text."""
+    return to_json(result_document(result))
+
+
+def result_document(result: RevokeResult) -> dict[str, Any]:
+    """Return what became of the `keys`, the `replacements`, and whether it was `interrupted`."""
+    return {
+        "keys": [_death(each) for each in result.deaths],
+        "replacements": [_replacement(each) for each in result.replacements],
+        "interrupted": result.interrupted,
+    }
 
 
 def _death(death: Death) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import re
 import runpy
 import subprocess
 import sys
+from datetime import timedelta
 from decimal import Decimal
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,7 +22,7 @@ from dotenv import dotenv_values
 from jsonschema import Draft202012Validator
 
 import reconciler
-from reconciler import Address, Options, api, apply, digest, load, plan, schema_files, to_dict
+from reconciler import Address, Options, api, apply, digest, load, plan, revoke, schema_files, to_dict
 from reconciler.errors import (
     AccountError,
     DeclarationError,
@@ -437,6 +438,58 @@ def test_a_path_and_a_text_or_a_receiver_that_cannot_be_called_is_a_mistake_of_t
     receivers: Any = {"app": "print"}
     with pytest.raises(UsageError, match="app"):
         apply(load(text=HANDED_ON), receivers=receivers, simulator=SIMULATOR)
+
+
+# --- revoke -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("targets", "more"), [(("ci/a",), {}), ((Address("ci", "a"),), {}), ((1,), {}), ((), {"secret": "KEY_A"})]
+)
+def test_a_leaked_key_is_killed_and_replaced(front: Front, targets: tuple[Any, ...], more: dict[str, str]) -> None:
+    front.declare(TWO)
+    declaration = load()
+    apply(declaration, simulator=SIMULATOR)
+    leaked = str(dotenv_values("secrets.env")["KEY_A"])
+    more = dict.fromkeys(more, leaked)
+    ids = [key.id for key in front.state.keys() if key.name == "ci/a"]  # noqa: SIM118  # a method
+    told: list[Any] = []
+    options: Any = {"declaration": declaration, "simulator": SIMULATOR, "on_death": told.append, **more}
+    result = revoke(
+        *(ids[0] if target == 1 else target for target in targets),
+        **options,
+    )
+    assert (result.exit_code, [*result.deaths], [str(death.address) for death in told]) == (0, told, ["ci/a"])
+    assert to_dict(result)["replacements"][0]["status"] == "replaced"
+    assert not front.state.opens(leaked)
+    assert front.state.opens(str(dotenv_values("secrets.env")["KEY_A"]))
+    assert plan(declaration, simulator=SIMULATOR).actions == ()
+
+
+def test_without_a_declaration_it_is_only_killed_and_the_log_hears_of_a_lock(
+    front: Front, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    front.declare(TWO)
+    apply(load(), simulator=SIMULATOR)
+    assert revoke("ci/a", simulator=SIMULATOR).replacements == ()
+    monkeypatch.setattr("reconciler.engine.revoking.LOCK_TIMEOUT", timedelta(seconds=1))
+    front.state.create_key("reconciler~lock.0", expires_at=front.state.now() + timedelta(minutes=2))
+    with caplog.at_level("INFO", "reconciler.api"):
+        result = revoke("ci/b", declaration=load(), simulator=SIMULATOR)
+    assert [each.failure for each in result.replacements] == [None]
+    assert "reconciler~lock.0" in caplog.text
+
+
+def test_a_program_may_take_the_new_secret_and_what_means_nothing_is_refused(front: Front) -> None:
+    declaration, taken = load(text=HANDED_ON), []
+    receivers: Any = {"app": lambda delivery: taken.append(delivery.secret.reveal()), "audit": lambda _: None}
+    apply(declaration, receivers=receivers, simulator=SIMULATOR)
+    assert revoke("*", declaration=declaration, receivers=receivers, simulator=SIMULATOR).exit_code == 0
+    assert [front.state.opens(secret) for secret in taken] == [False, True]
+    for targets, options in (((), {}), ((), {"secret": "ng-x"}), (("ci/x",), {})):
+        given: Any = options
+        with pytest.raises(UsageError):
+            revoke(*targets, simulator=SIMULATOR, **given)
 
 
 def test_without_a_path_the_folder_is_loaded_where_there_is_no_file(
