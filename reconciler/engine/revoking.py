@@ -68,6 +68,7 @@ LOCK_TIMEOUT: Final = timedelta(seconds=10)
 """How long the successors wait for another run: most that live end sooner, and of one that died the lock stays."""
 
 _UNUSABLE: Final = "the declaration cannot be used, so nothing is known of what has to be replaced"
+_NOT_TO_ITS_TASTE: Final = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.CONFLICT, HTTPStatus.UNPROCESSABLE_ENTITY})
 _CONTESTED: Final = "another run may have written to the same places meanwhile"
 _NO_PLACE: Final = "it is declared without destinations, so nobody would receive the secret of a new key"
 
@@ -268,7 +269,7 @@ class _Work:
 
     async def done(self) -> RevokeResult:
         found = self.found
-        dying = revocations(found.chosen, found.known, self.declaration, self.context.account.now(), self.context.nonce)
+        dying = revocations(found.chosen, found.known, self.declaration, found.snapshot.now, self.context.nonce)
         already = [Death(e.key, e.address, e.key.name) for e in found.chosen if e.is_dead]
         for death in already:
             self.listener.died(death)
@@ -308,7 +309,7 @@ class _Work:
         key, name = revocation.key, revocation.patch.get("name", revocation.key.name)
         death = Death(key, revocation.address, name)
         try:
-            await self.context.account.update_key(key.id, revocation.patch)
+            await self._kill_somehow(key, revocation.patch)
         except RefusedByService as error:
             if error.status != HTTPStatus.NOT_FOUND or await self._is_there(key):  # gone is dead
                 death = replace(death, failure=str(error))
@@ -316,6 +317,21 @@ class _Work:
             death = replace(death, failure=str(error))
         self.listener.died(death)
         return death
+
+    async def _kill_somehow(self, key: LiveKey, patch: KeyPatch) -> None:
+        """Send the whole change; where a value of it is not to the service's taste, what kills goes before the rest."""
+        try:
+            await self.context.account.update_key(key.id, patch)
+        except RefusedByService as error:
+            if error.status not in _NOT_TO_ITS_TASTE:
+                raise
+            await self.context.account.update_key(key.id, KeyPatch(is_enabled=False))
+            if "name" in patch:
+                try:
+                    await self.context.account.update_key(key.id, KeyPatch(name=patch["name"]))
+                except AccountError:
+                    msg = f"it is disabled, but keeps its name, by which the next apply enables it again: {error}"
+                    raise AccountError(msg) from None
 
     async def _is_there(self, key: LiveKey) -> bool:
         """Ask a second time for a key that is said not to be there; an answer that is none counts as there."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.diagnostic import Severity
 from reconciler.model import KEY_VARIABLE, LiveKey, Snapshot, Unmanaged
-from reconciler.planning.actions import Create, DeleteReason, Finding, Finish, Rename, Restore, Rotate
+from reconciler.planning.actions import Create, DeleteReason, Finding, Finish, Rename, Restore, Rotate, matcher
 from reconciler.planning.budgets import as_of
 from reconciler.planning.guard_context import kept, rules, tightest, with_default
 from reconciler.planning.names import Naming
@@ -103,7 +103,8 @@ def left_behind(
                 whose += ", and the file says to delete such keys"
         if now is None:
             message = f"environment {name} is no longer declared, nor is its account; {whose}"
-            yield Finding("environment-dropped", Severity.WARNING, message, source=before.source)
+            finding = Finding("environment-dropped", Severity.WARNING, message, source=before.source)
+            yield finding if declaration.unmanaged is not Unmanaged.DELETE else _guarded(finding, name, base, options)
         else:
             new = now.provisioning_key_env
             message = f"environment {name} has moved to the account of {new}; {whose}"
@@ -112,7 +113,27 @@ def left_behind(
                     f"; destinations may hold the secrets of {old} for {plural(count, 'key')} that {new} has already"
                 )
                 message += ": --rotate brings new ones"
-            yield Finding("account-changed", Severity.WARNING, message, source=now.source)
+            finding = Finding("account-changed", Severity.WARNING, message, source=now.source)
+            yield _guarded(finding, name, base, options)
+
+
+def _guarded(finding: Finding, environment: str, base: Declaration, options: Options) -> Finding:
+    """Make a warning that an environment leaves its keys behind an error where the base protects some of them.
+
+    The next plan knows nothing of that protection any more, so this is the last one that can refuse it.
+    """
+    rails = base.environments[environment].guardrails
+    rule = rails.protected or base.guardrails.protected
+    mine = [key for key in base.keys if key.address.environment == environment and (rule or key.protected)]
+    if not mine:
+        return finding
+    names = tuple(str(key.address) for key in mine)
+    if all(map(matcher(options.allow), names)):
+        message = f"{finding.message} (allowed for this run)"
+        return replace(finding, severity=Severity.NOTE, message=message, lifts=names)
+    message = f"{finding.message}; the base file protects {plural(len(mine), 'key')} of it: "
+    message += f"allow it once with --allow '{environment}/*'"
+    return replace(finding, severity=Severity.ERROR, message=message)
 
 
 def _not_brought(
@@ -141,7 +162,8 @@ def _dropped(draft: Draft, base: Declaration) -> Iterator[Finding]:
             continue
         left = f", which leaves {plural(count, 'live key')} unmanaged{fate}" if count else "; it has no live keys"
         message = f"environment {name} is no longer declared{left}"
-        yield Finding("environment-dropped", Severity.WARNING, message, source=base.environments[name].source)
+        finding = Finding("environment-dropped", Severity.WARNING, message, source=base.environments[name].source)
+        yield _guarded(finding, name, base, draft.options) if deleted and count else finding
 
 
 def _renamed_all(draft: Draft, base: Declaration) -> Iterator[Finding]:

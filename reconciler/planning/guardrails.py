@@ -200,6 +200,7 @@ def judge_declaration(bench: Bench) -> Iterator[Finding]:
     """Judge what the declaration says of each key that the run is about, changed or not, and what it adds up to."""
     declaration, covers = bench.draft.declaration, bench.draft.options.selector()
     members: dict[str, tuple[list[DeclaredKey], list[Lease]]] = {}
+    movers = _movers(bench)
     for key in declaration.keys:
         members.setdefault(key.address.environment, ([], []))[0].append(key)
     for lease in declaration.leases:
@@ -210,11 +211,27 @@ def judge_declaration(bench: Bench) -> Iterator[Finding]:
         rails = bench.guards.of_keys(frozenset({name}))
         chosen = [key for key in keys if covers(key.address)] if bench.draft.options.selective else keys
         chosen_leases = [lease for lease in leases if covers(lease.address)]
-        yield from _judge_limits(bench, [*chosen, *chosen_leases], rails)
-        yield from _judge_keys(bench, chosen, rails)
+        staying = [key for key in chosen if key.address not in movers] if movers else chosen
+        yield from _judge_limits(bench, [*staying, *chosen_leases], rails)
+        yield from _judge_keys(bench, staying, rails)
+        for key in [key for key in chosen if key.address in movers] if movers else ():
+            of_both = bench.guards.of_keys(movers[key.address])
+            yield from _judge_limits(bench, [key], of_both)
+            yield from _judge_keys(bench, [key], of_both)
         yield from _judge_leases(bench, chosen_leases, rails)
         if (chosen or chosen_leases) and (budget := bench.guards.environment(name).credit_budget):
             yield from _judge_budget(bench, budget, keys, leases, name)
+
+
+def _movers(bench: Bench) -> dict[Address, frozenset[str]]:
+    """Return the keys that come from another environment, each with both: what guards the one goes along."""
+    moving: dict[Address, frozenset[str]] = {}
+    for action in bench.draft.actions:
+        if isinstance(action, Rename | Rotate | Finish):
+            environments = frozenset(address.environment for address in bench.addresses(action))
+            if len(environments) > 1:
+                moving[action.address] = environments
+    return moving
 
 
 def _judge_limits(bench: Bench, keys: Sequence[DeclaredKey | Lease], rails: Guardrails) -> Iterator[Finding]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -125,3 +127,66 @@ def test_what_is_allowed_is_named_in_the_plan_and_in_the_summary_of_apply(front:
     }
     done = front("apply", "--auto-approve", "--format", "json", *allow)
     assert (done.code, done.document["lifted"]) == (0, lifted)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "rule"),
+    [
+        ("unmanaged: report\n{}", "unmanaged: delete\n{}", "environment-dropped"),
+        ("guardrails: {{protected: true}}\n{}", "unmanaged: delete\n{}", "environment-dropped"),
+    ],
+)
+def test_a_protected_environment_is_not_dropped_where_the_next_plan_deletes_its_keys(
+    front: Front, before: str, after: str, rule: str
+) -> None:
+    """A selection hides the deletions from the plan that drops it, and the next one has no base that protects them."""
+    busy(front, "production/api")
+    declare(front, "{api: {credit_limit: 5}}")
+    text = Path("keys.yaml").read_text(encoding="utf-8")
+    head, production, ci = re.split(r"(?m)^(?=  production:|  ci:)", text)
+    if "guardrails" in before:
+        text = text.replace("guardrails: {protect_active: 30d}\n", "").replace(f"    {PROTECTED}\n", "")
+    Path("old.yaml").write_text(before.format(text), encoding="utf-8")
+    front.write(after.format(head + ci))
+    selected = ("--base", "old.yaml", "--only", "production/*")
+    assert rules(front, *selected) == {rule}
+    assert front("apply", "--auto-approve", *selected).code == 3
+    assert rules(front, *selected, "--allow", "production/*") == set()
+    assert production
+
+
+@pytest.mark.parametrize("key", ["credit_limit: 5", "credit_limit: 5, protected: true"])
+def test_a_protected_environment_does_not_move_to_another_account(front: Front, key: str) -> None:
+    """There its keys would be created anew, and the old ones live on in nobody's care."""
+    busy(front, "production/api")
+    own = "protected" in key
+    declare(front, f"{{api: {{{key}}}, b: {{credit_limit: 1}}}}", rails="deletion_grace: 7d" if own else PROTECTED)
+    text = Path("keys.yaml").read_text(encoding="utf-8")
+    Path("old.yaml").write_text(text, encoding="utf-8")
+    front.write(text.replace("  production:\n", "  production:\n    provisioning_key_env: NAGA_OTHER\n"))
+    refused = rules(front, "--base", "old.yaml")
+    assert "account-changed" in refused
+    assert refused - rules(front, "--base", "old.yaml", "--allow", "production/b") == set()
+    allowed = ("production/api",) if own else ("production/*",)
+    assert refused - rules(front, "--base", "old.yaml", "--allow", *allowed) == {"account-changed"}
+
+
+@pytest.mark.parametrize(
+    ("rails", "key", "found"),
+    [
+        ("guardrails: {max_credit_limit: 5}", "credit_limit: 9", "max-credit-limit"),
+        ("guardrails: {require_limit: true}", "credit_limit: null", "require-limit"),
+        ("guardrails: {require_rotation: true}", "credit_limit: 5", "require-rotation"),
+        ("guardrails: {max_lifetime: 30d}", "credit_limit: 5", "max-lifetime"),
+    ],
+)
+def test_what_guards_an_environment_goes_along_with_a_key_that_leaves_it(
+    front: Front, rails: str, key: str, found: str
+) -> None:
+    busy(front, "production/api")
+    declare(front, "{}", f"{{api: {{{key}, renamed_from: [production/api]}}, new: {{{key}}}}}", rails=rails)
+    document = front("plan", "--format", "json").document
+    assert [(each["rule"], each["address"]) for each in document["findings"] if each["severity"] == "error"] == [
+        (found, "ci/api")
+    ]
+    assert rules(front, "--allow", "ci/api") == set()

@@ -269,6 +269,6 @@ def test_a_revocation_beside_an_apply_of_the_same_key(
     applied = world.apply(forks, *scenario.arguments, "--parallelism", "1", hook=hook)
     while not revoked:
         asyncio.run(asyncio.sleep(0.01))
-    assert revoked[0].code in {0, 1, 5}, (applied, revoked)
-    assert revoked[0].code != 1 or "NOT DEAD" in revoked[0].output, (applied, revoked)
+    world.state.strange.clear()  # the apply renames a dead key before it learns of its death, and takes that back
+    assert revoked[0].code in {0, 5}, (applied, revoked)
     prove_recovery(world, forks, applied, the_dead(world))
