@@ -272,6 +272,30 @@ def test_an_answer_that_leaves_open_whether_it_is_dead_is_settled(
     assert ("NOT DEAD" in ended.out) == (code == 1)
 
 
+@pytest.mark.parametrize("ahead", [timedelta(days=91), timedelta(days=-91)])
+def test_a_clock_that_is_wrong_here_keeps_nobody_alive(done: Front, ahead: timedelta) -> None:
+    done.state.travel(ahead)
+    leaked = secret("KEY_A")
+    assert done("revoke", "ci/a", "--yes").code == 0
+    assert not done.state.opens(leaked)
+    assert done("plan", "--detailed-exitcode").code == 0
+
+
+@pytest.mark.parametrize("refused", ["400", "409", "422"])
+@pytest.mark.parametrize(("more", "code"), [("", 0), ("; PATCH * status=403 skip=1 times=1", 1)])
+def test_a_service_that_does_not_take_the_end_or_the_name_still_kills(
+    done: Front, monkeypatch: pytest.MonkeyPatch, refused: str, more: str, code: int
+) -> None:
+    leaked = secret("KEY_A")
+    monkeypatch.setenv(FAULTS, f"PATCH * status={refused} times=1{more}")
+    ended = done("revoke", "ci/a", "--yes", "--no-replace")
+    assert (ended.code, done.state.opens(leaked)) == (code, False), ended
+    monkeypatch.delenv(FAULTS)
+    assert done("revoke", "ci/a", "--yes").code == 0
+    assert not done.state.opens(leaked)
+    settles(done)
+
+
 @pytest.mark.parametrize(("fault", "kept"), [("", ["ci/a~sent"]), ("POST * status=403 skip=1", [])])
 def test_a_lock_that_stays_holds_up_no_successor_which_is_rotated_again_under_the_lock(
     done: Front, monkeypatch: pytest.MonkeyPatch, fault: str, kept: list[str]
