@@ -166,6 +166,10 @@ def with_values(document: Document, values: Mapping[str, str]) -> Document:
     return tuple(result)
 
 
+GATHERING_SECONDS: Final = 0.005
+"""How long a group waits for more: keys that are created at the same time come one shortly after the other, and each
+group costs what makes a file last."""
+
 _NO_NAME: Final = "is no name for a variable (letters, digits and _, no digit first)"
 _ACTED_ON: Final = "is a variable that programs act on, and no place for a secret"
 
@@ -279,6 +283,7 @@ class Dotenv:
 
     async def _write_queued(self) -> files.Problem | None:
         async with self._writing:
+            await asyncio.sleep(GATHERING_SECONDS)
             group, self._queued, self._commit = self._queued, {}, None
             return await asyncio.to_thread(self._write, group)
 

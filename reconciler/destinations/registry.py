@@ -14,7 +14,7 @@ from reconciler.model import EXEC, PYTHON
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from importlib.metadata import EntryPoint
+    from importlib.metadata import EntryPoint, EntryPoints
 
     from reconciler.destinations.base import Description, Destination, Receiver
     from reconciler.model import Target
@@ -36,6 +36,7 @@ class Registry:
         self._allow_exec = allow_exec
         self._receivers = receivers or {}
         self._opened: dict[Target, Destination] = {}
+        self._offers: EntryPoints | None = None
 
     def open(self, target: Target) -> Destination:
         """Give the destination of a target.
@@ -62,7 +63,7 @@ class Registry:
         await asyncio.gather(*(each.aclose() for each in closing), return_exceptions=True)
 
     def _create(self, target: Target) -> Destination:
-        factory = _find(target.type)
+        factory = self._find(target.type)
         if target.type == PYTHON:
             factory = partial(factory, receivers=self._receivers)
         try:
@@ -75,32 +76,31 @@ class Registry:
             raise DestinationError(_broken(target.type, f"it has no {' and no '.join(missing)}"))
         return destination
 
+    def _find(self, kind: str) -> Callable[..., Destination]:
+        """Give what creates the destinations of a type; nobody else can offer one of ours."""
+        try:
+            if module := kind_of(kind).module:
+                description: Description = import_module(module).DESCRIPTION
+                return description.create
+            return self._offered(kind).load()  # type: ignore[no-any-return]  # what it gives is looked at once it is there
+        except FOREIGN as error:
+            if isinstance(error, DestinationError):
+                raise
+            raise DestinationError(_broken(kind, _words(error))) from error
 
-def _find(kind: str) -> Callable[..., Destination]:
-    """Give what creates the destinations of a type; nobody else can offer one of ours."""
-    try:
-        if module := kind_of(kind).module:
-            description: Description = import_module(module).DESCRIPTION
-            return description.create
-        return _offered(kind).load()  # type: ignore[no-any-return]  # what it gives is looked at once it is there
-    except FOREIGN as error:
-        if isinstance(error, DestinationError):
-            raise
-        raise DestinationError(_broken(kind, _words(error))) from error
+    def _offered(self, kind: str) -> EntryPoint:
+        if self._offers is None:  # once a run: all installed packages are looked at
+            from importlib.metadata import entry_points
 
-
-def _offered(kind: str) -> EntryPoint:
-    from importlib.metadata import entry_points
-
-    every = entry_points(group=GROUP)
-    offers = tuple(every.select(name=kind))
-    if not offers:
-        raise DestinationError(_unknown(kind, sorted({*kinds(), *every.names})))
-    if len(offers) > 1:
-        owners = ", ".join(sorted(offer.dist.name if offer.dist else offer.value for offer in offers))
-        msg = f"the destination type {kind!r} is offered by more than one package, uninstall all but one: {owners}"
-        raise DestinationError(msg)
-    return offers[0]
+            self._offers = entry_points(group=GROUP)
+        offers = tuple(self._offers.select(name=kind))
+        if not offers:
+            raise DestinationError(_unknown(kind, sorted({*kinds(), *self._offers.names})))
+        if len(offers) > 1:
+            owners = ", ".join(sorted(offer.dist.name if offer.dist else offer.value for offer in offers))
+            msg = f"the destination type {kind!r} is offered by more than one package, uninstall all but one: {owners}"
+            raise DestinationError(msg)
+        return offers[0]
 
 
 def _unknown(kind: str, known: list[str]) -> str:
