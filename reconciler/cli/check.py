@@ -90,7 +90,7 @@ def command(
     from reconciler.engine.inspect import Scope
     from reconciler.engine.review import check
     from reconciler.errors import GuardrailRefused, ReconcilerError
-    from reconciler.formatting.files import check_output
+    from reconciler.files import check_output
     from reconciler.planning.accounts import account_variables
 
     if state is not None and not notify:

@@ -51,8 +51,8 @@ def command(files: tuple[Path, ...], more: tuple[Path, ...], *, check: bool) -> 
     from reconciler.cli.options import default_file
     from reconciler.declaration import read_sources
     from reconciler.declaration.loader import STDIN
+    from reconciler.files import write_files
     from reconciler.formatting.canonical import check_shape, formatted
-    from reconciler.formatting.files import write_files
 
     paths = dict.fromkeys([*files, *more]) or {default_file(): None}
     found = [source for path in paths for source in read_sources(path)]

@@ -253,7 +253,7 @@ def _load(place: _Place, changed: Sequence[SourceFile]) -> Declaration:
 
 
 def _write(place: _Place, changed: Sequence[SourceFile]) -> None:
-    from reconciler.formatting.files import refuse_link, write_files
+    from reconciler.files import refuse_link, write_files
 
     if place.is_folder:
         refuse_link(place.path)

@@ -183,7 +183,7 @@ def _write(root: Path, files: Mapping[str, bytes], requirements: str, project: P
     `requirements` is the list of pins among the files: where one is there already, it stays as it is, with its wheel.
     """
     from reconciler.errors import UsageError
-    from reconciler.formatting.files import refuse_link
+    from reconciler.files import opened, put_new, refuse_link
 
     for name in files:
         refuse_link(root / name)
@@ -198,8 +198,8 @@ def _write(root: Path, files: Mapping[str, bytes], requirements: str, project: P
             msg = f"the folder {file.parent} cannot be made: {error.strerror}"
             raise UsageError(msg) from None
         try:
-            with file.open("xb") as stream:
-                stream.write(data)
+            with opened(file.parent) as to:
+                put_new(to, file.name, data)
         except FileExistsError:
             lacks = _unpinned(file, data) if name == requirements else _forgotten(file, project)
             yield f"left   {name}: it is there already{lacks}"

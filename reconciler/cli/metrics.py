@@ -52,7 +52,7 @@ def command(context: click.Context, file: Path, simulator: Path | None, out: Pat
     from reconciler.engine.inspect import Scope
     from reconciler.engine.review import review
     from reconciler.errors import ReconcilerError
-    from reconciler.formatting.files import check_output, write_whole
+    from reconciler.files import check_output, write_whole
     from reconciler.insight.metrics import gauges
     from reconciler.installation import need_extra
     from reconciler.render.metrics import render_metrics

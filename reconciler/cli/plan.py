@@ -82,7 +82,7 @@ def command(
 
     with reported(shared_options, ReportOptions(output_format == "github", out, offline, comment, issue)) as report:
         if out:
-            from reconciler.formatting.files import check_output
+            from reconciler.files import check_output
 
             check_output(out, example="plan.json", declaration=shared_options.file)
         if offline:
@@ -219,6 +219,6 @@ def _json(plan: Plan) -> str:
 
 def save(plan: Plan, file: Path) -> None:
     """Save a plan, readable for this user only: it holds no secret, but names and money."""
-    from reconciler.formatting.files import write_whole
+    from reconciler.files import write_whole
 
     write_whole(file, _json(plan), mode=0o600)

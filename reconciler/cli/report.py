@@ -58,7 +58,7 @@ def command(
     from reconciler.engine.inspect import Scope
     from reconciler.engine.review import review
     from reconciler.errors import ReconcilerError
-    from reconciler.formatting.files import check_output, write_whole
+    from reconciler.files import check_output, write_whole
     from reconciler.installation import need_extra
 
     check_output(out, example="report.html", declaration=file)

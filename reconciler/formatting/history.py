@@ -27,8 +27,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Final, NoReturn, TypeVar
 
 from reconciler.errors import UsageError
-from reconciler.files import link_out, why_unfit
-from reconciler.formatting.files import write_files
+from reconciler.files import link_out, why_unfit, write_files
 from reconciler.insight.history import History, KeyDay, KnownKey, ModelDay, Span, joined
 from reconciler.model import KEY_VARIABLE, Tally
 from reconciler.units import format_money

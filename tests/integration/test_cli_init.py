@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
 import re
 import shlex
 import shutil
@@ -330,18 +331,15 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     assert ended.err == f"error: the folder {tmp_path}/.github/workflows cannot be made: Not a directory\n"
 
 
-def test_a_file_that_cannot_be_written_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = Path.open
+def test_a_file_that_cannot_be_written_is_named_and_not_there_in_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> int:
+        raise OSError(28, "No space left on device")
 
-    def full(self: Path, mode: str = "r", **options: str) -> object:
-        if mode == "xb":
-            raise OSError(28, "No space left on device")
-        return real(self, mode, **options)  # type: ignore[call-overload]  # passed through
-
-    monkeypatch.setattr(Path, "open", full)
+    monkeypatch.setattr(os, "fsync", full)
     ended = call("init")
     assert ended.code == 1
     assert ended.err.endswith("keys.yaml cannot be written: No space left on device\n")
+    assert [*Path.cwd().glob("*.yaml")] == [*Path.cwd().glob(".reconciler-*")] == []
 
 
 # --- the next steps ---------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.errors import UsageError
-from reconciler.formatting.files import check_output, write_whole
+from reconciler.files import check_output, write_whole
 from reconciler.installation import need_extra
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from reconciler.errors import UsageError
-from reconciler.formatting.files import write_files
+from reconciler.files import write_files
 
 if TYPE_CHECKING:
     from pathlib import Path
