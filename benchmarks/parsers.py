@@ -80,12 +80,12 @@ def measure(way: str, file: Path) -> tuple[float, float]:
     if way in PARSERS:
         parse = PARSERS[way]
         return _cost(lambda: parse(content), lambda: parse(b"version: 1\n"))
-    from reconciler import schema_files
     from reconciler.declaration.loader import SourceFile, read
     from reconciler.declaration.parser import Report
+    from reconciler.files import shipped_schema
 
     document = read(SourceFile("keys.yaml", HERE, content), Report())
-    schema = schema_files.read("keys.schema.json").decode()
+    schema = shipped_schema("keys.schema.json").decode()
     validate = VALIDATORS[way]
     return _cost(lambda: validate(document, schema), lambda: validate({}, schema))
 

@@ -380,3 +380,14 @@ def _git(folder: str, *arguments: str, given: str = "") -> str:
     if done.returncode not in {0, 1}:  # 1 of check-ignore: it ignores none of them
         raise _NoAnswer(" ".join(done.stderr.decode(errors="replace").split()) or f"it ended with {done.returncode}")
     return os.fsdecode(done.stdout)
+
+
+# The JSON schemas that ship with the program.
+
+_HERE: Final = Path(__file__).parent
+_SCHEMAS: Final = (_HERE / "schemas", _HERE.parent / "schemas")  # in the wheel; in a checkout
+
+
+def shipped_schema(name: str) -> bytes:
+    """Return the bytes of a schema, like `keys.schema.json`; raises StopIteration for one that isn't shipped."""
+    return next(path for folder in _SCHEMAS if (path := folder / name).is_file()).read_bytes()

@@ -1,4 +1,4 @@
-"""Money, instants and durations: how they are read and how they are written.
+"""Money, instants, durations and counts: how they are read, and how they are written for programs and for people.
 
 Money is USD as `Decimal` (1 credit of the service is 1 USD); instants are timezone-aware and in UTC; durations are
 whole seconds.
@@ -9,7 +9,10 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
 
 MONEY_DECIMALS: Final = 6
 MONEY_LIMIT: Final = Decimal(10) ** 12
@@ -85,3 +88,49 @@ def format_duration(duration: timedelta) -> str:
         if seconds and seconds % _UNITS[unit] == 0:
             return f"{seconds // _UNITS[unit]}{unit}"
     return f"{seconds}s"
+
+
+# Amounts, counts and names in the words of messages.
+
+_NAMED: Final = 5
+_FEW: Final = 8  # names that a line has room for
+
+
+def dollars(amount: Decimal) -> str:
+    """Write USD as people read it: `$1,500`, `$12.50`, `$0.000125`, `-$3`."""
+    whole, point, fraction = format_money(abs(amount)).partition(".")
+    sign = "-" if amount < 0 else ""
+    return f"{sign}${int(whole):,}{point}{fraction.ljust(2, '0') if point else ''}"
+
+
+def show_limit(amount: Decimal | None) -> str:
+    """Write a credit limit in USD; None is no limit."""
+    return "no limit" if amount is None else dollars(amount)
+
+
+def show_expiry(instant: datetime | None) -> str:
+    """Write when a key expires, in UTC; None is never."""
+    return "never" if instant is None else format_instant(instant)
+
+
+def plural(count: int, noun: str) -> str:
+    """Count a noun that takes an s, or ies for a y: `1 key`, `2,000 keys`, `2 expiries`."""
+    if count == 1:
+        return f"{count:,} {noun}"
+    return f"{count:,} {noun[:-1]}ies" if noun.endswith("ry") else f"{count:,} {noun}s"
+
+
+def near(name: str, known: Collection[str]) -> str:
+    """Say which of the known names may have been meant, or which there are if they are few; empty for neither."""
+    from difflib import get_close_matches  # only where something is wrong
+
+    found = get_close_matches(name, known, n=1) or sorted(each for each in known if each.startswith(name))
+    if found:
+        return f"; did you mean {found[0]}?"
+    return f"; known here: {', '.join(sorted(known))}" if 0 < len(known) <= _FEW else ""
+
+
+def listed(names: Sequence[str]) -> str:
+    """List names, not more than anybody reads: `a, b, c, d, e and 7 more`."""
+    more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more

@@ -13,8 +13,8 @@ from reconciler.cli import options
 from reconciler.cli.options import simulator_option
 from reconciler.declaration import STANDARD_INPUT
 from reconciler.planning.actions import Delete, DeleteReason, Retire
-from reconciler.planning.phrases import plural
 from reconciler.render.escape import terminal, terminal_name
+from reconciler.units import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -189,7 +189,7 @@ def _read_rules(texts: Sequence[str], *, keep_names: bool) -> list[NameRule]:
 def _refuse_empty_rules(rules: Sequence[NameRule], snapshot: Snapshot) -> None:
     """Raise UsageError for a pattern that no live name matches: it may be misspelt."""
     from reconciler.errors import UsageError
-    from reconciler.planning.phrases import near
+    from reconciler.units import near
 
     for rule in rules:
         names = [key.name for key in snapshot.keys]

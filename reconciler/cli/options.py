@@ -396,7 +396,7 @@ def _declared(texts: Iterable[str], declaration: Declaration, covers: Callable[[
 
 def refuse_unknown(message: str, name: str, known: Collection[str]) -> NoReturn:
     """Raise UsageError for a name that nothing has, with one that may have been meant, else with those there are."""
-    from reconciler.planning.phrases import near
+    from reconciler.units import near
 
     raise UsageError(message + near(name, known))
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 
 import click
 
-from reconciler.cli.console import mask, note, show, use_color
+from reconciler.cli.console import mask, note, show, use_color, width
 from reconciler.errors import ReconcilerError
 from reconciler.planning.actions import ApplyResult, Status, cut_short
 
@@ -187,9 +187,10 @@ class Output:
             show("\n" + render_result(result, color=use_color(), verbose=self._verbose, lifted=self._lifted))
 
     def _show(self, plan: Plan) -> None:
-        from reconciler.cli.plan import plan_text
+        from reconciler.render.text import render_plan
 
-        show(plan_text(plan, verbose=self._verbose, full=self._full), err=self._format != "text")
+        text = render_plan(plan, color=use_color(), verbose=self._verbose, width=width(), full=self._full)
+        show(text, err=self._format != "text")
 
     def _so_far(self, *, interrupted: bool, reason: str | None = None) -> ApplyResult:
         """Give the result of an apply that ended early: an outcome for each action of the plan, in its order."""

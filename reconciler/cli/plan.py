@@ -104,7 +104,7 @@ def command(
             save(plan, out)
         show(format_plan(plan, output_format, verbose=verbose, full=full))
         if output_format == "gitlab":
-            show(plan_text(plan, verbose=verbose, full=full), err=True)
+            show(format_plan(plan, "text", verbose=verbose, full=full), err=True)
         return report.end(plan, request, exit_code(plan, complete=complete, detailed=detailed_exitcode))
 
 
@@ -165,7 +165,7 @@ async def _read(request: PlanRequest, *, preflight: bool, check_destinations: bo
     from dataclasses import replace
 
     from reconciler.destinations.registry import Registry
-    from reconciler.execution.preflight import allowances, ask_destinations, obstacles
+    from reconciler.execution.executor import allowances, ask_destinations, obstacles
     from reconciler.planning.deliveries import due_deliveries, undelivered
     from reconciler.planning.planner import with_findings
 
@@ -198,16 +198,10 @@ def format_plan(plan: Plan, output_format: str, *, verbose: bool, full: bool = F
 
             return gitlab.plan_report(plan)
         case _:
-            return plan_text(plan, verbose=verbose, full=full)
+            from reconciler.cli.console import use_color, width
+            from reconciler.render.text import render_plan
 
-
-def plan_text(plan: Plan, *, verbose: bool, full: bool) -> str:
-    """Write a plan for people; a long one is summed up on a terminal, unless all of it is asked for."""
-    from reconciler.cli.console import use_color, width
-    from reconciler.render.text import render_plan
-
-    columns = width()
-    return render_plan(plan, color=use_color(), verbose=verbose, width=columns, full=full or verbose or columns is None)
+            return render_plan(plan, color=use_color(), verbose=verbose, width=width(), full=full)
 
 
 def _json(plan: Plan) -> str:

@@ -22,7 +22,7 @@ def command(name: str) -> None:
       reconciler schema > keys.schema.json
       reconciler schema plan
     """
-    from reconciler import schema_files
     from reconciler.cli.console import show
+    from reconciler.files import shipped_schema
 
-    show(schema_files.read(_FILES[name]).decode())
+    show(shipped_schema(_FILES[name]).decode())

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import jsonschema_rs
 
-from reconciler import schema_files
 from reconciler.declaration.parser import (
     MOST_DIAGNOSTICS,
     Fields,
@@ -27,6 +26,7 @@ from reconciler.declaration.parser import (
     spelling,
     suggestion,
 )
+from reconciler.files import shipped_schema
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -59,7 +59,7 @@ _Path = tuple[str | int, ...]
 
 def check(document: Fields, report: Report) -> None:
     """Report what is wrong with the shape of a file, and take it out of the document."""
-    gate = jsonschema_rs.validator_for(schema_files.read(SCHEMA).decode())
+    gate = jsonschema_rs.validator_for(shipped_schema(SCHEMA).decode())
     if gate.is_valid(document):
         return
     unsound: list[_Path] = []
@@ -123,7 +123,7 @@ def _explainer() -> Validator:
 
     extend: Callable[[type[Validator], dict[str, object]], type[Validator]] = validators.extend
     explained: dict[str, object] = {"pattern": pattern, "properties": properties}
-    return extend(Draft202012Validator, explained)(json.loads(schema_files.read(SCHEMA)))
+    return extend(Draft202012Validator, explained)(json.loads(shipped_schema(SCHEMA)))
 
 
 def _steps(error: ValidationError) -> list[str]:

@@ -31,8 +31,8 @@ from reconciler.insight.inventory import (
 from reconciler.model import KEY_VARIABLE, LONGEST_DAYS
 from reconciler.planning.accounts import account_variables, part_of
 from reconciler.planning.actions import PlanInputs, windows
-from reconciler.planning.phrases import near
 from reconciler.planning.planner import make_plan
+from reconciler.units import near
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence

@@ -13,8 +13,8 @@ from reconciler.planning.accounts import same_account, unread_account, whole
 from reconciler.planning.actions import Create, Delete, PlanInputs, matcher, windows
 from reconciler.planning.base_review import snapshot_of
 from reconciler.planning.names import Naming
-from reconciler.planning.phrases import listed, near
 from reconciler.planning.planner import make_plan
+from reconciler.units import listed, near
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

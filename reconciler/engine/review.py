@@ -12,7 +12,7 @@ from reconciler.engine.accounts import clock_warnings, none_read
 from reconciler.engine.inspect import balance_of, keys_of, named, read_statistics, wanted_of_keys
 from reconciler.engine.recording import recent_history, refuse_another
 from reconciler.errors import AccountError, ReconcilerError
-from reconciler.execution.preflight import ask_destinations
+from reconciler.execution.executor import ask_destinations
 from reconciler.insight.alerts import Evidence, Standing, Unread, Verdict, judge, standard_alerts, unjudged
 from reconciler.insight.balance import runways
 from reconciler.insight.breakdown import Grouping, Sorter, by_day, by_model, by_owner, with_days

@@ -32,9 +32,8 @@ from reconciler.errors import (
     RefusedByService,
     UsageError,
 )
-from reconciler.execution.executor import execute
+from reconciler.execution.executor import execute, obstacles
 from reconciler.execution.issue import ApplyContext, sign_interrupted
-from reconciler.execution.preflight import obstacles
 from reconciler.http.redact import redact
 from reconciler.model import KEY_VARIABLE, KeyPatch
 from reconciler.planning.accounts import account_variables, part_of

@@ -15,11 +15,11 @@ from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
-from reconciler import schema_files
 from reconciler.declaration.loader import SourceFile, collector_paused, read
 from reconciler.declaration.parser import Report
 from reconciler.declaration.schema import SCHEMA, check
 from reconciler.errors import DeclarationError, UsageError
+from reconciler.files import shipped_schema
 from reconciler.formatting.printer import printed
 from reconciler.formatting.tree import MERGE, Alias, Collection, Scalar, comments, parse
 
@@ -109,7 +109,7 @@ def _data(source: SourceFile) -> object:
 
 @cache
 def _schema() -> Schema:
-    schema: Schema = json.loads(schema_files.read(SCHEMA))
+    schema: Schema = json.loads(shipped_schema(SCHEMA))
     return schema
 
 

@@ -13,7 +13,7 @@ from reconciler.errors import UsageError
 from reconciler.formatting.canonical import formatted, read_tree
 from reconciler.formatting.printer import printed
 from reconciler.formatting.tree import Collection, Document, Scalar, field
-from reconciler.planning import phrases
+from reconciler.planning.actions import used_lately
 from reconciler.planning.budgets import allowance, renews_like
 from reconciler.units import format_instant, format_money, parse_instant
 
@@ -287,7 +287,7 @@ def _comment(key: Adopted, used: Used, now: datetime) -> str:
     parts.append(f"created {format_instant(live.created_at).partition('T')[0]}")
     usage = used(live.id)
     if usage is not None:
-        parts.append(phrases.used_lately(live, usage, now))
+        parts.append(used_lately(live, usage, now))
     return ", ".join(parts)
 
 

@@ -28,8 +28,7 @@ from reconciler.planning.actions import (
     Rotate,
     Update,
 )
-from reconciler.planning.phrases import dollars, plural
-from reconciler.units import format_duration, format_instant
+from reconciler.units import dollars, format_duration, format_instant, plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

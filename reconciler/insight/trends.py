@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 from reconciler.insight.breakdown import ZERO, Group, Grouping, Kind, Sorter, by_owner, with_days
 from reconciler.insight.history import NOBODY, Span
 from reconciler.insight.inventory import KeyStatus
-from reconciler.planning.phrases import dollars, plural
+from reconciler.units import dollars, plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

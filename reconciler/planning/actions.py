@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 from reconciler.diagnostic import Severity
 from reconciler.model import LONGEST_DAYS, KeyPatch
-from reconciler.units import same_value
+from reconciler.units import dollars, plural, same_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -133,6 +133,19 @@ def window(period: timedelta) -> int:
 def is_whole_life(created_at: datetime, now: datetime, days: int = LONGEST_DAYS) -> bool:
     """Tell whether the last days of activity hold the whole life of a key: today is one of them."""
     return (now.date() - created_at.date()).days < days
+
+
+def used(usage: Usage, value: Callable[[str], str] = str) -> str:
+    """Say how much a key was used: `892 requests, $28.34 in 30 days`; `value` sets off the amount."""
+    return f"{plural(usage.requests, 'request')}, {value(dollars(usage.cost))} in {plural(usage.days, 'day')}"
+
+
+def used_lately(live: LiveKey, usage: Usage, now: datetime, value: Callable[[str], str] = str) -> str:
+    """Say how much a live key was used: as `used` does, or `not used in 30 days`, of a younger one `never used`."""
+    if usage:
+        return used(usage, value)
+    young = is_whole_life(live.created_at, now, usage.days)
+    return "never used" if young else f"not used in {plural(usage.days, 'day')}"
 
 
 def windows(declaration: Declaration, base: Declaration | None = None) -> tuple[int, ...]:

@@ -13,9 +13,8 @@ from reconciler.planning.actions import Create, DeleteReason, Finding, Finish, R
 from reconciler.planning.budgets import as_of
 from reconciler.planning.guard_context import kept, rules, tightest, with_default
 from reconciler.planning.names import Naming
-from reconciler.planning.phrases import dollars, plural, show_limit
 from reconciler.planning.places import judge_places
-from reconciler.units import format_duration
+from reconciler.units import dollars, format_duration, plural, show_limit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Final
 from reconciler.diagnostic import Severity
 from reconciler.planning.actions import Create, Delete, Finding, Retire, Rotate
 from reconciler.planning.matching import match
-from reconciler.planning.phrases import listed
-from reconciler.units import format_instant
+from reconciler.units import format_instant, listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -47,7 +47,7 @@ from reconciler.planning.actions import (
     changed_fields,
 )
 from reconciler.planning.names import Role, next_name, role_of
-from reconciler.planning.phrases import listed, plural
+from reconciler.units import listed, plural
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable

@@ -27,13 +27,13 @@ from reconciler.planning.actions import (
     Retire,
     Rotate,
     Update,
+    used,
     window,
 )
 from reconciler.planning.base_review import compare
 from reconciler.planning.guard_context import EVERYTHING, Bench, subject_of
 from reconciler.planning.names import period_of
-from reconciler.planning.phrases import dollars, listed, plural, show_expiry, show_limit, used
-from reconciler.units import format_duration, format_instant
+from reconciler.units import dollars, format_duration, format_instant, listed, plural, show_expiry, show_limit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -7,17 +7,18 @@ is known, and a changed repository, path, region, mount or recipient is not.
 
 from __future__ import annotations
 
+import re
+import shlex
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from reconciler.diagnostic import Severity
 from reconciler.model import SHA256
 from reconciler.planning.actions import Create, Delete, Finding, Retire, Rotate
 from reconciler.planning.guard_context import subject_of
-from reconciler.planning.phrases import place_words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from reconciler.model import Address, Declaration, DeclaredKey, Delivery, Setting, Target
     from reconciler.planning.actions import Action, Change
@@ -149,3 +150,35 @@ def _was(lost: list[Delivery]) -> str:
     if not lost:
         return ""
     return f"; it no longer goes to {', or to '.join(map(place_words, lost))}"
+
+
+# Where secrets go, in words.
+
+_PLAIN: Final = re.compile(r"(?![a-f]{7})[a-z_]+", re.ASCII)  # seven hexadecimal digits may be a commit on a forge
+
+
+def place_words(delivery: Delivery, name: Callable[[str], str] = str) -> str:
+    """Say where a secret goes: `github-actions, repository acme/api, as NAGA_API`; `name` sets off the values."""
+    return f"{target_words(delivery.target, name)}{link_words(delivery, name)}, as {name(delivery.name)}"
+
+
+def link_words(delivery: Delivery, name: Callable[[str], str] = str) -> str:
+    """Say which file links lead to, if any do: `, which leads to /etc/hosts`."""
+    file = delivery.place.file if delivery.linked else None
+    return "" if file is None else f", which leads to {name(file)}"
+
+
+def target_words(target: Target, name: Callable[[str], str] = str) -> str:
+    """Say what takes secrets: `github-actions, environment production, repository acme/api`."""
+    settings = [
+        f"{setting if _PLAIN.fullmatch(setting) else name(setting)} {name(setting_words(value))}"
+        for setting, value in target.settings
+    ]
+    return ", ".join([name(target.type), *settings])
+
+
+def setting_words(value: Setting) -> str:
+    """Write a setting of a destination; the words of a list are joined, each quoted where it has a space."""
+    if isinstance(value, tuple):
+        return " ".join(map(shlex.quote, value))
+    return str(value).lower() if isinstance(value, bool) else str(value)

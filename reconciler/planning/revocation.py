@@ -21,7 +21,7 @@ from reconciler.model import KeyPatch
 from reconciler.planning.actions import matcher
 from reconciler.planning.matching import KEPT_FOR, LEASE, match
 from reconciler.planning.names import LONGEST_LIVE_NAME, Naming, Role, is_lock, old_name, role_of, sent_name
-from reconciler.planning.phrases import near
+from reconciler.units import near
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -12,8 +12,8 @@ from reconciler.model import Tally
 from reconciler.render.columns import Ansi, Column, Pen, Row, cents, cost, markdown_table, text_table, wrapped
 from reconciler.render.escape import defused, markdown, markdown_code, markdown_name, terminal, terminal_name
 from reconciler.render.markdown import LIMIT
-from reconciler.render.words import Show, plural
-from reconciler.units import format_money
+from reconciler.render.words import Show
+from reconciler.units import format_money, plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

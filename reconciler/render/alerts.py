@@ -12,7 +12,7 @@ from reconciler.render import words
 from reconciler.render.columns import Ansi, Column, Entry, Listing, Pen, Row, markdown_table
 from reconciler.render.escape import markdown, markdown_code, markdown_name, terminal, terminal_name
 from reconciler.render.inventory import source_document
-from reconciler.units import format_money
+from reconciler.units import format_money, plural
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -143,8 +143,8 @@ def headline(verdict: Verdict) -> str:
 
 def summed(alerts: Sequence[Alert]) -> str:
     """Count alerts by their severity."""
-    counts = (words.plural(count, each.value) for each in Severity if (count := _count(alerts, each)))
-    return f"{words.plural(len(alerts), 'alert')}: {', '.join(counts)}"
+    counts = (plural(count, each.value) for each in Severity if (count := _count(alerts, each)))
+    return f"{plural(len(alerts), 'alert')}: {', '.join(counts)}"
 
 
 def _count(alerts: Sequence[Alert], severity: Severity) -> int:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final
 from reconciler.insight.balance import LONGEST_RUNWAY
 from reconciler.render.columns import Ansi, Pen, cents, wrapped
 from reconciler.render.escape import markdown, markdown_code, markdown_name, terminal, terminal_name
-from reconciler.render.words import Show, dollars, plural
-from reconciler.units import format_instant, format_money
+from reconciler.render.words import Show
+from reconciler.units import dollars, format_instant, format_money, plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

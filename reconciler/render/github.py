@@ -13,7 +13,7 @@ from reconciler.planning.accounts import UNREAD
 from reconciler.planning.actions import Delete, Finding, Retire
 from reconciler.planning.places import deliveries_of
 from reconciler.planning.power import power_of
-from reconciler.render import overview, words
+from reconciler.render import words
 from reconciler.render.escape import (
     markdown,
     markdown_code,
@@ -24,6 +24,7 @@ from reconciler.render.escape import (
     workflow_property,
 )
 from reconciler.render.markdown import LIMIT, render_plan, render_result
+from reconciler.units import plural
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -102,7 +103,7 @@ def _annotated(
 
 
 def _rest(severity: Severity, count: int) -> _Annotation:
-    title = f"… and {words.plural(count, f'more {_COMMANDS[severity]}')}"
+    title = f"… and {plural(count, f'more {_COMMANDS[severity]}')}"
     return _Annotation(
         title, (f"GitHub shows at most {_MOST} of a kind for a step; the log of the step has the rest.",)
     )
@@ -131,14 +132,14 @@ def _command(severity: Severity, annotation: _Annotation) -> str:
 def _overview(plan: Plan) -> list[_Annotation]:
     """Give what comes before everything else; what is taken, lifted or new comes as a warning."""
     power = power_of(plan)
-    lifted = overview.lifted(plan.lifted, terminal_name)
+    lifted = words.lifted(plan.lifted, terminal_name)
     found = [_Annotation("Lifted by --allow", (lifted,), severity=Severity.WARNING)] if lifted else []
     if plan.actions:
-        gives, takes = overview.gives(plan, _SHOW), overview.takes(plan, _SHOW)
+        gives, takes = words.gives(plan, _SHOW), words.takes(plan, _SHOW)
         loud = bool(power.new_places or power.removed_limits)
         found.append(_Annotation("Takes", (takes,), severity=Severity.WARNING if power.takes else Severity.NOTE))
         found.append(_Annotation("Gives", (gives,), severity=Severity.WARNING if loud else Severity.NOTE))
-    if places := overview.places(plan, _SHOW):
+    if places := words.places(plan, _SHOW):
         found.append(_Annotation("Secrets go to", (places,)))
     return found
 
@@ -234,7 +235,7 @@ def failure_page(what: str, problems: Sequence[Diagnostic | str], origin: Origin
             break
         kept.append(line)
     left_out = len(problems) - len(kept)
-    more = f"\n… and {words.plural(left_out, 'more problem')}; the log of the step has all.\n" if left_out else ""
+    more = f"\n… and {plural(left_out, 'more problem')}; the log of the step has all.\n" if left_out else ""
     page = "".join((head, *kept, more, footer))
     return page if len(page) <= limit else ""
 
@@ -310,7 +311,7 @@ def _footer(origin: Origin | None) -> str:
 def _named(environments: Sequence[str]) -> Iterable[str]:
     yield from (markdown_name(each) for each in environments[:_MOST_NAMES])
     if len(environments) > _MOST_NAMES:
-        yield words.plural(len(environments) - _MOST_NAMES, "more environment")
+        yield plural(len(environments) - _MOST_NAMES, "more environment")
 
 
 def _plain_name(name: str) -> str:

@@ -17,9 +17,9 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
 from xml.etree import ElementTree as ET
 
-from reconciler.planning.phrases import dollars
 from reconciler.render.columns import cents
 from reconciler.render.escape import terminal
+from reconciler.units import dollars
 
 if TYPE_CHECKING:
     from jinja2 import Template

@@ -10,7 +10,7 @@ from decimal import ROUND_FLOOR, Context, Decimal
 from typing import TYPE_CHECKING, Final
 
 from reconciler.insight.inventory import InventoryKey, KeyStatus, LastUse
-from reconciler.planning import phrases
+from reconciler.planning.actions import used
 from reconciler.render import words
 from reconciler.render.columns import (
     Ansi,
@@ -29,7 +29,7 @@ from reconciler.render.columns import (
 )
 from reconciler.render.document import plan_document
 from reconciler.render.escape import defused, markdown_code, markdown_name, terminal, terminal_name
-from reconciler.units import format_duration, format_instant, format_money
+from reconciler.units import format_duration, format_instant, format_money, plural, show_expiry, show_limit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -150,7 +150,7 @@ def budget(key: InventoryKey) -> str:
 
     Where its budget renews `$50 a month`, `$50 per 10d`; raised, `$80 until 2026-12-04`.
     """
-    text, period = words.limit(key.limit), key.period
+    text, period = show_limit(key.limit), key.period
     if period is not None and period.renew is None:
         text += f" since {period.begin}"
     elif period is not None and period.renew is not None:
@@ -222,8 +222,8 @@ def _summary(keys: Sequence[InventoryKey], days: int, value: Callable[[str], str
     stated = ", ".join(f"{counts[status]:,} {status}" for status in KeyStatus if counts[status])
     used = [key.usage.cost for key in keys if key.usage is not None]
     total = value(cents(sum(used, Decimal(0))))
-    spend = f"; spend in {words.plural(days, 'day')}: {total}" if used else ""
-    return f"{words.plural(len(keys), 'key')}{f': {stated}' if stated else ''}{spend}."
+    spend = f"; spend in {plural(days, 'day')}: {total}" if used else ""
+    return f"{plural(len(keys), 'key')}{f': {stated}' if stated else ''}{spend}."
 
 
 def _notes(keys: Sequence[InventoryKey]) -> list[str]:
@@ -304,19 +304,19 @@ def _live_facts(key: InventoryKey) -> Iterator[tuple[str, str]]:
     yield "Id", str(live.id)
     yield "Live name", terminal_name(live.name)
     raised = "" if key.raised_until is None else f", raised until {format_instant(key.raised_until)}"
-    yield "Limit", f"{words.limit(live.credit_limit)}{raised}"
+    yield "Limit", f"{show_limit(live.credit_limit)}{raised}"
     yield "Spend", _spend(key)
     if key.period is not None:
         yield "Period", _period(key.period, key.share)
     yield "Created", f"{format_instant(live.created_at)}{f', {age(key.age)} ago' if key.age is not None else ''}"
-    yield "Expires", words.expiry(live.expires_at)
+    yield "Expires", show_expiry(live.expires_at)
     yield "Last used", _NOT_KNOWN if key.last_use is LastUse.UNKNOWN else key.last_use.value
 
 
 def _spend(key: InventoryKey) -> str:
     if key.usage is None:
         return _NOT_KNOWN
-    text = phrases.used(key.usage)
+    text = used(key.usage)
     if key.share is None or key.period is not None:
         return text
     hedge = "; a limit is on all that it ever spends" if key.share.at_least else ""
@@ -327,7 +327,7 @@ def _period(period: PeriodUse, share: Share | None) -> str:
     spent = _NOT_KNOWN if period.spent is None else cents(period.spent)
     part = "" if share is None else f" ({share_of_limit(share)})"
     after = "" if period.next is None else f"; the next period begins on {period.next}"
-    return f"{spent} of {words.limit(period.allowance)} since {period.begin}{part}{after}"
+    return f"{spent} of {show_limit(period.allowance)} since {period.begin}{part}{after}"
 
 
 def _declared_facts(key: InventoryKey) -> Iterator[tuple[str, str]]:

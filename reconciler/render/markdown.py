@@ -13,8 +13,9 @@ from reconciler.diagnostic import Severity
 from reconciler.planning import guardrails
 from reconciler.planning.actions import Delete, Finding, Retire, Status
 from reconciler.planning.places import deliveries_of
-from reconciler.render import overview, words
+from reconciler.render import words
 from reconciler.render.escape import markdown, markdown_code, markdown_name, terminal
+from reconciler.units import plural
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -123,7 +124,7 @@ def _folded(summary: str, table: str) -> str:
 
 
 def _more(noun: str, counts: Iterable[str], total: int) -> str:
-    return f"… and {words.plural(total, f'more {noun}')}: {', '.join(counts)}" if total else ""
+    return f"… and {plural(total, f'more {noun}')}: {', '.join(counts)}" if total else ""
 
 
 def _cell(lines: Iterable[str]) -> str:
@@ -188,10 +189,10 @@ def _overview(plan: Plan, limit: int) -> str:
     lines = []
     if plan.actions:
         lines = [
-            ("Takes", overview.takes(plan, _SHOW)),
-            ("Gives", overview.gives(plan, _SHOW)),
-            ("Moves", overview.moves(plan)),
-            ("Secrets go to", overview.places(plan, _SHOW)),
+            ("Takes", words.takes(plan, _SHOW)),
+            ("Gives", words.gives(plan, _SHOW)),
+            ("Moves", words.moves(plan)),
+            ("Secrets go to", words.places(plan, _SHOW)),
         ]
     text = "<br>\n".join(f"**{title}:** {words_}" for title, words_ in lines if words_)
     if len(text) > limit:
@@ -200,7 +201,7 @@ def _overview(plan: Plan, limit: int) -> str:
 
 
 def _lifted(findings: tuple[Finding, ...]) -> str:
-    names = overview.lifted(findings, markdown_name)
+    names = words.lifted(findings, markdown_name)
     return f"⚠️ **Lifted by --allow:** {names}" if names else ""
 
 
@@ -223,11 +224,11 @@ def _deletions(plan: Plan) -> str:
 
 def _more_findings(findings: Sequence[Finding]) -> str:
     counts = Counter(finding.severity for finding in findings)
-    return _more("finding", (words.plural(counts[each], each) for each in Severity if counts[each]), len(findings))
+    return _more("finding", (plural(counts[each], each) for each in Severity if counts[each]), len(findings))
 
 
 def _more_changes(actions: Sequence[Action]) -> str:
-    return _more("change", [words.listed(actions)], len(actions))
+    return _more("change", [words.counted(actions)], len(actions))
 
 
 def _plan_rank(item: Finding | Action) -> int:
@@ -272,7 +273,7 @@ def _result_page(
     return _page(
         f"### {words.applied(result)}",
         f"⚠️ **{words.INTERRUPTED}**" if result.interrupted else "",
-        words.comparison(result, words.listed),
+        words.comparison(result, words.counted),
         _lifted(lifted),
         "" if result.note is None else f"Note: {markdown(result.note)}",
         _table(_OUTCOMES, pending),

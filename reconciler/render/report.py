@@ -10,7 +10,6 @@ from reconciler.insight.alerts import AlertRule, percent
 from reconciler.insight.breakdown import ZERO, Grouping
 from reconciler.insight.inventory import KeyStatus
 from reconciler.insight.report import HORIZON, WHOLE_ACCOUNT, UnreadAccount, by_need, calendar, strands, upcoming
-from reconciler.planning.phrases import plural
 from reconciler.render import words
 from reconciler.render.activity import label_of
 from reconciler.render.activity import percent as share_text
@@ -30,6 +29,7 @@ from reconciler.render.html import (
     Tile,
     Tone,
 )
+from reconciler.units import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

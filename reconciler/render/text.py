@@ -21,7 +21,7 @@ from reconciler.planning.actions import (
     Update,
 )
 from reconciler.planning.power import power_of
-from reconciler.render import overview, words
+from reconciler.render import words
 from reconciler.render.columns import Ansi, Entry, Listing, Pen, wrapped
 from reconciler.render.escape import terminal, terminal_name
 
@@ -52,12 +52,13 @@ _STATUSES: Final = {
 def render_plan(plan: Plan, *, color: bool, verbose: bool = False, width: int | None = None, full: bool = True) -> str:
     """Show a plan: the changes by environment, the findings, and what it all comes to.
 
-    `verbose` lists the unmanaged keys too; `width` is the columns to wrap at, None for a log that never wraps. Without
-    `full`, more than 40 changes are counted by environment, and only what takes a key from its users is listed.
+    `verbose` lists the unmanaged keys too; `width` is the columns to wrap at, None for a log that never wraps. On a
+    terminal, more than 40 changes are counted by environment and only what takes a key from its users is listed, unless
+    all is asked for by `full` or `verbose`.
     """
     pen = Pen(color=color)
     blocks = [[*_overview(plan, pen, width)]] if plan.actions or plan.lifted else []
-    if full or len(plan.actions) <= _LONG:
+    if full or verbose or width is None or len(plan.actions) <= _LONG:
         blocks += _sections(_changes(plan, plan.actions, pen), pen, width)
     else:
         blocks.append([*_summed_up(plan, pen, width)])
@@ -102,8 +103,8 @@ def _sections(groups: Mapping[str, list[Entry]], pen: Pen, width: int | None) ->
 
 def _overview(plan: Plan, pen: Pen, width: int | None) -> Iterator[str]:
     """Say what the plan takes, gives and only moves, and what was lifted for it."""
-    lines = [("Takes", overview.takes(plan, _SHOW)), ("Gives", overview.gives(plan, _SHOW))] if plan.actions else []
-    lines += [("Moves", overview.moves(plan)), ("Lifted by --allow", overview.lifted(plan.lifted, terminal_name))]
+    lines = [("Takes", words.takes(plan, _SHOW)), ("Gives", words.gives(plan, _SHOW))] if plan.actions else []
+    lines += [("Moves", words.moves(plan)), ("Lifted by --allow", words.lifted(plan.lifted, terminal_name))]
     for title, text in lines:
         if text:
             first, *rest = wrapped(f"{title}: {text}", width)
@@ -240,7 +241,7 @@ def _outcome_entry(outcome: Outcome) -> Entry:
 
 def _result_summary(result: ApplyResult, pen: Pen, lifted: tuple[Finding, ...]) -> Iterator[str]:
     yield pen(_result_ink(result), f"{words.applied(result)}.")
-    if names := overview.lifted(lifted, terminal_name):
+    if names := words.lifted(lifted, terminal_name):
         yield f"Lifted by --allow: {names}."
     if result.interrupted:
         yield pen(Ansi.YELLOW, words.INTERRUPTED)

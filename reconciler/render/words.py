@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, assert_never
+from decimal import Decimal
+from typing import TYPE_CHECKING, Final, TypeVar, assert_never
 
-from reconciler.planning import guardrails, phrases
+from reconciler.planning import guardrails
 from reconciler.planning.accounts import UNREAD
 from reconciler.planning.actions import (
     ActionKind,
@@ -25,19 +26,33 @@ from reconciler.planning.actions import (
     Status,
     Update,
     raise_of,
+    used_lately,
 )
 from reconciler.planning.budgets import allowance
+from reconciler.planning.guardrails import name_of
 from reconciler.planning.names import period_of
-from reconciler.render.overview import delivery_line
-from reconciler.units import format_duration, format_instant, same_value
+from reconciler.planning.places import deliveries_of, link_words, target_words
+from reconciler.planning.power import CLEANUP, power_of
+from reconciler.units import (
+    dollars,
+    format_duration,
+    format_instant,
+    listed,
+    plural,
+    same_value,
+    show_expiry,
+    show_limit,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime, timedelta
 
     from reconciler.diagnostic import Location
-    from reconciler.model import KeyState, LiveKey
-    from reconciler.planning.actions import Action, ApplyResult, Credit, Plan
+    from reconciler.model import Delivery, KeyState, LiveKey, Target
+    from reconciler.planning.actions import Action, ApplyResult, Credit, Finding, Plan
+    from reconciler.planning.power import ExpiryChange, LimitChange, Power
+
 
 # The signs people know from other tools: + comes, ~ changes, - goes, ± is replaced, → moves.
 SYMBOLS: Final = {
@@ -68,11 +83,7 @@ class Show:
     loud: Callable[[str], str] = str
 
 
-dollars = phrases.dollars
-limit = phrases.show_limit
-expiry = phrases.show_expiry
 full_name = guardrails.name_of
-plural = phrases.plural
 
 
 def subject(action: Action) -> str:
@@ -105,7 +116,7 @@ def _raise(action: Action, show: Show) -> tuple[str, ...]:
     raised = raise_of(action)
     if raised is None:
         return ()
-    until = show.value(expiry(raised.until))
+    until = show.value(show_expiry(raised.until))
     if raised.then is not None:
         return (f"the limit is raised until {until}, then {show.value(dollars(raised.then))}",)
     held = guardrails.held(action)
@@ -179,7 +190,7 @@ def used(action: Action, plan: Plan, show: Show) -> str:
     known = plan.usage_of(action)
     if known is None or isinstance(action, Create):
         return ""
-    return phrases.used_lately(action.live, known, plan.created_at, show.value)
+    return used_lately(action.live, known, plan.created_at, show.value)
 
 
 def place(location: Location, show: Callable[[str], str]) -> str:
@@ -190,7 +201,7 @@ def place(location: Location, show: Callable[[str], str]) -> str:
 def headline(plan: Plan) -> str:
     """Say in a few words what a plan comes to: `Plan: 2 to create, 1 to delete`."""
     if plan.actions:
-        return f"Plan: {listed(plan.actions)}"
+        return f"Plan: {counted(plan.actions)}"
     if not plan.errors:
         return "Nothing is due" if plan.options.due else "No changes"
     if _lacks_only_accounts(plan):
@@ -226,7 +237,7 @@ def pending(counts: Mapping[ActionKind, int]) -> list[tuple[ActionKind, str]]:
     return [(kind, f"{counts[kind]:,} to {kind.value}") for kind in ActionKind if counts.get(kind)]
 
 
-def listed(actions: Iterable[Action]) -> str:
+def counted(actions: Iterable[Action]) -> str:
     """Count actions by kind in one line: `2 to create, 1 to delete`."""
     return ", ".join(text for _, text in pending(Counter(action.kind for action in actions)))
 
@@ -269,21 +280,21 @@ def ended(status: Status) -> str:
     return status.value.replace("_", " ")
 
 
-def comparison(result: ApplyResult, listed: Callable[[Iterable[Action]], str]) -> str:
-    """Say how the account compares after an apply; `listed` puts what is left to do into words."""
+def comparison(result: ApplyResult, counted: Callable[[Iterable[Action]], str]) -> str:
+    """Say how the account compares after an apply; `counted` puts what is left to do into words."""
     if result.remaining is None:
         return f"{_not_known(result)} the declaration."
     if result.remaining.options.due:
-        return "Nothing else is due." if result.in_sync else f"Still due: {listed(result.remaining.actions)}."
+        return "Nothing else is due." if result.in_sync else f"Still due: {counted(result.remaining.actions)}."
     if result.in_sync:
         return f"{_match(result.remaining)} the declaration."
     whose = "accounts do" if len(result.remaining.accounts) > 1 else "account does"
-    return f"The {whose} not match the declaration yet: {listed(result.remaining.actions)}."
+    return f"The {whose} not match the declaration yet: {counted(result.remaining.actions)}."
 
 
 def _not_known(result: ApplyResult) -> str:
     """Say why it is not known how the accounts compare."""
-    left = phrases.listed(result.unreached)
+    left = listed(result.unreached)
     if len(result.unreached) > 1:
         return f"The accounts of {left} were not applied: run `reconciler plan` to see whether they match"
     if result.unreached:
@@ -307,9 +318,9 @@ def _moved(before: str, after: str) -> str:
 
 def _traits(state: KeyState, show: Show) -> list[str]:
     limited = state.credit_limit is not None
-    traits = [f"credit_limit {show.value(limit(state.credit_limit))}" if limited else limit(None)]
+    traits = [f"credit_limit {show.value(show_limit(state.credit_limit))}" if limited else show_limit(None)]
     if state.expires_at is not None:
-        traits.append(f"expires {show.value(expiry(state.expires_at))}")
+        traits.append(f"expires {show.value(show_expiry(state.expires_at))}")
     if not state.is_enabled:
         traits.append("disabled")
     return traits
@@ -332,9 +343,9 @@ def _change(field: Field, before: KeyState, after: KeyState, show: Show) -> str:
         case Field.IS_ENABLED:
             values = show.value(str(before.is_enabled).lower()), show.value(str(after.is_enabled).lower())
         case Field.CREDIT_LIMIT:
-            values = show.value(limit(before.credit_limit)), show.value(limit(after.credit_limit))
+            values = show.value(show_limit(before.credit_limit)), show.value(show_limit(after.credit_limit))
         case Field.EXPIRES_AT:
-            values = show.value(expiry(before.expires_at)), show.value(expiry(after.expires_at))
+            values = show.value(show_expiry(before.expires_at)), show.value(show_expiry(after.expires_at))
         case _:
             assert_never(field)
     return f"{field.value} {values[0]} → {values[1]}"
@@ -342,3 +353,145 @@ def _change(field: Field, before: KeyState, after: KeyState, show: Show) -> str:
 
 def _day(instant: datetime) -> str:
     return format_instant(instant).partition("T")[0]
+
+
+# What a reviewer reads first: what a plan takes, what it gives, where secrets go, and what `--allow` lifted.
+
+_NAMED: Final = 5
+_PLACES: Final = 20
+_BOUNDLESS: Final = Decimal("Infinity")
+
+Item = TypeVar("Item")
+
+
+def takes(plan: Plan, show: Show) -> str:
+    """Say what a plan takes away, in one line: `deletes 1 key: ci/a; lowers 1 limit: ci/b $5 → $4`."""
+    power = power_of(plan)
+    parts = [
+        _named("deletes", "key", power.deletions, lambda action: _name(action, show)),
+        _named("disables", "key", power.disabling, lambda action: _name(action, show)),
+        _named("lowers", "limit", power.lower_limits, lambda change: _limit(change, show)),
+        _named("brings forward", "expiry", power.earlier_expiries, lambda change: _expiry(change, show)),
+    ]
+    return "; ".join(filter(None, parts)) or "nothing"
+
+
+def gives(plan: Plan, show: Show) -> str:
+    """Say what a plan gives, in one line; new places first, then what spends without a limit."""
+    power = power_of(plan)
+    raised = sorted(power.raised_limits, key=_added)
+    later = [*power.removed_expiries, *power.later_expiries]
+    parts = [
+        *_new_places(power, show),
+        _named("removes", "limit", power.removed_limits, lambda change: _limit(change, show)),
+        _new_keys(power.new_keys, show),
+        _named("raises", "limit", raised, lambda change: _limit(change, show)),
+        _named("enables", "key", power.enabling, lambda action: _name(action, show)),
+        _named("puts off", "expiry", later, lambda change: _expiry(change, show)),
+    ]
+    return "; ".join(filter(None, parts)) or "nothing"
+
+
+def moves(plan: Plan) -> str:
+    """Count what changes nobody's access: `1 rename, 2 cleanups`; empty for nothing."""
+    counts = power_of(plan).moves
+    words = {**{kind: kind for kind in counts}, CLEANUP: "cleanup"}
+    return ", ".join(plural(count, words[kind]) for kind, count in counts.items() if count)
+
+
+def places(plan: Plan, show: Show) -> str:
+    """Say in one line where the secrets of a plan go; empty for nowhere.
+
+    Of many places that are known, some are named here; each stands beside its key as well.
+    """
+    found: dict[tuple[str, str], list[Delivery]] = {}
+    for action in plan.actions:
+        for delivery in deliveries_of(action):
+            found.setdefault((_where(delivery.target, show), _new(delivery)), []).append(delivery)
+    ordered = sorted(found, key=lambda place: (not place[1], place[0]))
+    most = max(_PLACES, sum(bool(new) for _, new in ordered))
+    texts = [f"{new}{where} ({plural(len(found[where, new]), 'secret')})" for where, new in ordered[:most]]
+    if len(ordered) > most:
+        texts.append(f"and {plural(len(ordered) - most, 'known place')} more, each named with its key")
+    return "; ".join(texts)
+
+
+def lifted(findings: Iterable[Finding], name: Callable[[str], str]) -> str:
+    """Say what `--allow` lifted: `protected (ci/a), max-deletions (ci/a, ci/b)`; empty for nothing."""
+    return ", ".join(
+        f"{name(finding.rule)} ({', '.join(map(name, _of_account(finding)))})" for finding in findings if finding.lifts
+    )
+
+
+def delivery_line(delivery: Delivery, show: Show) -> str:
+    """Say where a secret goes, beside its key: `secret → gh as NAGA_API: github-actions, repository acme/api`."""
+    target = delivery.target
+    where = target_words(target, show.name) + link_words(delivery, show.name)
+    new = f", {show.loud('a new place')}" if delivery.new else ""
+    return f"secret → {show.name(target.destination)} as {show.name(delivery.name)}: {where}{new}"
+
+
+def _of_account(finding: Finding) -> Sequence[str]:
+    return finding.lifts if finding.account is None else [f"{each} of {finding.account}" for each in finding.lifts]
+
+
+def _new_places(power: Power, show: Show) -> Iterator[str]:
+    found: dict[str, list[str]] = {}
+    for action, delivery in power.new_places:
+        found.setdefault(_where(delivery.target, show), []).append(_name(action, show))
+    if found:
+        texts = [f"{where} ({listed(list(dict.fromkeys(names)))})" for where, names in found.items()]
+        yield f"{show.loud(plural(len(found), 'new place'))}: {'; '.join(texts)}"
+
+
+def _new_keys(created: Sequence[Create], show: Show) -> str:
+    if not created:
+        return ""
+    ordered = sorted(created, key=_highest_first)
+    total = sum((each.declared.credit_limit or Decimal(0) for each in created), Decimal(0))
+    boundless = sum(each.declared.credit_limit is None for each in created)
+    sums = [f"{show.value(dollars(total))} in all"] if boundless < len(created) else []
+    sums += [show.loud(f"{boundless:,} without a limit")] if boundless else []
+    named = [f"{_name(each, show)} {show.value(show_limit(each.declared.credit_limit))}" for each in ordered]
+    return f"creates {plural(len(created), 'key')} ({', '.join(sums)}): {listed(named)}"
+
+
+def _highest_first(action: Create) -> Decimal:
+    limit = action.declared.credit_limit
+    return -(_BOUNDLESS if limit is None else limit)
+
+
+def _added(change: LimitChange) -> Decimal:
+    return (change.before or Decimal(0)) - (change.after or Decimal(0))
+
+
+def _where(target: Target, show: Show) -> str:
+    return target_words(target, show.name)
+
+
+def _new(delivery: Delivery) -> str:
+    return "new: " if delivery.new else ""
+
+
+def _named(verb: str, noun: str, items: Sequence[Item], describe: Callable[[Item], str]) -> str:
+    """Count things and name the first of them; empty for none."""
+    if not items:
+        return ""
+    names = [describe(each) for each in items[:_NAMED]]
+    more = f" and {len(items) - _NAMED:,} more" if len(items) > _NAMED else ""
+    return f"{verb} {plural(len(items), noun)}: {', '.join(names)}{more}"
+
+
+def _name(action: Action, show: Show) -> str:
+    return show.name(name_of(action))
+
+
+def _limit(change: LimitChange, show: Show) -> str:
+    after = show.value(show_limit(change.after))
+    after = show.loud(after) if change.after is None else after
+    return f"{_name(change.action, show)} {show.value(show_limit(change.before))} → {after}"
+
+
+def _expiry(change: ExpiryChange, show: Show) -> str:
+    before, after = show_expiry(change.before), show_expiry(change.after)
+    return f"{_name(change.action, show)} {show.value(before)} → {show.value(after)}"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from jsonschema import Draft202012Validator
 
-from reconciler import schema_files
+from reconciler.files import shipped_schema
 from support.repository import commit
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from support.command import Ended, Front
 
-SCHEMA = Draft202012Validator(json.loads(schema_files.read("plan.schema.json")))
+SCHEMA = Draft202012Validator(json.loads(shipped_schema("plan.schema.json")))
 BASE = """\
 version: 1
 destinations:

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import click
 import pytest
 
-from reconciler import schema_files
 from reconciler.cli.main import COMMANDS, cli
 from reconciler.declaration import load
 from reconciler.errors import DeclarationError
+from reconciler.files import shipped_schema
 from support import pages
 from support.packages import ROOT
 
@@ -76,7 +76,7 @@ def properties(schema: Any) -> Iterator[str]:
 def test_the_reference_has_every_field_of_the_schema_and_no_other() -> None:
     rows = "".join(pages.made("docs/keys-yaml.md").values())
     documented = set(re.findall(r"^\| `(\w+)`", rows, re.MULTILINE))
-    assert documented == set(properties(json.loads(schema_files.read("keys.schema.json"))))
+    assert documented == set(properties(json.loads(shipped_schema("keys.schema.json"))))
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from reconciler import schema_files
+from reconciler.files import shipped_schema
 from support.packages import ROOT
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 NODE = shutil.which("node") or "node"
 MODULES = Path(__file__).parent / "node_modules"
 MODELINE = "# yaml-language-server: $schema=keys.schema.json\n"
-SCHEMA: dict[str, Any] = json.loads(schema_files.read("keys.schema.json"))
+SCHEMA: dict[str, Any] = json.loads(shipped_schema("keys.schema.json"))
 GROUPS: dict[str, dict[str, Any]] = {"file": SCHEMA, **SCHEMA["$defs"]}
 TYPES: list[str] = SCHEMA["$defs"]["destination"]["properties"]["type"]["anyOf"][0]["enum"]
 KEY = ("environments:", "  production:", "    keys:", "      api:")
@@ -150,7 +150,7 @@ class LanguageServer:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LanguageServer]:
     folder = tmp_path_factory.mktemp("editor")
-    (folder / "keys.schema.json").write_bytes(schema_files.read("keys.schema.json"))
+    (folder / "keys.schema.json").write_bytes(shipped_schema("keys.schema.json"))
     command = [str(MODULES / ".bin" / "yaml-language-server"), "--stdio"]
     with subprocess.Popen(command, cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         try:

@@ -22,7 +22,7 @@ from dotenv import dotenv_values
 from jsonschema import Draft202012Validator
 
 import reconciler
-from reconciler import Address, Options, api, apply, digest, load, plan, revoke, schema_files, to_dict
+from reconciler import Address, Options, api, apply, digest, load, plan, revoke, to_dict
 from reconciler.errors import (
     AccountError,
     DeclarationError,
@@ -32,6 +32,7 @@ from reconciler.errors import (
     StalePlan,
     UsageError,
 )
+from reconciler.files import shipped_schema
 from reconciler.planning.actions import Status
 from support.command import Front, environment, on_a_file
 from support.several import A, B, at_a_service, bearer_of, beside_each_other
@@ -148,7 +149,7 @@ def test_planning_changes_nothing_and_says_nothing(front: Front, capsys: pytest.
     found = plan(load(), simulator=SIMULATOR)
     assert [(action.kind, str(action.address)) for action in found.actions] == [("update", "ci/a"), ("create", "ci/b")]
     document = to_dict(found)
-    assert list(Draft202012Validator(json.loads(schema_files.read("plan.schema.json"))).iter_errors(document)) == []
+    assert list(Draft202012Validator(json.loads(shipped_schema("plan.schema.json"))).iter_errors(document)) == []
     assert document["digest"] == digest(found)
     assert front.names() == ["ci/a"]
     assert capsys.readouterr() == ("", "")

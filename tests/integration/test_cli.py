@@ -16,16 +16,17 @@ import click
 import pytest
 from jsonschema import Draft202012Validator
 
-from reconciler import __version__, schema_files
+from reconciler import __version__
 from reconciler.cli import demo, main
 from reconciler.cli import help as help_pages
+from reconciler.files import shipped_schema
 from support.command import COMMAND, Front, call, environment, on_a_file, on_a_socket
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 TWO = "{a: {credit_limit: 1}, b: {credit_limit: 2}}"
-PLAN_SCHEMA = Draft202012Validator(json.loads(schema_files.read("plan.schema.json")))
+PLAN_SCHEMA = Draft202012Validator(json.loads(shipped_schema("plan.schema.json")))
 
 
 @pytest.fixture(params=["file", "socket"])

@@ -15,21 +15,21 @@ import pytest
 from dotenv import dotenv_values
 from jsonschema import Draft202012Validator
 
-from reconciler import schema_files
 from reconciler.account import lock
 from reconciler.account.client import Account
 from reconciler.cli.output import Output, Progress
 from reconciler.destinations.dotenv import Dotenv
 from reconciler.engine import accounts as of_accounts
-from reconciler.engine import applying, planning, stopping
+from reconciler.engine import applying, planning
 from reconciler.engine.accounts import Patience
+from reconciler.files import shipped_schema
 from reconciler.simulator.state import Usage
 from support.several import A, Accounts, B, C, at_a_service, bearer_of, beside_each_other
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-SCHEMA = Draft202012Validator(json.loads(schema_files.read("plan.schema.json")))
+SCHEMA = Draft202012Validator(json.loads(shipped_schema("plan.schema.json")))
 
 
 @pytest.fixture
@@ -588,7 +588,7 @@ def test_a_signal_does_not_wait_for_an_account_that_hangs_while_its_lock_is_take
 
     monkeypatch.setattr(lock.Lock, "_post", interrupted)
     monkeypatch.setattr(Account, "delete_key", hang)
-    monkeypatch.setattr(stopping, "LEAVING_SECONDS", 0.01)
+    monkeypatch.setattr(applying, "LEAVING_SECONDS", 0.01)
     ended = local.declare_both("{x: {}}", "{x: {}}")("apply", "--auto-approve", "--format", "json")
     assert (ended.code, ended.document["interrupted"], waited) == (130, True, [])
 

@@ -18,7 +18,7 @@ from reconciler.account import lock
 from reconciler.cli import apply, output
 from reconciler.cli.apply import exit_code
 from reconciler.cli.output import Progress
-from reconciler.engine import applying, stopping
+from reconciler.engine import applying
 from reconciler.execution import executor
 from reconciler.planning.actions import ApplyResult, Outcome, Status
 from support.command import Front, Output, answers_come_after, on_a_file, on_a_socket
@@ -493,13 +493,13 @@ def test_a_lock_that_someone_deletes_is_lost(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(lock, "RENEW_EVERY", 0.2)
     monkeypatch.setattr(lock, "RETRY_RENEWAL_EVERY", 0.01)
     lost = answers_come_after(monkeypatch)
-    lose_lock = stopping.Stopping.lose_lock
+    lose_lock = applying.Stopping.lose_lock
 
-    def and_answer(self: stopping.Stopping) -> None:
+    def and_answer(self: applying.Stopping) -> None:
         lose_lock(self)
         lost.set()
 
-    monkeypatch.setattr(stopping.Stopping, "lose_lock", and_answer)
+    monkeypatch.setattr(applying.Stopping, "lose_lock", and_answer)
     with on_a_socket(tmp_path, monkeypatch, "PATCH /v1/account/keys/2 latency=1s") as front:
         for key in "abc":
             front.state.create_key(f"ci/{key}", Decimal(1))
@@ -578,7 +578,7 @@ def test_a_signal_during_the_last_reading_ends_the_run_at_once(tmp_path: Path, m
 def test_a_run_that_was_stopped_does_not_wait_long_for_the_lock_to_go(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stopping, "LEAVING_SECONDS", 0.05)
+    monkeypatch.setattr(applying, "LEAVING_SECONDS", 0.05)
     over = answers_come_after(monkeypatch)
     with on_a_socket(tmp_path, monkeypatch, "DELETE * latency=1s") as front:
         after_each_outcome(monkeypatch, lambda: signal.raise_signal(signal.SIGTERM))
@@ -592,14 +592,14 @@ def test_a_run_that_was_stopped_does_not_wait_long_for_the_lock_to_go(
 def test_ctrl_c_while_the_lock_goes_shortens_that_and_the_result_stands(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stopping, "LEAVING_SECONDS", 0.05)
-    leave = stopping.Stopping.leave
+    monkeypatch.setattr(applying, "LEAVING_SECONDS", 0.05)
+    leave = applying.Stopping.leave
 
     def and_interrupt(self: Any) -> None:
         leave(self)
         signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(stopping.Stopping, "leave", and_interrupt)
+    monkeypatch.setattr(applying.Stopping, "leave", and_interrupt)
     over = answers_come_after(monkeypatch)
     with on_a_socket(tmp_path, monkeypatch, "DELETE * latency=1s") as front:
         ended = front.declare(ONE)("apply", "--auto-approve", "--format", "json")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from reconciler import schema_files
+from reconciler.files import shipped_schema
 from support.annotations import commands
 from support.command import COMMAND, Ended, Front, call, environment, on_a_file
 from support.repository import commit
@@ -32,7 +32,7 @@ environments:
     keys: {keys}
 {more}
 """
-SCHEMA = Draft202012Validator(json.loads(schema_files.read("plan.schema.json")))
+SCHEMA = Draft202012Validator(json.loads(shipped_schema("plan.schema.json")))
 TWO = "{a: {credit_limit: 1}, b: {credit_limit: 1}}"
 LOCAL = '[{to: local, as: "KEY_{KEY}"}]'
 BOTH = '[{to: local, as: "KEY_{KEY}"}, {to: other, as: "KEY_{KEY}"}]'

@@ -13,7 +13,7 @@ import pytest
 from reconciler.destinations.base import Held
 from reconciler.destinations.registry import Registry
 from reconciler.errors import DestinationError
-from reconciler.execution.preflight import ask_destinations
+from reconciler.execution.executor import ask_destinations
 from reconciler.model import Delivery
 from reconciler.planning.deliveries import Answer, Due, Holding, undelivered
 from support.builders import NOW, SOMEWHERE, address, live

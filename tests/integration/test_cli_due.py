@@ -11,8 +11,9 @@ import pytest
 from jsonschema import Draft202012Validator
 
 import reconciler
-from reconciler import Options, schema_files
+from reconciler import Options
 from reconciler.errors import UsageError
+from reconciler.files import shipped_schema
 from reconciler.planning.planfile import digest
 from support.command import Front, on_a_file
 
@@ -36,7 +37,7 @@ FILE = """\
           steady: {{credit_limit: {steady}}}
           {more}
 """
-SCHEMA = Draft202012Validator(json.loads(schema_files.read("plan.schema.json")))
+SCHEMA = Draft202012Validator(json.loads(shipped_schema("plan.schema.json")))
 
 
 @pytest.fixture

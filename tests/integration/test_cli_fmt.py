@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler import schema_files
 from reconciler.cli.main import run
+from reconciler.files import shipped_schema
 from support.command import call, on_a_file
 from support.packages import ROOT
 
@@ -176,4 +176,4 @@ def test_standard_input_that_cannot_be_read_is_an_error(
     ("words", "name"), [([], "keys"), (["keys"], "keys"), (["plan"], "plan")], ids=["nothing said", "keys", "plan"]
 )
 def test_a_schema_is_printed_as_it_is(words: list[str], name: str) -> None:
-    assert call("schema", *words).out.encode() == schema_files.read(f"{name}.schema.json")
+    assert call("schema", *words).out.encode() == shipped_schema(f"{name}.schema.json")

@@ -12,16 +12,16 @@ import pytest
 from dotenv import dotenv_values
 from jsonschema import Draft202012Validator
 
-from reconciler import schema_files
 from reconciler.account import lock
 from reconciler.engine import applying
+from reconciler.files import shipped_schema
 from support.command import Front, call, on_a_file, on_a_socket
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 THREE = "{a: {credit_limit: 1}, b: {credit_limit: 1}, c: {credit_limit: 1}}"
-SCHEMA = Draft202012Validator(json.loads(schema_files.read("plan.schema.json")))
+SCHEMA = Draft202012Validator(json.loads(shipped_schema("plan.schema.json")))
 SAVED = Path("plan.json")
 
 

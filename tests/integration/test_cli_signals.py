@@ -15,7 +15,7 @@ import pytest
 from reconciler.cli import help as help_pages
 from reconciler.cli.help import explain
 from reconciler.cli.main import cli, run
-from reconciler.engine.stopping import LEAVING_SECONDS
+from reconciler.engine.applying import LEAVING_SECONDS
 from reconciler.execution.executor import GRACE_SECONDS
 from support.command import Front, answers_come_after, call, on_a_file, on_a_socket, started
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from reconciler import schema_files
 from reconciler.declaration import schema
+from reconciler.files import shipped_schema
 from reconciler.units import MONEY_LIMIT
 from support.declarations import errors, keys_file, loaded
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-SCHEMA: dict[str, Any] = json.loads(schema_files.read("keys.schema.json"))
+SCHEMA: dict[str, Any] = json.loads(shipped_schema("keys.schema.json"))
 
 
 def fields(node: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -70,7 +70,7 @@ def test_the_schema_is_one_of_its_draft_and_agrees_about_money() -> None:
 
 def test_a_schema_that_is_not_shipped_is_not_found() -> None:
     with pytest.raises(StopIteration):
-        schema_files.read("nothing.schema.json")
+        shipped_schema("nothing.schema.json")
 
 
 def test_one_wrong_key_is_not_looked_for_among_all(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,8 +168,8 @@ def test_schemas_are_found_beside_the_package_and_in_it(tmp_path: Path, monkeypa
     inside, beside = tmp_path / "inside", tmp_path / "beside"
     beside.mkdir()
     (beside / "x.json").write_bytes(b"beside")
-    monkeypatch.setattr(schema_files, "_FOLDERS", (inside, beside))
-    assert schema_files.read("x.json") == b"beside"
+    monkeypatch.setattr("reconciler.files._SCHEMAS", (inside, beside))
+    assert shipped_schema("x.json") == b"beside"
     inside.mkdir()
     (inside / "x.json").write_bytes(b"inside")
-    assert schema_files.read("x.json") == b"inside"
+    assert shipped_schema("x.json") == b"inside"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from reconciler import schema_files
+from reconciler.files import shipped_schema
 from support.packages import ROOT
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ WRONG = [
     "missing",
     "shape",
 ]
-SCHEMA: dict[str, Any] = json.loads(schema_files.read("keys.schema.json"))
+SCHEMA: dict[str, Any] = json.loads(shipped_schema("keys.schema.json"))
 
 
 def mappings(node: Any) -> Iterator[dict[str, Any]]:

@@ -6,7 +6,9 @@ from decimal import Decimal
 import pytest
 
 from reconciler.model import Setting, Usage
-from reconciler.planning import phrases
+from reconciler.planning.actions import used, used_lately
+from reconciler.planning.places import setting_words
+from reconciler.units import dollars, listed
 from support.builders import NOW, live
 
 
@@ -19,10 +21,8 @@ from support.builders import NOW, live
     ],
 )
 def test_use_is_told_in_requests_and_dollars(usage: Usage, text: str) -> None:
-    assert phrases.used(usage) == text
-    assert phrases.used(usage, "<{}>".format) == text.replace(
-        phrases.dollars(usage.cost), f"<{phrases.dollars(usage.cost)}>"
-    )
+    assert used(usage) == text
+    assert used(usage, "<{}>".format) == text.replace(dollars(usage.cost), f"<{dollars(usage.cost)}>")
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def test_use_is_told_in_requests_and_dollars(usage: Usage, text: str) -> None:
     ],
 )
 def test_a_key_that_is_younger_than_what_is_known_of_it_was_never_used(usage: Usage, age: timedelta, text: str) -> None:
-    assert phrases.used_lately(live(1, "a", created_at=NOW - age), usage, NOW, "<{}>".format) == text
+    assert used_lately(live(1, "a", created_at=NOW - age), usage, NOW, "<{}>".format) == text
 
 
 @pytest.mark.parametrize(
@@ -46,11 +46,11 @@ def test_a_key_that_is_younger_than_what_is_known_of_it_was_never_used(usage: Us
     [("", ""), ("a", "a"), ("abcde", "a, b, c, d, e"), ("abcdef", "a, b, c, d, e and 1 more")],
 )
 def test_a_list_names_five_and_counts_the_rest(names: str, text: str) -> None:
-    assert phrases.listed([*names]) == text
+    assert listed([*names]) == text
 
 
 @pytest.mark.parametrize(
     ("value", "text"), [("a b", "a b"), (("sh", "-c", "a b"), "sh -c 'a b'"), (True, "true"), (3, "3")]
 )
 def test_a_setting_is_written_as_people_would_type_it(value: Setting, text: str) -> None:
-    assert phrases.setting_words(value) == text
+    assert setting_words(value) == text

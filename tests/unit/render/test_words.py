@@ -9,7 +9,8 @@ import pytest
 
 from reconciler.model import Usage
 from reconciler.planning.actions import ActionKind, Create, Credit, Delete, DeleteReason, Field
-from reconciler.render import overview, words
+from reconciler.render import words
+from reconciler.units import dollars, plural, show_expiry, show_limit
 from support.builders import NOW, address, declared, dotenv, live
 from support.plans import NEW_YEAR, at, finish, full_plan, plan, rename, restore, retire, rotate, update
 
@@ -35,26 +36,26 @@ MARKED = words.Show("<{}>".format, "[{}]".format)
     ],
 )
 def test_money_is_written_as_people_read_it(amount: str, text: str) -> None:
-    assert words.dollars(Decimal(amount)) == text
+    assert dollars(Decimal(amount)) == text
 
 
 def test_no_limit_and_no_expiry_have_words() -> None:
-    assert words.limit(None) == "no limit"
-    assert words.expiry(None) == "never"
+    assert show_limit(None) == "no limit"
+    assert show_expiry(None) == "never"
 
 
 def test_of_many_places_twenty_are_named_and_every_new_one() -> None:
     def named(known: int, new: int) -> list[str]:
         deliveries = [replace(dotenv(f"{number}.env"), new=number >= known) for number in range(known + new)]
         keys = (declared(f"ci/k{number}", deliver=(each,)) for number, each in enumerate(deliveries))
-        return overview.places(plan(*map(Create, keys)), MARKED).split("; ")
+        return words.places(plan(*map(Create, keys)), MARKED).split("; ")
 
     assert [len(named(*each)) for each in ((20, 0), (21, 0), (0, 25), (5, 25))] == [20, 21, 25, 26]
     assert "3" in named(23, 0)[-1]
 
 
 def test_one_is_not_many() -> None:
-    assert [words.plural(count, "key") for count in (0, 1, 2, 10_000)] == ["0 keys", "1 key", "2 keys", "10,000 keys"]
+    assert [plural(count, "key") for count in (0, 1, 2, 10_000)] == ["0 keys", "1 key", "2 keys", "10,000 keys"]
 
 
 @pytest.mark.parametrize(
