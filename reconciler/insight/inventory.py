@@ -501,10 +501,8 @@ def _until(owner: Owner, live: LiveKey) -> datetime | None:
 
 
 def _order(key: InventoryKey) -> tuple[object, ...]:
-    group = 0 if key.address is not None else 2 if key.status is KeyStatus.LOCK else 1
-    stage = [*KeyStatus].index(key.status)
     name, number = ("", 0) if key.live is None else (key.live.name, key.live.id)
-    return (group, key.address or (), stage, name, number)
+    return (key.address is None, key.address or (), [*KeyStatus].index(key.status), name, number)
 
 
 # Which keys of an inventory are meant, and in which order.

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Final
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reconciler.errors import UsageError
 from reconciler.insight.activity import Question
 from reconciler.insight.breakdown import Grouping
 from reconciler.insight.history import (
+    NOBODY,
     History,
+    KeyDay,
     KnownKey,
+    ModelDay,
     Recorded,
     Span,
     is_of_another,
     missing_windows,
+    period_of,
     record,
     recorded_activity,
     unknown_days,
@@ -149,12 +155,109 @@ def test_accounts_are_kept_apart() -> None:
     assert {key.account for key in both.history.keys} == {"NAGA_B", A}
 
 
-def test_what_is_shown_of_a_history_counts_no_corrections_of_its_own() -> None:
-    history = recorded(History(), {1: {1: 3}, 2: {2: 4}})[0].history
-    period = Span(NOW.date() - timedelta(days=2), NOW.date() - timedelta(days=1))
-    report = recorded_activity(Question(2, Grouping.KEY, daily=True), history, period)
-    assert [(account.variable, account.corrected) for account in report.accounts] == [(A, 0)]
-    assert report.whole.total.cost == Decimal(7).scaleb(-7)
+def day(at: int) -> date:
+    return date(2026, 11, at)
+
+
+SHOWN: Final = History(
+    spans={A: (Span(day(2), day(2)), Span(day(4), day(20))), "NAGA_B": ()},
+    usage=(
+        KeyDay(day(1), A, "ci/a", "ci", "web", 1, "ci/a", tally(128)),
+        KeyDay(day(2), A, "ci/a", "ci", "web", 1, "ci/a", tally(1)),
+        KeyDay(day(4), A, "ci/b", "ci", "", 2, "ci/b", tally(2)),
+        KeyDay(day(4), A, "ops/c", "ops", "web", 3, "ops/c", tally(4)),
+        KeyDay(day(4), A, "", "", "", 4, "by hand", tally(8)),
+        KeyDay(day(4), A, "", "", "", 5, "reconciler~lock.k", tally(16)),
+        KeyDay(day(5), A, "", "", "", None, NOBODY, tally(32)),
+        KeyDay(day(6), A, "ci/a", "ci", "web", 1, "ci/a", tally(64)),
+    ),
+    models=(
+        ModelDay(day(1), A, "gpt", tally(7)),
+        ModelDay(day(2), A, "gpt", tally(3)),
+        ModelDay(day(5), A, "", tally(5)),
+        ModelDay(day(2), "NAGA_B", "gpt", tally(9)),
+    ),
+)
+
+
+@pytest.mark.parametrize(
+    ("by", "only", "expected"),
+    [
+        pytest.param(
+            Grouping.KEY,
+            (),
+            {("key", "ci/a"): 1, ("key", "ci/b"): 2, ("key", "ops/c"): 4, ("unmanaged", "by hand"): 8}
+            | {("lock", "reconciler~lock.k"): 16, ("difference", ""): 32},
+            id="by key",
+        ),
+        pytest.param(
+            Grouping.KEY,
+            ("ops",),
+            {("key", "ops/c"): 4, ("rest", ""): 27, ("difference", ""): 32},
+            id="of one environment",
+        ),
+        pytest.param(
+            Grouping.ENVIRONMENT,
+            (),
+            {("environment", "ci"): 3, ("environment", "ops"): 4, ("unmanaged", ""): 8, ("lock", ""): 16}
+            | {("difference", ""): 32},
+            id="by environment",
+        ),
+        pytest.param(
+            Grouping.TEAM,
+            (),
+            {("team", "web"): 5, ("no team", ""): 2, ("unmanaged", ""): 8, ("lock", ""): 16, ("difference", ""): 32},
+            id="by team",
+        ),
+        pytest.param(
+            Grouping.DAY,
+            (),
+            {("day", "2026-11-02"): 1, ("day", "2026-11-04"): 30, ("day", "2026-11-05"): 32},
+            id="by day, without the one that was not recorded",
+        ),
+        pytest.param(Grouping.MODEL, (), {("model", "gpt"): 3, ("difference", ""): 5}, id="by model"),
+    ],
+)
+def test_what_was_recorded_of_a_period_is_shown_by_what_is_asked_for(
+    by: Grouping, only: tuple[str, ...], expected: dict[tuple[str, str], int]
+) -> None:
+    other, first = recorded_activity(Question(4, by, only), SHOWN, Span(day(2), day(5))).accounts
+    found = {line.group[:2]: int(line.tally.cost.scaleb(7)) for line in first.breakdown.lines}
+    assert found == expected
+    assert (first.variable, first.corrected, other.variable) == (A, 0, "NAGA_B")
+
+
+@pytest.mark.parametrize(
+    ("since", "until", "expected"),
+    [
+        (None, None, (2, 20)),
+        (1, None, (1, 20)),
+        (None, 2, (2, 2)),
+        (20, 25, (20, 25)),
+        (3, 3, None),
+        (21, 25, None),
+        (1, 1, None),
+    ],
+)
+def test_a_period_has_a_day_that_was_recorded(
+    since: int | None, until: int | None, expected: tuple[int, int] | None
+) -> None:
+    asked = [None if each is None else day(each) for each in (since, until)]
+    if expected is None:
+        with pytest.raises(UsageError):
+            period_of(SHOWN, *asked)
+    else:
+        assert period_of(SHOWN, *asked) == Span(*map(day, expected))
+
+
+def test_a_day_without_use_is_shown_where_it_was_recorded() -> None:
+    (_, account) = recorded_activity(Question(4, Grouping.DAY), SHOWN, Span(day(2), day(8))).accounts
+    assert [line.group.name[-2:] for line in account.breakdown.lines] == ["02", "04", "05", "06", "07", "08"]
+
+
+def test_an_environment_without_use_in_the_period_is_an_error() -> None:
+    with pytest.raises(UsageError, match="elsewhere"):
+        recorded_activity(Question(4, Grouping.KEY, ("ci", "elsewhere")), SHOWN, Span(day(2), day(5)))
 
 
 def test_days_in_between_are_lost() -> None:

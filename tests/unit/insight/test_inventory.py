@@ -6,7 +6,17 @@ from typing import Any
 
 import pytest
 
-from reconciler.insight.inventory import InventoryKey, KeyStatus, LastUse, detail_of, key_activity, take_inventory
+from reconciler.insight.inventory import (
+    SORTS,
+    Filter,
+    InventoryKey,
+    KeyStatus,
+    LastUse,
+    detail_of,
+    key_activity,
+    sorted_by,
+    take_inventory,
+)
 from reconciler.model import KEY_VARIABLE, Activity, Declaration, KeyTally, LiveKey, Statistics, Tally, Unmanaged, Usage
 from reconciler.planning.actions import Create
 from reconciler.planning.planner import make_plan
@@ -217,3 +227,60 @@ def test_the_plan_of_a_key_holds_what_concerns_its_address_or_its_own_key(name: 
     assert [str(action.address) for action in plan.actions if isinstance(action, Create)] == (
         [name] if name == "ci/new" else []
     )
+
+
+# --- which keys, and in which order -----------------------------------------------------------------------------------
+
+_USED = (activity({1: ("30", 1), 2: ("10", 1)}), activity({1: ("1", 1)}, days=7))
+_LISTED = inventory(
+    live(1, "ci/a", "40", created_at=NOW - 90 * DAY, expires_at=NOW + 2 * DAY),
+    live(2, "ci/b", "100", created_at=NOW - 20 * DAY, expires_at=NOW + DAY, is_enabled=False),
+    live(3, "ci/c", None, created_at=NOW - DAY),
+    wanted=declaration(
+        [
+            declared("ci/a", team="web", rotate_every=100 * DAY),
+            declared("ci/b"),
+            declared("ci/c", team="apps", rotate_every=2 * DAY),
+            declared("ci/d"),
+        ]
+    ),
+    used=_USED,
+)
+
+
+@pytest.mark.parametrize(
+    ("field", "names", "turned"),
+    [
+        ("address", "abcd", "dcba"),
+        ("state", "dacb", "bacd"),
+        ("limit", "bacd", "abcd"),
+        ("spend", "abcd", "cbad"),
+        ("share", "abcd", "bacd"),
+        ("age", "abcd", "cbad"),
+        ("expiry", "bacd", "abcd"),
+        ("rotation", "cabd", "acbd"),
+        ("last-use", "abcd", "cbad"),
+        ("team", "cabd", "acbd"),
+    ],
+)
+def test_keys_are_sorted_and_those_of_which_nothing_is_known_come_last(field: str, names: str, turned: str) -> None:
+    for reverse, expected in ((False, names), (True, turned)):
+        assert [key.name for key in sorted_by(_LISTED, field, reverse=reverse)] == [f"ci/{name}" for name in expected]
+    assert field == "address" or field in SORTS
+
+
+@pytest.mark.parametrize(
+    ("wanted", "names"),
+    [
+        (Filter(), "abcd"),
+        (Filter(only=("ci/[ab]", "ci/d")), "abd"),
+        (Filter(states=frozenset({"missing", "disabled"})), "bd"),
+        (Filter(teams=frozenset({"web"})), "a"),
+        (Filter(only=("ci/b",), teams=frozenset({"web"})), ""),
+        (Filter(unused_for="1d"), "abc"),
+        (Filter(unused_for="7d"), "b"),
+        (Filter(unused_for="30d"), ""),
+    ],
+)
+def test_a_filter_leaves_out_what_is_not_meant(wanted: Filter, names: str) -> None:
+    assert [key.name for key in _LISTED if wanted.covers(key)] == [f"ci/{name}" for name in names]
