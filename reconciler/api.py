@@ -624,13 +624,14 @@ def to_dict(
 
     `schemas/plan.schema.json` describes a plan; a result lacks the findings, which are the plan's.
     """
-    from reconciler.render import activity, alerts, balance, document, inventory, revocation
+    from reconciler.planning import planfile
+    from reconciler.render import activity, alerts, balance, inventory, revocation
 
     match value:
         case Plan():
-            return document.plan_document(value, digest(value))
+            return planfile.plan_document(value, digest(value))
         case ApplyResult():
-            return document.result_document(value)
+            return planfile.result_document(value)
         case RevokeResult():
             return revocation.result_document(value)
         case Inventory():

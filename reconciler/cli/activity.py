@@ -208,7 +208,7 @@ def _formatted(report: ActivityReport, output_format: str, top: int) -> str:
     match output_format:
         case "json":
             from reconciler.render.activity import activity_document
-            from reconciler.render.document import to_json
+            from reconciler.render.escape import to_json
 
             return to_json(activity_document(report))
         case "csv":

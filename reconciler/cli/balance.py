@@ -81,7 +81,7 @@ def _formatted(report: BalanceReport, output_format: str) -> str:
 
     match output_format:
         case "json":
-            from reconciler.render.document import to_json
+            from reconciler.render.escape import to_json
 
             return to_json(balance.balance_document(report))
         case "markdown":

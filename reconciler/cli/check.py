@@ -139,7 +139,7 @@ def format_verdict(verdict: Verdict, output_format: str, *, several: bool) -> st
 
     match output_format:
         case "json":
-            from reconciler.render.document import to_json
+            from reconciler.render.escape import to_json
 
             return to_json(alerts.alerts_document(verdict))
         case "markdown":

@@ -112,7 +112,7 @@ def _formatted(found: Inventory, output_format: str) -> str:
 
     match output_format:
         case "json":
-            from reconciler.render.document import to_json
+            from reconciler.render.escape import to_json
 
             return to_json(inventory.inventory_document(found))
         case "csv":

@@ -172,7 +172,8 @@ class Output:
         if self._progress:
             self._progress.__exit__(None, None, None)
         if self._format == "json":
-            from reconciler.render.document import findings_document, lifted_document, result_document, to_json
+            from reconciler.planning.planfile import findings_document, lifted_document, result_document
+            from reconciler.render.escape import to_json
 
             plan = self.plan
             findings = findings_document(plan.findings if plan else ())

@@ -205,8 +205,8 @@ def format_plan(plan: Plan, output_format: str, *, verbose: bool, full: bool = F
 
 
 def _json(plan: Plan) -> str:
-    from reconciler.planning.planfile import digest
-    from reconciler.render.document import plan_document, to_json
+    from reconciler.planning.planfile import digest, plan_document
+    from reconciler.render.escape import to_json
 
     return to_json(plan_document(plan, digest(plan)))
 

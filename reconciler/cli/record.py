@@ -68,7 +68,7 @@ def command(
 
 
 def _formatted(recording: Recording, folder: Path, output_format: str) -> str:
-    from reconciler.render.document import to_json
+    from reconciler.render.escape import to_json
     from reconciler.units import plural
 
     if output_format == "json":

@@ -43,7 +43,7 @@ def command(
     from reconciler.cli.console import note, show, use_color, width
     from reconciler.cli.options import declaration_if_any
     from reconciler.engine.inspect import Scope, show_key
-    from reconciler.render.document import to_json
+    from reconciler.render.escape import to_json
     from reconciler.render.inventory import detail_document, detail_text
 
     declaration = declaration_if_any(context, file)

@@ -105,7 +105,7 @@ def refuse_stale(plan: Plan, apply_request: ApplyRequest) -> None:
     found = digest(plan)
     if apply_request.expected in (None, found):
         return
-    from reconciler.render.document import plan_document
+    from reconciler.planning.planfile import plan_document
 
     changes = plan_document(plan, found)["changes"]
     moves = moved(apply_request.reviewed, cast("list[Mapping[str, Any]]", changes)) if apply_request.reviewed else ()

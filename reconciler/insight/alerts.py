@@ -27,6 +27,7 @@ from reconciler.planning.actions import (
     Retire,
     Rotate,
     Update,
+    source_of,
 )
 from reconciler.units import dollars, format_duration, format_instant, plural
 
@@ -435,7 +436,7 @@ def _drift(alerts: Alerts, evidence: Evidence, standing: Standing) -> Iterator[A
     for action in standing.plan.actions:
         if not (told_apart and isinstance(action, Delete) and action.reason is DeleteReason.UNMANAGED):
             name = None if isinstance(action, Create) or action.address is not None else action.live.name
-            yield _drifted(evidence, _difference(action), Severity.WARNING, action.address, name, _source(action))
+            yield _drifted(evidence, _difference(action), Severity.WARNING, action.address, name, source_of(action))
 
 
 def _drifted(
@@ -471,10 +472,6 @@ def _difference(action: Action) -> str:
             return f"{action.live} is not as declared: {fields}"
         case _:
             assert_never(action)
-
-
-def _source(action: Action) -> Location | None:
-    return action.source if isinstance(action, Delete | Retire) else action.declared.source
 
 
 def _unmanaged(alerts: Alerts, evidence: Evidence, standing: Standing) -> Iterator[Alert]:

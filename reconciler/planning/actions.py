@@ -578,6 +578,11 @@ class Plan:
         return None if isinstance(action, Create) else self._usage.get(action.account, {}).get(action.live.id)
 
 
+def source_of(action: Action) -> Location | None:
+    """Return the place in the file that an action comes from."""
+    return action.source if isinstance(action, Delete | Retire) else action.declared.source
+
+
 def errors_of(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     """Return the findings that forbid to apply."""
     return tuple(finding for finding in findings if finding.severity is Severity.ERROR)

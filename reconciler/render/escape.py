@@ -5,10 +5,15 @@ Escaping keeps different texts different, so that a reviewer who sees two names 
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
+from collections.abc import Mapping
 from itertools import groupby
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 # Other, and separators: controls, formats (bidi, zero width, tags), lone surrogates, private use, unassigned code
 # points, and every space that only looks like one. The ordinary space is let through below.
@@ -114,3 +119,23 @@ def _is_seen(character: str) -> bool:
 
 def _escaped(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")
+
+
+# JSON, which a build log reads too.
+
+
+def to_json(document: Mapping[str, object] | Sequence[object]) -> str:
+    """Write a document in ASCII, a field a line and every element of a list on its own line, so that it diffs well."""
+    if isinstance(document, Mapping):
+        fields = (f"  {json.dumps(name)}: {_field(value)}" for name, value in document.items())
+        text = "{\n" + ",\n".join(fields) + "\n}\n"
+    else:
+        text = "".join(["[", ",".join(f"\n  {json.dumps(each)}" for each in document), "\n" * bool(document), "]\n"])
+    # A build log obeys `##[command]` wherever it stands; in JSON a # can be written so that it doesn't.
+    return text.replace("##[", "#\\u0023[")
+
+
+def _field(value: object) -> str:
+    if isinstance(value, list) and value:
+        return "[\n" + ",\n".join(f"    {json.dumps(element)}" for element in value) + "\n  ]"
+    return json.dumps(value)

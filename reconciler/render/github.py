@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from reconciler.diagnostic import Severity
 from reconciler.insight.alerts import Alert, Unjudged
 from reconciler.planning.accounts import UNREAD
-from reconciler.planning.actions import Delete, Finding, Retire
+from reconciler.planning.actions import Delete, Finding, Retire, source_of
 from reconciler.planning.places import deliveries_of
 from reconciler.planning.power import power_of
 from reconciler.render import words
@@ -167,7 +167,7 @@ def _of_finding(finding: Finding) -> _Annotation:
 def _of_change(action: Action, plan: Plan) -> _Annotation:
     title = f"{words.word(action.kind)} {terminal_name(words.full_name(action))}"
     used = words.used(action, plan, _SHOW)
-    return _Annotation(title, (*words.details(action, _SHOW), *([used] if used else [])), words.source(action))
+    return _Annotation(title, (*words.details(action, _SHOW), *([used] if used else [])), source_of(action))
 
 
 def _of_alert(item: Alert | Unjudged) -> _Annotation:

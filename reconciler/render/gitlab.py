@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from reconciler.diagnostic import Severity
 from reconciler.planning.actions import Create, Delete, Retire
-from reconciler.render.document import to_json
+from reconciler.render.escape import to_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from reconciler.insight.inventory import InventoryKey, KeyStatus, LastUse
 from reconciler.planning.actions import used
+from reconciler.planning.planfile import plan_document
 from reconciler.render import words
 from reconciler.render.columns import (
     Ansi,
@@ -27,7 +28,6 @@ from reconciler.render.columns import (
     text_table,
     wrapped,
 )
-from reconciler.render.document import plan_document
 from reconciler.render.escape import defused, markdown_code, markdown_name, terminal, terminal_name
 from reconciler.units import format_duration, format_instant, format_money, plural, show_expiry, show_limit
 

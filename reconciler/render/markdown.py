@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from reconciler.diagnostic import Severity
 from reconciler.planning import guardrails
-from reconciler.planning.actions import Delete, Finding, Retire, Status
+from reconciler.planning.actions import Delete, Finding, Retire, Status, source_of
 from reconciler.planning.places import deliveries_of
 from reconciler.render import words
 from reconciler.render.escape import markdown, markdown_code, markdown_name, terminal
@@ -253,7 +253,7 @@ def _plan_rows(item: Finding | Action, plan: Plan) -> _Rows:
         _row(
             _change_cell(item), name, _cell([*words.essentials(item, _SHOW), *words.destinations(item, _SHOW)]), *used
         ),
-        _row(name, _cell(words.particulars(item, _SHOW)), _place(words.source(item))),
+        _row(name, _cell(words.particulars(item, _SHOW)), _place(source_of(item))),
     )
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from reconciler.render.document import to_json
-from reconciler.render.escape import terminal
+from reconciler.render.escape import terminal, to_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

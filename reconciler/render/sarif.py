@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 from reconciler.diagnostic import Severity
-from reconciler.render.document import to_json
+from reconciler.render.escape import to_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -19,6 +19,7 @@ from reconciler.planning.actions import (
     Rotate,
     Status,
     Update,
+    source_of,
 )
 from reconciler.planning.power import power_of
 from reconciler.render import words
@@ -145,7 +146,7 @@ def _change_entry(action: Action, plan: Plan) -> Entry:
     mark, word, ansi = _look(action)
     name = terminal_name(words.subject(action))
     lines = (*words.details(action, _SHOW), words.used(action, plan, _SHOW))
-    return Entry(mark, word, name, ansi, lines, _place(words.source(action)), loud=isinstance(action, Delete))
+    return Entry(mark, word, name, ansi, lines, _place(source_of(action)), loud=isinstance(action, Delete))
 
 
 def _look(action: Action) -> tuple[str, str, Ansi]:

@@ -96,11 +96,6 @@ def word(kind: ActionKind) -> str:
     return kind.value.upper() if kind is ActionKind.DELETE else kind.value
 
 
-def source(action: Action) -> Location | None:
-    """Give the place in the file that an action comes from."""
-    return action.source if isinstance(action, Delete | Retire) else action.declared.source
-
-
 def details(action: Action, show: Show) -> tuple[str, ...]:
     """Say what an action does, a line each; the first line is the one that matters most."""
     return (*essentials(action, show), *destinations(action, show), *particulars(action, show))

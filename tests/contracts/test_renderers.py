@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from reconciler.planning.planfile import plan_document, result_document
 from reconciler.render import github, markdown
-from reconciler.render.document import plan_document, result_document, to_json
-from reconciler.render.escape import terminal, terminal_name
+from reconciler.render.escape import terminal, terminal_name, to_json
 from reconciler.render.text import render_plan, render_result
 from support.annotations import commands
 from support.gfm import Page

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from reconciler.planning.actions import ApplyResult, Options, Outcome, Status
+from reconciler.planning.planfile import plan_document, result_document
 from reconciler.render import github, markdown
-from reconciler.render.document import plan_document, result_document, to_json
+from reconciler.render.escape import to_json
 from reconciler.render.text import render_plan, render_result
 from support.builders import live
 from support.plans import clock_plan, diagnostics_with, full_plan, full_result, plan, plan_with, result_with

@@ -15,8 +15,7 @@ from reconciler.insight.activity import Question, account_activity, activity_rep
 from reconciler.insight.breakdown import Grouping, percentages, spread
 from reconciler.model import KeyTally, Statistics, Tally
 from reconciler.render.activity import activity_csv, activity_document, render_markdown, render_text
-from reconciler.render.document import to_json
-from reconciler.render.escape import defused, terminal
+from reconciler.render.escape import defused, terminal, to_json
 from support.builders import NOW, declaration, declared, live, snapshot
 from support.gfm import Page
 from support.search import examples

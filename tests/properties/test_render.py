@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from reconciler.planning.actions import ActionKind, ApplyResult
-from reconciler.render.document import plan_document, result_document, to_json
-from reconciler.render.escape import terminal, terminal_name
+from reconciler.planning.planfile import plan_document, result_document
+from reconciler.render.escape import terminal, terminal_name, to_json
 from reconciler.render.text import render_plan, render_result
 from support import plans
 from support.search import examples

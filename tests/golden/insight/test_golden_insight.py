@@ -9,7 +9,7 @@ import pytest
 from reconciler.insight.balance import Balance, BalanceReport
 from reconciler.render import activity, balance
 from reconciler.render.activity import activity_csv, activity_document
-from reconciler.render.document import to_json
+from reconciler.render.escape import to_json
 from support import insights
 from support.builders import NOW
 

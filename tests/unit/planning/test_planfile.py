@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from reconciler.errors import StalePlan, UsageError
 from reconciler.planning.actions import Options, Plan
-from reconciler.planning.planfile import moved, options_document, read_saved_plan, with_checksum
-from reconciler.render.document import plan_document, to_json
+from reconciler.planning.planfile import moved, options_document, plan_document, read_saved_plan, with_checksum
+from reconciler.render.escape import to_json
 from support.builders import address
 from support.plans import full_plan
 

@@ -23,7 +23,8 @@ from reconciler.planning.actions import (
     Outcome,
     Status,
 )
-from reconciler.render.document import plan_document, result_document, to_json
+from reconciler.planning.planfile import plan_document, result_document
+from reconciler.render.escape import to_json
 from support.builders import address, declared, live
 from support.plans import NEW_YEAR, at, finish, full_plan, plan, rename, restore, retire, rotate, update
 

@@ -17,8 +17,7 @@ from reconciler.insight.alerts import Alert, AlertRule, News, Unjudged, Verdict
 from reconciler.insight.inventory import InventoryKey, detail_of, take_inventory
 from reconciler.planning.planner import make_plan
 from reconciler.render.alerts import alerts_document, alerts_markdown, alerts_text, message
-from reconciler.render.document import to_json
-from reconciler.render.escape import terminal
+from reconciler.render.escape import terminal, to_json
 from reconciler.render.github import render_alerts
 from reconciler.render.inventory import (
     detail_document,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from reconciler.model import Usage
-from reconciler.planning.actions import ActionKind, Create, Credit, Delete, DeleteReason, Field
+from reconciler.planning.actions import ActionKind, Create, Credit, Delete, DeleteReason, Field, source_of
 from reconciler.render import words
 from reconciler.units import dollars, plural, show_expiry, show_limit
 from support.builders import NOW, address, declared, dotenv, live
@@ -234,7 +234,7 @@ def test_an_action_comes_from_the_place_of_its_key_or_of_its_deletion() -> None:
 
     gone = retire("ci/a", live(1, "ci/a"), at(5))
 
-    assert [words.source(create), words.source(delete), words.source(gone)] == [at(3), at(4), at(5)]
+    assert [source_of(create), source_of(delete), source_of(gone)] == [at(3), at(4), at(5)]
     assert words.place(at(3), str.upper) == "KEYS.YAML:3"
 
 
