@@ -50,8 +50,14 @@ if TYPE_CHECKING:
 )
 @click.option("--allow-exec", is_flag=True, help="Let destinations of type exec run the commands of the file.")
 @click.option("--no-lock", is_flag=True, help="Do not lock the account: for those who serialise elsewhere.")
-@click.option("--reviewed", is_flag=True, help="On GitHub: do what the comment on the merged pull request shows.")
-@click.option("--only-tip", is_flag=True, help="On GitHub: do nothing for a commit that is not the newest any more.")
+@click.option(
+    "--reviewed",
+    is_flag=True,
+    help="On GitHub and GitLab: do what the comment on the merged pull or merge request shows.",
+)
+@click.option(
+    "--only-tip", is_flag=True, help="On GitHub and GitLab: do nothing for a commit that is not the newest any more."
+)
 @click.option("--issue", is_flag=True, help="On GitHub: tell in the issue about drift what was done.")
 @click.pass_obj
 def command(
@@ -99,7 +105,7 @@ def command(
       reconciler apply --due --auto-approve
       reconciler apply --reviewed --only-tip --auto-approve
     """
-    from reconciler.cli.github import only_at_the_tip, read_this_job, recorded, reviewed_digest, tell_issue
+    from reconciler.cli.github import only_at_the_tip, read_github_job, recorded, reviewed_digest, tell_issue
     from reconciler.cli.options import make_request
     from reconciler.cli.output import Output
     from reconciler.engine.applying import ApplyRequest
@@ -107,7 +113,7 @@ def command(
 
     with recorded() as record, Output(output_format, verbose=verbose, full=full) as output:
         record.output = output
-        job = read_this_job("--issue") if issue else None
+        job = read_github_job("--issue") if issue else None
         guard = only_at_the_tip() if only_tip else None
         if plan_file is not None and reviewed:
             msg = "--reviewed finds out what was reviewed itself, so a saved plan does not go with it"

@@ -1,4 +1,4 @@
-"""What plan and apply do in a GitHub job: comment, issue, outputs, summary, and the checks of what was reviewed."""
+"""What plan and apply do in a job of GitHub or GitLab: comment, issue, outputs, summary, and checks of a review."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from reconciler.engine.accounts import PlanRequest
     from reconciler.forge.github import Repository
     from reconciler.forge.reviews import Job
+    from reconciler.forge.threads import Forge
     from reconciler.planning.actions import Plan
     from reconciler.render.github import Origin
 
@@ -35,15 +36,29 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+def in_gitlab() -> bool:
+    """Tell whether this is a job of GitLab; every other one is taken for one of GitHub."""
+    return os.environ.get("GITLAB_CI") == "true"
+
+
 def read_this_job(flag: str) -> Job:
-    """Read the job, and see that GitHub could be asked."""
-    from reconciler.forge.github import base_url, find_token
+    """Read the job, and see that GitHub or GitLab could be asked."""
+    from reconciler.forge import github, gitlab
     from reconciler.forge.reviews import read_job
 
-    job = read_job(os.environ, flag)
-    find_token(os.environ)
-    base_url(os.environ)
+    forge = gitlab if in_gitlab() else github
+    job = (gitlab.read_job if in_gitlab() else read_job)(os.environ, flag)
+    forge.find_token(os.environ)
+    forge.base_url(os.environ)
     return job
+
+
+def read_github_job(flag: str) -> Job:
+    """Read the job for what there is on GitHub alone."""
+    if in_gitlab():
+        msg = f"{flag} keeps an issue on GitHub; in GitLab, a pipeline that fails tells of drift: --detailed-exitcode"
+        raise UsageError(msg)
+    return read_this_job(flag)
 
 
 def on_github(job: Job, work: Callable[[Repository], Awaitable[T]]) -> T:
@@ -58,22 +73,36 @@ def on_github(job: Job, work: Callable[[Repository], Awaitable[T]]) -> T:
     return console.run(connected())
 
 
+async def on_forge(job: Job, work: Callable[[Forge], Awaitable[T]]) -> T:
+    """Do something with the repository, or project, of the job."""
+    from reconciler.forge.github import open_repository
+    from reconciler.forge.gitlab import open_project
+
+    if in_gitlab():
+        async with open_project(os.environ, job.repository) as project:
+            return await work(project)
+    async with open_repository(os.environ, job.repository) as repository:
+        return await work(repository)
+
+
 def selection_of(shared_options: SharedOptions) -> str:
     """Name what was selected, the file by its path in the repository: two folders may each have one of its name."""
     from reconciler.forge.threads import selection
 
-    file, workspace = shared_options.file.resolve(), Path(os.environ.get("GITHUB_WORKSPACE") or ".").resolve()
+    folder = os.environ.get("CI_PROJECT_DIR" if in_gitlab() else "GITHUB_WORKSPACE") or "."
+    file, workspace = shared_options.file.resolve(), Path(folder).resolve()
     named = file.relative_to(workspace) if file.is_relative_to(workspace) else file
     return selection(named.as_posix(), shared_options.environment, shared_options.only)
 
 
 def origin_of(shared_options: SharedOptions) -> Origin | None:
     """Tell where a page comes from; None outside of a job."""
+    from reconciler.forge import gitlab
     from reconciler.forge.reviews import read_job
     from reconciler.render.github import Origin
 
     try:
-        job = read_job(os.environ, "--format github")
+        job = (gitlab.read_job if in_gitlab() else read_job)(os.environ, "--format github")
     except UsageError:
         return None
     commit = job.commit if job.pull_request is None else job.pull_request.head
@@ -200,7 +229,7 @@ class PlanReport:
             msg = "--issue tells how the account differs, so --offline does not go with it"
             raise UsageError(msg)
         if report_options.comment or report_options.issue:
-            self._job = read_this_job("--comment" if report_options.comment else "--issue")
+            self._job = read_github_job("--issue") if report_options.issue else read_this_job("--comment")
 
     def end(self, plan: Plan, request: PlanRequest, code: int) -> int:
         """Report a plan; gives the exit code, which is no success any more when something could not be written."""
@@ -251,19 +280,19 @@ class PlanReport:
         if job is None or not self._report_options.comment:
             return True
         if job.pull_request is None:
-            note("This run is about no pull request, so there is none to comment on.")
+            note("This run is about no pull request or merge request, so there is none to comment on.")
             return True
+        from reconciler.cli import console
         from reconciler.forge.threads import PlanMarker, keep_comment, plan_comment, plan_prefix
 
         number, selected = job.pull_request.number, selection_of(self._shared_options)
         marker = PlanMarker(selected, job.pull_request.head, digest)
         body = plan_comment(marker, page, (job.repository, number), key)
-        what = f"the comment on pull request #{number}"
+        what = f"the comment on {job.pull_request.called}"
         try:
-            on_github(job, lambda repository: keep_comment(repository, number, plan_prefix(selected), body))
+            console.run(on_forge(job, lambda forge: keep_comment(forge, number, plan_prefix(selected), body)))
         except NotPermitted as error:
-            missing = "it needs 'pull-requests: write', which a pull request from a fork does not get"
-            note(f"note: {what} could not be written with this token ({error}): {missing}")
+            note(f"note: {what} could not be written with this token ({error}): {_needed()}")
             return True
         except ForgeError as error:
             note(f"error: {what} could not be written: {error}")
@@ -303,7 +332,17 @@ class PlanReport:
         return True
 
 
-# What apply does on GitHub: see what was reviewed and what is newest, and tell the step how it ended.
+def _needed() -> str:
+    """Say which token can write a comment."""
+    if in_gitlab():
+        return (
+            "GITLAB_TOKEN has to be an access token of the project with the scope api and the role Reporter or more; "
+            "the CI_JOB_TOKEN of a job cannot write notes, and a merge request from a fork gets no token"
+        )
+    return "it needs 'pull-requests: write', which a pull request from a fork does not get"
+
+
+# What apply does on GitHub and GitLab: see what was reviewed and what is newest, and tell the step how it ended.
 
 
 class ApplyRecord:
@@ -342,6 +381,7 @@ def reviewed_digest(shared_options: SharedOptions, request: PlanRequest) -> str 
         UsageError: this is no job of a workflow.
         ForgeError: GitHub cannot be asked.
     """
+    from reconciler.cli import console
     from reconciler.cli.git import last_change
     from reconciler.engine.accounts import seal_key
     from reconciler.forge import reviews
@@ -350,7 +390,7 @@ def reviewed_digest(shared_options: SharedOptions, request: PlanRequest) -> str 
     key = seal_key(request)
     commits = dict.fromkeys([job.commit, last_change(shared_options.file, job.commit) or job.commit])
     try:
-        return on_github(job, lambda repository: reviews.reviewed_digest(repository, commits, selected, key))
+        return console.run(on_forge(job, lambda forge: reviews.reviewed_digest(forge, commits, selected, key)))
     except StalePlan as refusal:
         return refusal
 
@@ -363,16 +403,15 @@ def only_at_the_tip() -> Callable[[], Awaitable[None]]:
         StalePlan: the branch has moved on.
         ForgeError: GitHub cannot be asked.
     """
-    from reconciler.forge.github import open_repository
+    from reconciler.cli import console
     from reconciler.forge.reviews import refuse_superseded
 
     job = read_this_job("--only-tip")
 
     async def guard() -> None:
-        async with open_repository(os.environ, job.repository) as repository:
-            await refuse_superseded(repository, job.commit)
+        await on_forge(job, lambda forge: refuse_superseded(forge, job.commit))
 
-    on_github(job, lambda repository: refuse_superseded(repository, job.commit))
+    console.run(guard())
     return guard
 
 

@@ -36,7 +36,9 @@ CHANGES_PENDING: Final = 2
     help="Ask each destination that can tell whether it holds the secrets of the live keys.",
 )
 @click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 when there are changes.")
-@click.option("--comment", is_flag=True, help="On GitHub: keep one comment on the pull request up to date.")
+@click.option(
+    "--comment", is_flag=True, help="On GitHub and GitLab: keep one comment on the pull or merge request up to date."
+)
 @click.option("--issue", is_flag=True, help="On GitHub: keep an issue about the drift, open while there is some.")
 @click.pass_obj
 def command(
@@ -62,7 +64,7 @@ def command(
 
     In a GitHub workflow, --format github also writes the step's summary and outputs (changes, digest, exitcode,
     plan-file). --comment and --issue need GITHUB_TOKEN. In GitLab, --format gitlab writes the counts for the widget of
-    the merge request, and the plan itself beside them on stderr.
+    the merge request, and the plan itself beside them on stderr; --comment needs GITLAB_TOKEN.
 
     \b
     Examples:

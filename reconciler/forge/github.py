@@ -10,7 +10,8 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
-from reconciler.errors import ForgeError, NotPermitted, UsageError
+from reconciler.errors import ForgeError, UsageError
+from reconciler.forge.threads import checked, create, was_there
 from reconciler.http.address import unencrypted
 from reconciler.http.connection import open_client
 from reconciler.http.exchange import Answer
@@ -21,12 +22,10 @@ from reconciler.secret import Secret
 from reconciler.units import format_instant
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
+    from reconciler.forge.threads import Find, Item
     from reconciler.http.exchange import NoAnswer
-
-    Item = Mapping[str, Any]
-    Find = Callable[[Sequence[Item]], Awaitable[list[Item]]]
 
 LARGEST_ANSWER: Final = 4 * 1024 * 1024
 LARGEST_LIST: Final = 32 * 1024 * 1024
@@ -181,15 +180,14 @@ PAGE: Final = 50
 """How many to ask for at a time; what a page holds at most is read whole."""
 
 _MOST_PAGES: Final = 60
-_CREATIONS: Final = 3
-_PAUSE_SECONDS: Final = 2.0
-_REFUSALS: Final = {HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.GONE}
 _VIEWER: Final = "query { viewer { login } }"
 _EDITOR: Final = "query($id: ID!) { node(id: $id) { ... on IssueComment { id editor { __typename login } } } }"
 
 
 class Repository:
-    """Asks and changes; what changes something is done once, however often an answer is lost."""
+    """Asks and changes; what changes something is done once, however often an answer is lost. It is a `Forge`."""
+
+    kind = "pull request"
 
     def __init__(self, name: str, token: Secret, url: str, timing: Timing) -> None:
         """Take a repository like acme/api, and the way to it; nothing is sent yet.
@@ -209,6 +207,34 @@ class Repository:
     async def aclose(self) -> None:
         """Close the connections."""
         await self._client.aclose()
+
+    def called(self, number: int) -> str:
+        """Give what people call a pull request."""
+        return f"pull request #{number}"
+
+    async def comments(self, number: int) -> list[Item]:
+        """Give the comments on a pull request; raises ForgeError like `ask`."""
+        return await self.every(f"/issues/{number}/comments")
+
+    async def add_comment(self, number: int, find: Find, body: str) -> list[Item]:
+        """Write a comment that `find` does not find, and give what it finds then; see `threads.create`."""
+        return await self.create(f"/issues/{number}/comments", find, body=body)
+
+    async def change_comment(self, _number: int, comment: int, body: str) -> bool:
+        """Change a comment; False when it is not there any more. Raises ForgeError like `ask`."""
+        return await self.change(f"/issues/comments/{comment}", body=body)
+
+    async def delete_comment(self, _number: int, comment: int) -> bool:
+        """Delete a comment; False when it is not there any more. Raises ForgeError like `ask`."""
+        return await self.delete(f"/issues/comments/{comment}")
+
+    async def pull_requests(self, commit: str) -> list[Item]:
+        """Give the pull requests that a commit belongs to; raises ForgeError like `ask`."""
+        return await self.every(f"/commits/{commit}/pulls")
+
+    async def planner(self) -> str:
+        """Give whose comments on a plan may be believed: those of our own account alone; raises ForgeError."""
+        return await self.viewer()
 
     async def viewer(self) -> str:
         """Give the name that what we write has as its author, like github-actions[bot]; raises ForgeError."""
@@ -263,14 +289,14 @@ class Repository:
         Raises:
             ForgeError: it cannot be had; NotPermitted where the token does not suffice.
         """
-        return _checked(await self._persist("GET", path)).body
+        return checked(await self._persist("GET", path)).body
 
     async def every(self, path: str) -> list[Item]:
         """Ask for all pages of a list; `path` may have a query. Raises ForgeError like `ask`."""
         found: list[Item] = []
         sign = "&" if "?" in path else "?"
         for page in range(1, _MOST_PAGES + 1):
-            reply = _checked(await self._persist("GET", f"{path}{sign}per_page={PAGE}&page={page}", lists=True))
+            reply = checked(await self._persist("GET", f"{path}{sign}per_page={PAGE}&page={page}", lists=True))
             found += reply.items
             if len(reply.items) < PAGE:
                 return found
@@ -279,31 +305,16 @@ class Repository:
 
     async def change(self, path: str, **fields: object) -> bool:
         """Change something; False when it is not there any more. Raises ForgeError like `ask`."""
-        return _was_there(await self._persist("PATCH", path, fields))
+        return was_there(await self._persist("PATCH", path, fields))
 
     async def delete(self, path: str) -> bool:
         """Delete something; False when it is not there any more. Raises ForgeError like `ask`."""
-        return _was_there(await self._persist("DELETE", path))
+        return was_there(await self._persist("DELETE", path))
 
     async def create(self, path: str, find: Find, **fields: object) -> list[Item]:
-        """Create what `find` does not find, and give what it finds then.
-
-        An answer may be lost, another run may do the same at the same time, and lists lag behind: so it is looked for
-        again after each attempt, `find` being handed what is known to be there. Raises ForgeError like `ask`.
-        """
-        reply = Reply(0)
-        for _ in range(_CREATIONS):
-            # Twice would be two: whether it has arrived is looked up before it is sent again.
-            reply = await self._persist("POST", path, fields, repeatable=False)
-            found = await find([reply.body] if reply.ok else [])
-            if found:
-                return found
-            if not reply.maybe_done:
-                break
-            await self.timing.sleep(_PAUSE_SECONDS)
-        _checked(reply)
-        msg = "GitHub does not show what it says it has stored"
-        raise ForgeError(msg)
+        """Create what `find` does not find, and give what it finds then; see `threads.create`."""
+        # Twice would be two: whether it has arrived is looked up before it is sent again.
+        return await create(lambda: self._persist("POST", path, fields, repeatable=False), find, self.timing)
 
     async def _persist(
         self,
@@ -322,7 +333,7 @@ class Repository:
     async def _query(self, query: str, **variables: str) -> object:
         """Ask what only the GraphQL interface tells; gives the data, None when there is none."""
         body = {"query": query, "variables": variables}
-        return _checked(await self._persist("POST", self._graphql, body)).body.get("data")
+        return checked(await self._persist("POST", self._graphql, body)).body.get("data")
 
 
 @asynccontextmanager
@@ -352,16 +363,3 @@ def find_token(environment: Mapping[str, str]) -> Secret:
         msg = "GITHUB_TOKEN holds characters that no token has"
         raise UsageError(msg)
     return Secret(token)
-
-
-def _was_there(reply: Reply) -> bool:
-    if reply.status in {HTTPStatus.NOT_FOUND, HTTPStatus.GONE}:
-        return False
-    _checked(reply)
-    return True
-
-
-def _checked(reply: Reply) -> Reply:
-    if reply.ok:
-        return reply
-    raise (NotPermitted if reply.status in _REFUSALS else ForgeError)(reply.said)

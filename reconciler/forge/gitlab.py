@@ -1,4 +1,4 @@
-"""GitLab's API, asked with the token of the environment: its address and the token are never in a file.
+"""GitLab: its API, asked with the token of the environment, and a project there; nothing of the way is in a file.
 
 What is told here stands in the REST documentation: https://docs.gitlab.com/api/rest/.
 """
@@ -6,20 +6,26 @@ What is told here stands in the REST documentation: https://docs.gitlab.com/api/
 from __future__ import annotations
 
 import re
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
 
 from reconciler.errors import ForgeError, UsageError
+from reconciler.forge.reviews import Job, PullRequest
+from reconciler.forge.threads import checked, create, was_there
 from reconciler.http.address import unencrypted
 from reconciler.http.connection import open_client
 from reconciler.http.reply import Api, Manners, Reply
+from reconciler.http.retry import Timing
 from reconciler.http.sender import Sender
 from reconciler.secret import Secret
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import AsyncIterator, Mapping
 
-    from reconciler.http.retry import Timing
+    from reconciler.forge.threads import Find, Item
 
 DEFAULT_URL: Final = "https://gitlab.com"
 URLS: Final = ("GITLAB_URL", "CI_SERVER_URL")
@@ -114,6 +120,154 @@ class Client:
     async def aclose(self) -> None:
         """Close the connections."""
         await self._api.aclose()
+
+
+# One project, as comments and reviews need it.
+
+
+class Project:
+    """Asks and changes; what changes something is done once, however often an answer is lost. It is a `Forge`."""
+
+    kind = "merge request"
+
+    def __init__(self, name: str, client: Client, timing: Timing) -> None:
+        """Take a project by its path, like acme/api, and the way to it; nothing is sent yet."""
+        self.name = name
+        self.timing = timing
+        self._client = client
+        self._home = f"projects/{quote(name, safe='')}"
+        self._viewer: str | None = None
+        self._project: Mapping[str, Any] | None = None
+
+    def called(self, number: int) -> str:
+        """Give what people call a merge request."""
+        return f"merge request !{number}"
+
+    async def viewer(self) -> str:
+        """Give the name of the account whose token this is; raises ForgeError."""
+        if self._viewer is None:
+            self._viewer = str(checked(await self._client.ask("GET", "user")).body.get("username"))
+        return self._viewer
+
+    async def planner(self) -> None:
+        """Believe what anybody has sealed: the token of apply, which may do more, is not the one of plan."""
+
+    async def edited_by_another(self, comment: Item) -> bool:  # noqa: ARG002  # a Forge may have to look
+        """Leave it to the seal, which no edited note keeps: GitLab does not tell who has edited one."""
+        return False
+
+    async def comments(self, number: int) -> list[Item]:
+        """Give the notes on a merge request; raises ForgeError."""
+        return [_comment(each) for each in await self._every(f"merge_requests/{number}/notes?sort=asc")]
+
+    async def add_comment(self, number: int, find: Find, body: str) -> list[Item]:
+        """Write a note that `find` does not find, and give what it finds then; see `create`."""
+
+        async def post() -> Reply:
+            path = f"{self._home}/merge_requests/{number}/notes"
+            reply = await self._client.ask("POST", path, {"body": body}, repeatable=False)
+            return replace(reply, body=_comment(reply.body))
+
+        return await create(post, find, self.timing)
+
+    async def change_comment(self, number: int, comment: int, body: str) -> bool:
+        """Change a note; False when it is not there any more. Raises ForgeError."""
+        return was_there(await self._client.ask("PUT", self._note(number, comment), {"body": body}))
+
+    async def delete_comment(self, number: int, comment: int) -> bool:
+        """Delete a note; False when it is not there any more. Raises ForgeError."""
+        return was_there(await self._client.ask("DELETE", self._note(number, comment)))
+
+    async def default_branch(self) -> str:
+        """Give the name of the branch that merges go to; raises ForgeError."""
+        branch = (await self._itself()).get("default_branch")
+        if not isinstance(branch, str) or not branch:
+            msg = f"GitLab does not say which the default branch of {self.name} is"
+            raise ForgeError(msg)
+        return branch
+
+    async def tip(self, branch: str) -> str:
+        """Give the commit that a branch ends with now; raises ForgeError."""
+        found = checked(await self._client.ask("GET", f"{self._home}/repository/branches/{quote(branch, safe='')}"))
+        match found.body:
+            case {"commit": {"id": str(commit)}}:
+                return commit
+            case _:
+                msg = f"GitLab does not say where {branch} ends"
+                raise ForgeError(msg)
+
+    async def pull_requests(self, commit: str) -> list[Item]:
+        """Give the merge requests that a commit belongs to, as one of their own, of a squash or of a merge."""
+        itself = (await self._itself()).get("id")
+        listed = await self._every(f"repository/commits/{commit}/merge_requests")
+        return [
+            {
+                "number": each.get("iid"),
+                "merged_at": each.get("merged_at"),
+                "merge_commit_sha": each.get("merge_commit_sha") or each.get("squash_commit_sha"),
+                "head": {"sha": each.get("sha")},
+                "base": {"ref": each.get("target_branch"), "repo": {"full_name": self.name}},
+            }
+            for each in listed
+            if each.get("target_project_id") == itself
+        ]
+
+    async def _itself(self) -> Mapping[str, Any]:
+        if self._project is None:
+            self._project = checked(await self._client.ask("GET", self._home)).body
+        return self._project
+
+    async def _every(self, path: str) -> tuple[Item, ...]:
+        return checked(await self._client.every(f"{self._home}/{path}")).items
+
+    def _note(self, number: int, comment: int) -> str:
+        return f"{self._home}/merge_requests/{number}/notes/{comment}"
+
+
+def _comment(note: Mapping[str, Any]) -> Item:
+    """Give a note as `Forge` has comments; one that GitLab has written itself is nobody's."""
+    author = note.get("author")
+    login = author.get("username") if isinstance(author, dict) and not note.get("system") else None
+    return {**note, "user": {"login": login}}
+
+
+@asynccontextmanager
+async def open_project(
+    environment: Mapping[str, str], name: str, timing: Timing | None = None
+) -> AsyncIterator[Project]:
+    """Connect to a project with GITLAB_TOKEN; raises UsageError and ForgeError as `Client` does."""
+    clocks = timing or Timing()
+    client = Client(environment, clocks)
+    try:
+        yield Project(name, client, clocks)
+    finally:
+        await client.aclose()
+
+
+# The job of a pipeline that this process runs in, as GitLab's runner describes it in the environment.
+
+_COMMIT: Final = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}", re.ASCII)
+_PROJECT: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)+", re.ASCII)
+_NUMBER: Final = re.compile(r"[1-9][0-9]{0,17}", re.ASCII)
+
+
+def read_job(environment: Mapping[str, str], flag: str) -> Job:
+    """Read what the runner says; `flag` is the option that asks for it.
+
+    Raises:
+        UsageError: this is no job of a GitLab pipeline, or it says what cannot be.
+    """
+    # Of a fork's pipeline, the merge request is in another project than the job.
+    project = environment.get("CI_MERGE_REQUEST_PROJECT_PATH") or environment.get("CI_PROJECT_PATH", "")
+    commit, number = environment.get("CI_COMMIT_SHA", ""), environment.get("CI_MERGE_REQUEST_IID", "")
+    if not _PROJECT.fullmatch(project) or not _COMMIT.fullmatch(commit) or (number and not _NUMBER.fullmatch(number)):
+        msg = f"{flag} works in a job of a GitLab pipeline, where CI_PROJECT_PATH and CI_COMMIT_SHA are set"
+        raise UsageError(msg)
+    # A pipeline for merged results runs on a commit that will never be on a branch.
+    head = environment.get("CI_MERGE_REQUEST_SOURCE_BRANCH_SHA") or commit
+    request = PullRequest(int(number), head, f"merge request !{number}") if number and _COMMIT.fullmatch(head) else None
+    run = environment.get("CI_JOB_URL", "")
+    return Job(project, commit, environment.get("GITLAB_USER_LOGIN", ""), run if _URL.fullmatch(run) else None, request)
 
 
 def _complaint(body: Mapping[str, Any]) -> str:

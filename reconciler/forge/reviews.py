@@ -1,4 +1,4 @@
-"""Finds what was reviewed on GitHub, and whether it is still the newest."""
+"""Finds what was reviewed on GitHub or GitLab, and whether it is still the newest."""
 
 from __future__ import annotations
 
@@ -10,28 +10,24 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from reconciler.errors import ForgeError, StalePlan, UsageError
 from reconciler.forge.github import REPOSITORY
-from reconciler.forge.threads import is_sealed, own_comments, plan_prefix, read_plan_marker
+from reconciler.forge.threads import is_sealed, plan_prefix, planned_comments, read_plan_marker
 from reconciler.units import parse_instant
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
 
-    from reconciler.forge.github import Repository
-
-
-if TYPE_CHECKING:
-    Item = Mapping[str, Any]
+    from reconciler.forge.threads import Forge, Item
 
 _WAY_OUT: Final = (
     "plan, review that, and apply with --expect-digest and its digest, or leave out --reviewed to apply whatever is due"
 )
 _LOOKS: Final = 4
 _PAUSE_SECONDS: Final = 2.0
-"""GitHub takes a moment to know which pull request a commit came from."""
+"""A forge takes a moment to know which pull request a commit came from."""
 
 
-async def reviewed_digest(repository: Repository, commits: Iterable[str], selection: str, key: bytes | None) -> str:
+async def reviewed_digest(forge: Forge, commits: Iterable[str], selection: str, key: bytes | None) -> str:
     """Give the digest that our comment shows on the pull request which a commit of the default branch came from.
 
     Of several commits, the first whose pull request has such a comment counts, and of several comments the first that
@@ -39,29 +35,27 @@ async def reviewed_digest(repository: Repository, commits: Iterable[str], select
 
     Raises:
         StalePlan: there is none that could have been reviewed; it says what to do.
-        ForgeError: GitHub cannot be asked; NotPermitted where the token does not suffice.
+        ForgeError: the forge cannot be asked; NotPermitted where the token does not suffice.
     """
     reasons = []
     for commit in commits:
-        pull_request = await _merged(repository, commit)
+        pull_request = await _merged(forge, commit)
         if pull_request is None:
-            branch = await repository.default_branch()
-            reasons.append(f"no pull request that was merged to {branch} is known for commit {commit}")
+            branch = await forge.default_branch()
+            reasons.append(f"no {forge.kind} that was merged to {branch} is known for commit {commit}")
             continue
-        ours = await own_comments(repository, pull_request["number"], plan_prefix(selection))
+        ours = await planned_comments(forge, pull_request["number"], plan_prefix(selection))
         if ours:
-            return await _read_digest(repository, pull_request, ours, selection, key)
-        where = f"pull request #{pull_request['number']}"
+            return await _read_digest(forge, pull_request, ours, selection, key)
+        where = forge.called(pull_request["number"])
         reasons.append(f"{where} has no comment by `plan --comment` for what is to be applied here")
     return _refuse(", and ".join(dict.fromkeys(reasons)))
 
 
-async def _read_digest(
-    repository: Repository, pull_request: Item, ours: list[Item], selection: str, key: bytes | None
-) -> str:
+async def _read_digest(forge: Forge, pull_request: Item, ours: list[Item], selection: str, key: bytes | None) -> str:
     """Give the digest of our comment on a pull request, if it is a review of what was merged."""
-    head, where = pull_request["head"]["sha"], f"pull request #{pull_request['number']}"
-    thread = (repository.name, pull_request["number"])
+    head, where = pull_request["head"]["sha"], forge.called(pull_request["number"])
+    thread = (forge.name, pull_request["number"])
 
     def sealed(item: Item) -> bool:
         marker = read_plan_marker(selection, item["body"])
@@ -69,7 +63,7 @@ async def _read_digest(
 
     comment = next(filter(sealed, ours), ours[0])
     marker = read_plan_marker(selection, comment["body"])
-    if marker is None or await repository.edited_by_another(comment):
+    if marker is None or await forge.edited_by_another(comment):
         _refuse(f"the comment on {where} was edited by somebody else than the token's account")
     if _instant(comment.get("updated_at")) > _instant(pull_request["merged_at"]):
         _refuse(f"the comment on {where} was written after the merge, not before it")
@@ -83,29 +77,29 @@ async def _read_digest(
     return marker.digest
 
 
-async def refuse_superseded(repository: Repository, commit: str) -> None:
+async def refuse_superseded(forge: Forge, commit: str) -> None:
     """Refuse a commit that the default branch does not end with any more.
 
     Raises:
         StalePlan: it does not; both commits are named.
-        ForgeError: GitHub cannot be asked; NotPermitted where the token does not suffice.
+        ForgeError: the forge cannot be asked; NotPermitted where the token does not suffice.
     """
-    branch = await repository.default_branch()
-    tip = await repository.tip(branch)
+    branch = await forge.default_branch()
+    tip = await forge.tip(branch)
     if tip != commit:
         way_out = "apply the newest, which its own run does, or one that is started by hand"
         msg = f"{branch} is at {tip}, and this is {commit}, so nothing was changed; {way_out}"
         raise StalePlan(msg)
 
 
-async def _merged(repository: Repository, commit: str) -> Item | None:
+async def _merged(forge: Forge, commit: str) -> Item | None:
     """Give the pull request by which a commit came to the default branch, merged, squashed or rebased; None if none."""
-    branch = await repository.default_branch()
+    branch = await forge.default_branch()
     for look in range(_LOOKS):
         if look:
-            await repository.timing.sleep(_PAUSE_SECONDS)
-        listed = await repository.every(f"/commits/{commit}/pulls")
-        merged = [each for each in listed if _came_by(each, repository.name, branch)]
+            await forge.timing.sleep(_PAUSE_SECONDS)
+        listed = await forge.pull_requests(commit)
+        merged = [each for each in listed if _came_by(each, forge.name, branch)]
         if merged:
             break
     else:
@@ -113,8 +107,8 @@ async def _merged(repository: Repository, commit: str) -> Item | None:
     last = [each for each in merged if each.get("merge_commit_sha") == commit]
     found, *others = last or merged
     if others:
-        numbers = ", ".join(f"#{each['number']}" for each in (found, *others))
-        _refuse(f"commit {commit} belongs to several pull requests: {numbers}")
+        numbers = ", ".join(forge.called(each["number"]) for each in (found, *others))
+        _refuse(f"commit {commit} belongs to several: {numbers}")
     return found
 
 
@@ -135,7 +129,7 @@ def _instant(text: object) -> datetime:
     try:
         return parse_instant(str(text))
     except ValueError:
-        msg = "GitHub does not say when a pull request was merged, or when its comment was written"
+        msg = "it is not told when a pull request was merged, or when its comment was written"
         raise ForgeError(msg) from None
 
 
@@ -154,15 +148,16 @@ _LARGEST_EVENT: Final = 32 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class PullRequest:
-    """The pull request that an event is about, and the commit at the head of its branch."""
+    """What a job is about: its number, the commit at the head of its branch, and what people call it."""
 
     number: int
     head: str
+    called: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What is known of the job: for whom and on which commit it runs, and where it can be watched."""
+    """What is known of the job: of what, on which commit and for whom it runs, and where it can be watched."""
 
     repository: str
     commit: str
@@ -204,7 +199,9 @@ def _pull_request(path: str) -> PullRequest | None:
     match _read_event(path):
         case {"pull_request": {"number": int(number), "head": {"sha": str(head)}}} if _COMMIT.fullmatch(head):
             # A boolean is an int to Python, and no number of a pull request.
-            return PullRequest(number, head) if number > 0 and not isinstance(number, bool) else None
+            if number < 1 or isinstance(number, bool):
+                return None
+            return PullRequest(number, head, f"pull request #{number}")
         case _:
             return None
 

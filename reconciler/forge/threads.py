@@ -1,7 +1,7 @@
-"""Keeps one comment on a pull request and one issue about drift up to date.
+"""Keeps one comment on a pull request, or merge request, and one issue about drift up to date.
 
 Only what the token's own account has written, beginning with our marker, is ours: what anybody else writes is neither
-believed nor touched.
+believed nor touched. `Forge` is what that asks of GitHub and of GitLab.
 """
 
 from __future__ import annotations
@@ -12,21 +12,121 @@ import json
 import re
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Final
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from reconciler.errors import ForgeError
+from reconciler.errors import ForgeError, NotPermitted
+from reconciler.http.reply import Reply
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
     from reconciler.forge.github import Repository
+    from reconciler.http.retry import Timing
 
-
-if TYPE_CHECKING:
     Item = Mapping[str, Any]
+    Find = Callable[[Sequence[Item]], Awaitable[list[Item]]]
 
 
-async def keep_comment(repository: Repository, number: int, prefix: str, body: str) -> None:
+class Forge(Protocol):
+    """A repository at GitHub or a project at GitLab. What is asked of it raises ForgeError where it cannot be had.
+
+    Comments, pull requests and what has to be found are as GitHub's API has them: `id`, `body`, `user.login`,
+    `updated_at`; `number`, `merged_at`, `merge_commit_sha`, `head.sha`, `base.ref`, `base.repo.full_name`. `kind` is
+    what people call a request to merge, pull request or merge request.
+    """
+
+    kind: str
+    name: str
+    timing: Timing
+
+    def called(self, number: int) -> str:
+        """Give what people call one of a number, like pull request #7."""
+        ...
+
+    async def viewer(self) -> str:
+        """Give the name that what we write has as its author."""
+        ...
+
+    async def planner(self) -> str | None:
+        """Give whose comments on a plan may be believed, if they are sealed; None for anybody's."""
+        ...
+
+    async def comments(self, number: int) -> list[Item]:
+        """Give the comments on a pull request."""
+        ...
+
+    async def add_comment(self, number: int, find: Find, body: str) -> list[Item]:
+        """Write a comment that `find` does not find, and give what it finds then; see `create`."""
+        ...
+
+    async def change_comment(self, number: int, comment: int, body: str) -> bool:
+        """Change a comment; False when it is not there any more."""
+        ...
+
+    async def delete_comment(self, number: int, comment: int) -> bool:
+        """Delete a comment; False when it is not there any more."""
+        ...
+
+    async def edited_by_another(self, comment: Item) -> bool:
+        """Tell whether somebody else has edited a comment of ours since we did, as far as a seal does not tell it."""
+        ...
+
+    async def default_branch(self) -> str:
+        """Give the name of the branch that merges go to."""
+        ...
+
+    async def tip(self, branch: str) -> str:
+        """Give the commit that a branch ends with now."""
+        ...
+
+    async def pull_requests(self, commit: str) -> list[Item]:
+        """Give the pull requests that a commit belongs to."""
+        ...
+
+
+_CREATIONS: Final = 3
+_PAUSE_SECONDS: Final = 2.0
+_GONE: Final = {HTTPStatus.NOT_FOUND, HTTPStatus.GONE}
+_REFUSALS: Final = {*_GONE, HTTPStatus.FORBIDDEN}
+
+
+async def create(post: Callable[[], Awaitable[Reply]], find: Find, timing: Timing) -> list[Item]:
+    """Create what `find` does not find, and give what it finds then; `post` is asked again only if it was not done.
+
+    An answer may be lost, another run may do the same at the same time, and lists lag behind: so it is looked for
+    again after each attempt, `find` being handed what is known to be there. Raises ForgeError like `checked`.
+    """
+    reply = Reply(0)
+    for _ in range(_CREATIONS):
+        reply = await post()
+        found = await find([reply.body] if reply.ok else [])
+        if found:
+            return found
+        if not reply.maybe_done:
+            break
+        await timing.sleep(_PAUSE_SECONDS)
+    checked(reply)
+    msg = "what was stored, as the answer said, is not to be seen"
+    raise ForgeError(msg)
+
+
+def checked(reply: Reply) -> Reply:
+    """Let a success through; raises ForgeError otherwise, NotPermitted where the token does not suffice."""
+    if reply.ok:
+        return reply
+    raise (NotPermitted if reply.status in _REFUSALS else ForgeError)(reply.said)
+
+
+def was_there(reply: Reply) -> bool:
+    """Tell whether there was something to change; raises ForgeError like `checked` for anything else."""
+    if reply.status in _GONE:
+        return False
+    checked(reply)
+    return True
+
+
+async def keep_comment(forge: Forge, number: int, prefix: str, body: str) -> None:
     """Have a pull request hold one comment of ours that begins with `prefix`, and let it be `body`.
 
     Of several, which runs that began at the same time may have left, the oldest stays: people have linked to it.
@@ -36,37 +136,45 @@ async def keep_comment(repository: Repository, number: int, prefix: str, body: s
     """
 
     async def find(made: Sequence[Item]) -> list[Item]:
-        return await own_comments(repository, number, prefix, made)
+        return await own_comments(forge, number, prefix, made)
 
     found = await find([])
     for ours in (found, []):
-        oldest, *younger = ours or await repository.create(f"/issues/{number}/comments", find, body=body)
+        oldest, *younger = ours or await forge.add_comment(number, find, body)
         for each in younger:
-            await repository.delete(f"/issues/comments/{each['id']}")
-        if oldest["body"] == body or await repository.change(f"/issues/comments/{oldest['id']}", body=body):
+            await forge.delete_comment(number, each["id"])
+        if _as_kept(oldest["body"]) == _as_kept(body) or await forge.change_comment(number, oldest["id"], body):
             return
     msg = "somebody deletes the comment as soon as it is written"
     raise ForgeError(msg)
 
 
-async def own_comments(repository: Repository, number: int, prefix: str, made: Sequence[Item] = ()) -> list[Item]:
+async def own_comments(forge: Forge, number: int, prefix: str, made: Sequence[Item] = ()) -> list[Item]:
     """Give our comments that begin with `prefix`, the oldest first; `made` are some that the list may not have yet."""
-    listed = await repository.every(f"/issues/{number}/comments")
-    author = await repository.viewer()
-    ours = {each["id"]: each for each in (*made, *listed) if is_own(each, author, prefix)}
+    listed = await forge.comments(number)
+    return _beginning([*made, *listed], prefix, await forge.viewer())
+
+
+async def planned_comments(forge: Forge, number: int, prefix: str) -> list[Item]:
+    """Give the comments that begin with `prefix` and may be believed if they are sealed, the oldest first."""
+    return _beginning(await forge.comments(number), prefix, await forge.planner())
+
+
+def _beginning(comments: Iterable[Item], prefix: str, author: str | None) -> list[Item]:
+    ours = {each["id"]: each for each in comments if is_own(each, author, prefix)}
     return [ours[each] for each in sorted(ours)]
 
 
-def is_own(item: Item, author: str, prefix: str) -> bool:
-    """Tell whether a comment or an issue was written by `author` and begins with `prefix`."""
+def is_own(item: Item, author: str | None, prefix: str) -> bool:
+    """Tell whether a comment or an issue was written by `author`, None for anybody, and begins with `prefix`."""
     match item:
         case {"id": int(), "body": str(body), "user": {"login": str(login)}}:
-            return login == author and body.startswith(prefix)
+            return author in (None, login) and body.startswith(prefix)
         case _:
             return False
 
 
-# The hidden first line of what we write on GitHub: by it we find our own again, and read back what it was about.
+# The hidden first line of what we write: by it we find our own again, and read back what it was about.
 #
 # What follows it is made of escaped names, which cannot begin such a line; and only text that begins with one counts.
 
@@ -134,10 +242,13 @@ def is_sealed(marker: PlanMarker, body: str, thread: tuple[str, int], key: bytes
 
 def _seal(marker: PlanMarker, page: str, thread: tuple[str, int], key: bytes) -> str:
     repository, number = thread
-    # GitHub may give line ends back in another form, and takes away what is blank at the end.
-    text = page.replace("\r\n", "\n").rstrip()
-    covered = json.dumps([repository.lower(), number, marker.selection, marker.head, marker.digest, text])
+    covered = json.dumps([repository.lower(), number, marker.selection, marker.head, marker.digest, _as_kept(page)])
     return hmac.new(key, covered.encode(), hashlib.sha256).hexdigest()
+
+
+def _as_kept(text: str) -> str:
+    """Undo what a forge may do to a text: give line ends back in another form, take away what is blank at the end."""
+    return text.replace("\r\n", "\n").rstrip()
 
 
 def selection(file: str, environments: Iterable[str], only: Iterable[str] = ()) -> str:

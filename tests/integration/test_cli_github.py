@@ -255,7 +255,10 @@ def test_an_offline_plan_is_commented_too_and_cannot_be_applied_by(place: Workpl
 def test_an_event_without_a_pull_request_is_a_note(place: Workplace) -> None:
     place.monkeypatch.setenv("GITHUB_EVENT_PATH", event_of(place.folder, schedule="0 6 * * *"))
     ended = place.front("plan", "--comment")
-    assert (ended.code, ended.err) == (0, "This run is about no pull request, so there is none to comment on.\n")
+    assert (ended.code, ended.err) == (
+        0,
+        "This run is about no pull request or merge request, so there is none to comment on.\n",
+    )
     assert place.fake.asked == []
 
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 URL: Final = "https://gitlab.example.com"
 TOKEN: Final = "glpat-the-token-of-a-maintainer"
+REPORTER: Final = 20
 MAINTAINER: Final = 40
 _MASKABLE: Final = re.compile(r"[A-Za-z0-9_:@.~+/=-]{8,}")
 
@@ -46,12 +47,35 @@ class Grant:
 
 
 @dataclass
+class MergeRequest:
+    """A merge request; its commits, notes and what became of it."""
+
+    iid: int
+    sha: str
+    merged_at: str | None = None
+    merge_commit_sha: str | None = None
+    squash_commit_sha: str | None = None
+    target_project_id: int = 11
+    target_branch: str = "main"
+    notes: list[dict[str, Any]] = field(default_factory=list)
+
+    def has(self, commit: str) -> bool:
+        return commit in {self.sha, self.merge_commit_sha, self.squash_commit_sha}
+
+    def shown(self) -> dict[str, object]:
+        return {name: value for name, value in vars(self).items() if name != "notes"}
+
+
+@dataclass
 class Home:
     """A project or a group; `variables` by name and scope."""
 
     id: int
     variables: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     archived: bool = False
+    branch: str | None = "main"
+    tips: dict[str, str] = field(default_factory=dict)
+    merge_requests: dict[int, MergeRequest] = field(default_factory=dict)
 
 
 class Refused(Exception):  # an answer
@@ -67,6 +91,7 @@ class FakeGitLab:
         self.homes = {"projects/acme/api": Home(11), "groups/acme": Home(21)}
         self.grants = {TOKEN: Grant()}
         self.changed: list[str] = []
+        self.now, self.count = "2026-11-28T10:00:00.123Z", 0
         self.hides = self.scopes = True
         """What editions and versions differ in."""
         self.mishap: Callable[[str, str], Mishap | None] = lambda _, __: None
@@ -115,6 +140,8 @@ class FakeGitLab:
         self, method: str, path: list[str], query: Mapping[str, str], body: dict[str, Any], grant: Grant
     ) -> tuple[int, object]:
         match method, path:
+            case "GET", ["user"]:
+                return 200, {"id": 1, "username": grant.username}
             case "GET", ["personal_access_tokens", "self"]:
                 return 200, {"id": 1, "scopes": [*grant.scopes], "active": True}
             case _, [("projects" | "groups") as kind, home, *rest]:
@@ -134,13 +161,51 @@ class FakeGitLab:
     ) -> tuple[int, object]:
         match method, rest:
             case "GET", []:
-                return 200, {"id": self.homes[home].id, "archived": self.homes[home].archived}
+                itself = self.homes[home]
+                return 200, {"id": itself.id, "archived": itself.archived, "default_branch": itself.branch}
+            case "GET", ["repository", "branches", branch] if unquote(branch) in self.homes[home].tips:
+                return 200, {"name": unquote(branch), "commit": {"id": self.homes[home].tips[unquote(branch)]}}
+            case "GET", ["repository", "commits", commit, "merge_requests"]:
+                return 200, [each.shown() for each in self.homes[home].merge_requests.values() if each.has(commit)]
+            case _, ["merge_requests", number, "notes", *note]:
+                if grant.role < REPORTER:
+                    raise Refused(403, "403 Forbidden")
+                if int(number) not in self.homes[home].merge_requests:
+                    raise Refused(404, "404 Not found")
+                notes = self.homes[home].merge_requests[int(number)].notes
+                return self._note(method, notes, note, body, grant)
             case _, ["variables", *name]:
                 if grant.role < MAINTAINER:
                     raise Refused(403, "403 Forbidden")
                 return self._variable(method, home, name, query, body)
             case _:
                 raise Refused(404, "404 Not Found")
+
+    def _note(
+        self, method: str, notes: list[dict[str, Any]], note: list[str], body: dict[str, Any], grant: Grant
+    ) -> tuple[int, object]:
+        if not note:
+            return (200, notes) if method == "GET" else (201, self.say(notes, grant.username, body["body"]))
+        found = next((each for each in notes if str(each["id"]) == note[0]), None)
+        if found is None:
+            raise Refused(404, "404 Not found")
+        if found["author"]["username"] != grant.username and grant.role < MAINTAINER:
+            raise Refused(403, "403 Forbidden")
+        self.changed.append(f"{method} note {note[0]}")
+        if method == "DELETE":
+            notes.remove(found)
+            return 204, None
+        found |= {"body": body["body"].rstrip(), "updated_at": self.now}
+        return 200, found
+
+    def say(self, notes: list[dict[str, Any]], author: str, body: str, **fields: object) -> dict[str, Any]:
+        """Write a note, as an API call does or a person."""
+        self.count += 1
+        self.changed.append(f"POST note {self.count}")
+        times = {"created_at": self.now, "updated_at": self.now, "system": False}
+        made = {"id": self.count, "body": body.rstrip(), "author": {"username": author}, **times, **fields}
+        notes.append(made)
+        return made
 
     def _variable(
         self, method: str, home: str, name: list[str], query: Mapping[str, str], body: dict[str, Any]

@@ -130,7 +130,7 @@ def test_a_server_that_never_stores_it_is_an_error(job: GitHubJob) -> None:
 
 def test_an_answer_that_is_none_of_ours_is_an_error(job: GitHubJob) -> None:
     job.way.expect("POST https://api.github.com/repos", *[Mishap(201, content="{}")] * 3)
-    with pytest.raises(ForgeError, match="does not show what it says it has stored"):
+    with pytest.raises(ForgeError, match="is not to be seen"):
         job.run(keeping(NEW))
 
 

@@ -14,7 +14,11 @@ if TYPE_CHECKING:
 
 def test_a_job_is_what_the_runner_says(tmp_path: Path) -> None:
     assert read_job(job_environment(pull_request_event(tmp_path)), "--comment") == Job(
-        "acme/api", MERGED, "octocat", "https://github.com/acme/api/actions/runs/42", PullRequest(NUMBER, HEAD)
+        "acme/api",
+        MERGED,
+        "octocat",
+        "https://github.com/acme/api/actions/runs/42",
+        PullRequest(NUMBER, HEAD, "pull request #7"),
     )
 
 

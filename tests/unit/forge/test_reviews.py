@@ -109,7 +109,7 @@ def test_github_takes_a_moment_to_know_the_pull_request(job: GitHubJob) -> None:
 
 def test_a_commit_of_several_pull_requests_is_refused(job: GitHubJob) -> None:
     job.discussions.pulls[MERGED] = [Pull(6, OTHER, OTHER), Pull(NUMBER, HEAD, OTHER)]
-    assert refusal(job) == f"commit {MERGED} belongs to several pull requests: #6, #7"
+    assert refusal(job) == f"commit {MERGED} belongs to several: pull request #6, pull request #7"
 
 
 def test_a_pull_request_without_a_comment_is_refused(job: GitHubJob) -> None:
@@ -234,7 +234,7 @@ def test_it_has_to_be_known_when_the_pull_request_was_merged(job: GitHubJob) -> 
     merged = {"number": NUMBER, "merged_at": "yesterday", "head": {"sha": HEAD}}
     base = {"ref": "main", "repo": {"full_name": "acme/api"}}
     job.way.expect("/pulls", Mishap(200, content=json.dumps([{**merged, "base": base}])))
-    with pytest.raises(ForgeError, match="GitHub does not say when a pull request was merged"):
+    with pytest.raises(ForgeError, match="not told when a pull request was merged"):
         read(job)
 
 
