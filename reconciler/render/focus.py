@@ -2,7 +2,8 @@
 
 FOCUS is the FinOps Open Cost and Usage Specification (https://focus.finops.org/focus-specification/v1-2/). All columns
 that it calls mandatory are there, of the others those that there is something to say in; what it does not know begins
-with `x_`, as it demands. A credit of the service is one USD and is what is priced; what is consumed are requests.
+with `x_`, as it demands. A name stands only where there is an id, and a type only where there is what has it. A credit
+of the service is one USD and is what is priced; what is consumed are requests.
 """
 
 from __future__ import annotations
@@ -99,8 +100,9 @@ def _row(line: KeyDay) -> dict[str, object]:
         "ConsumedUnit": "Requests",
         "PricingCategory": "Standard",
         "PricingUnit": "Credits",
-        "ResourceId": "" if line.key_id is None else line.key_id,
-        "ResourceName": defused(_name(line)),
+        # A name without an id is what the service knows the key by; a resource may not have just a name.
+        "ResourceId": defused(line.name) if line.key_id is None else line.key_id,
+        "ResourceName": defused(line.address if line.key_id is None else _name(line)),
         "ResourceType": "API key" if is_key else "",
         "ServiceCategory": "AI and Machine Learning",
         "ServiceName": "NagaAI API",

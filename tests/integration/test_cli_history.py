@@ -35,7 +35,9 @@ OTHERS: Final = """
     PricingCurrencyEffectiveCost PricingCurrencyListUnitPrice RegionId RegionName ResourceId ResourceName ResourceType
     ServiceSubcategory SkuId SkuMeter SkuPriceDetails SkuPriceId SubAccountId SubAccountName SubAccountType Tags
 """
-"""The columns of FOCUS 1.2 as they are published: https://focus.finops.org/focus-specification/v1-2/"""
+"""The columns of FOCUS 1.2 as they are published (specification/columns at the tag v1.2, 57 in all):
+https://github.com/FinOps-Open-Cost-and-Usage-Spec/FOCUS_Spec
+"""
 
 
 def day(text: str) -> date:
@@ -57,6 +59,7 @@ USAGE: Final = (
     line("2026-10-31", "", "", 9, "2", name="=x,\n1"),
     line("2026-10-31", "", "", 10, "1", name="reconciler~lock.a"),
     line("2026-10-31", "", "", None, "-0.5"),
+    line("2026-11-03", "production/gone", "web", None, "0.25"),
     line("2026-11-02", "production/api", "core", 2, "7"),
     line("2026-11-02", "b/x", "web", 20, "8", of="NAGA_B"),
 )
@@ -157,7 +160,7 @@ def test_all_accounts_and_all_days_are_the_default() -> None:
     assert (document["since"], document["until"], document["total"]["cost"]) == (
         "2026-09-28",
         "2026-11-05",
-        "29.5000001",
+        "29.7500001",
     )
     assert [each["account"] for each in document["accounts"]] == ["NAGA_B", A]
     assert "as recorded" in shown("--by", "team", "--daily").out
@@ -186,6 +189,15 @@ def test_focus_has_the_published_columns() -> None:
     }
     assert json.loads(api["Tags"]) == {"team": "web"}
     assert {each["ResourceType"] for each in records if not each["ResourceName"]} == {""}
+    # Nor is there a name without an id, or a type of what is not there.
+    every = [*csv.DictReader(io.StringIO(shown("--format", "focus").out, newline=""), strict=True)]
+    assert {each["ResourceId"] for each in every if each["ResourceName"] == "production/gone"} == {"production/gone"}
+    for one, other in (
+        ("ResourceId", "ResourceName"),
+        ("ResourceId", "ResourceType"),
+        ("SubAccountId", "SubAccountType"),
+    ):
+        assert all(each[one] for each in every if each[other])
     # What the specification wants filled in, is.
     filled = {*MANDATORY.split()} - {"ChargeClass"}
     assert all(each[name] for each in records for name in filled)

@@ -12,12 +12,13 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import pytest
+from jsonschema import Draft202012Validator, FormatChecker
 
 from reconciler import api
 from reconciler.account.client import Account
 from reconciler.errors import AccountError
 from reconciler.simulator.state import Usage
-from support.command import Front, on_a_file, on_a_socket
+from support.command import Front, call, on_a_file, on_a_socket
 from support.spending import spend
 
 if TYPE_CHECKING:
@@ -111,6 +112,15 @@ def test_running_it_again_changes_nothing(front: Front, used: dict[str, int], tm
     before = contents(tmp_path / "history")
     assert record(front) == "history is up to date.\n"
     assert contents(tmp_path / "history") == before
+
+
+def test_what_was_done_is_as_its_schema_says(front: Front, used: dict[str, int]) -> None:
+    assert used
+    schema = json.loads(call("schema", "record").out)
+    validator = Draft202012Validator(schema, format_checker=FormatChecker())
+    for days in (0, 1, 40):
+        at(front, NOON + timedelta(days=days))
+        assert [*validator.iter_errors(json.loads(front("record", "--to", "history", "--format", "json").out))] == []
 
 
 def test_a_corrected_day_is_read_again(front: Front, used: dict[str, int], tmp_path: Path) -> None:

@@ -37,7 +37,9 @@ def test_the_wheel_holds_the_package_and_the_schemas_and_nothing_else(wheel: Pat
     assert held == shipped_files()
 
 
-@pytest.mark.parametrize("name", ["py.typed", "schemas/keys.schema.json", "schemas/plan.schema.json", "cli/main.py"])
+@pytest.mark.parametrize(
+    "name", ["py.typed", *(f"schemas/{kind}.schema.json" for kind in ("keys", "plan", "record")), "cli/main.py"]
+)
 def test_what_others_rely_on_is_in_the_wheel(wheel: Path, name: str) -> None:
     assert f"reconciler/{name}" in contents(wheel)
 
