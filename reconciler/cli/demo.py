@@ -98,74 +98,79 @@ def command(*, fast: bool, keep: bool) -> int:
 Step = tuple[str, "Callable[[], int]"]
 """What is said, and what is done then; gives an exit code, 0 when it ended as the story says."""
 
+_FILE: Final = Path("keys.yaml")
+
 
 def _chapters() -> list[tuple[str, list[Step]]]:
-    file = Path("keys.yaml")
+    return [
+        ("Keys are declared in a file", _declaring()),
+        ("A run is killed in the middle", _killing()),
+        ("Two mistakes, noticed and undone", _mistakes()),
+        ("A rotation that nobody notices", _rotation()),
+        ("An account that has keys already", _taking_over()),
+    ]
+
+
+def _declaring() -> list[Step]:
     return [
         (
-            "Keys are declared in a file",
-            [
-                (
-                    "A team writes down what it needs: keys, limits, and where the secrets go",
-                    partial(_write, file, _FIRST),
-                ),
-                ("What would change? plan only reads", partial(_run, "plan")),
-                ("Make it so", partial(_run, "apply --auto-approve")),
-                ("The secrets have arrived, and only there", _show_secrets),
-                ("Now the account matches the file", partial(_run, "plan --detailed-exitcode")),
-            ],
+            "A team writes down what it needs: keys, limits, and where the secrets go",
+            partial(_write, _FILE, _FIRST),
+        ),
+        ("What would change? plan only reads", partial(_run, "plan")),
+        ("Make it so", partial(_run, "apply --auto-approve")),
+        ("The secrets have arrived, and only there", _show_secrets),
+        ("Now the account matches the file", partial(_run, "plan --detailed-exitcode")),
+    ]
+
+
+def _killing() -> list[Step]:
+    return [
+        ("Two more keys are wanted", partial(_write, _FILE, _MORE)),
+        ("kill -9, with the keys created and delivered, but not settled", _kill),
+        ("Their names in the account say where things stand: there is no state file", partial(_run, "list")),
+        (
+            "The dead run's lock on the account ends by itself",
+            partial(_wait, timedelta(minutes=3), "3 minutes"),
         ),
         (
-            "A run is killed in the middle",
-            [
-                ("Two more keys are wanted", partial(_write, file, _MORE)),
-                ("kill -9, with the keys created and delivered, but not settled", _kill),
-                ("Their names in the account say where things stand: there is no state file", partial(_run, "list")),
-                (
-                    "The dead run's lock on the account ends by itself",
-                    partial(_wait, timedelta(minutes=3), "3 minutes"),
-                ),
-                (
-                    "The next apply makes both anew; what the dead run left ends by itself within a day",
-                    partial(_run, "apply --auto-approve"),
-                ),
-                ("All keys are there, and nobody had to clean up", partial(_run, "plan --detailed-exitcode")),
-            ],
+            "The next apply makes both anew; what the dead run left ends by itself within a day",
+            partial(_run, "apply --auto-approve"),
+        ),
+        ("All keys are there, and nobody had to clean up", partial(_run, "plan --detailed-exitcode")),
+    ]
+
+
+def _mistakes() -> list[Step]:
+    return [
+        ("Someone raises a limit on the dashboard …", _meddle),
+        (
+            "… and plan shows the drift (exit code 2: changes pending)",
+            partial(_run, "plan --detailed-exitcode", 2),
+        ),
+        ("A pull request removes the worker's key", partial(_write, _FILE, _MORE.replace(_WORKER, ""))),
+        (
+            "Apply puts the limit back, and disables the key for its grace period",
+            partial(_run, "apply --auto-approve"),
+        ),
+        ("That was a mistake: the worker stands still. git revert …", partial(_write, _FILE, _MORE)),
+        ("… and apply brings the same key back, with the same secret", partial(_run, "apply --auto-approve")),
+        ("What the worker holds works again, nothing had to be delivered", partial(_try, "WORKER")),
+    ]
+
+
+def _taking_over() -> list[Step]:
+    return [
+        ("Another account: its keys were made by hand", _make_by_hand),
+        (
+            "import writes the file",
+            partial(_run, "import -f theirs.yaml --map *-prod=production", account=TAKEN_OVER),
         ),
         (
-            "Two mistakes, noticed and undone",
-            [
-                ("Someone raises a limit on the dashboard …", _meddle),
-                (
-                    "… and plan shows the drift (exit code 2: changes pending)",
-                    partial(_run, "plan --detailed-exitcode", 2),
-                ),
-                ("A pull request removes the worker's key", partial(_write, file, _MORE.replace(_WORKER, ""))),
-                (
-                    "Apply puts the limit back, and disables the key for its grace period",
-                    partial(_run, "apply --auto-approve"),
-                ),
-                ("That was a mistake: the worker stands still. git revert …", partial(_write, file, _MORE)),
-                ("… and apply brings the same key back, with the same secret", partial(_run, "apply --auto-approve")),
-                ("What the worker holds works again, nothing had to be delivered", partial(_try, "WORKER")),
-            ],
+            "Read it, correct it, apply it",
+            partial(_run, "apply -f theirs.yaml --auto-approve", account=TAKEN_OVER),
         ),
-        ("A rotation that nobody notices", _rotation()),
-        (
-            "An account that has keys already",
-            [
-                ("Another account: its keys were made by hand", _make_by_hand),
-                (
-                    "import writes the file",
-                    partial(_run, "import -f theirs.yaml --map *-prod=production", account=TAKEN_OVER),
-                ),
-                (
-                    "Read it, correct it, apply it",
-                    partial(_run, "apply -f theirs.yaml --auto-approve", account=TAKEN_OVER),
-                ),
-                ("From now on, the file decides", partial(_run, "plan -f theirs.yaml", account=TAKEN_OVER)),
-            ],
-        ),
+        ("From now on, the file decides", partial(_run, "plan -f theirs.yaml", account=TAKEN_OVER)),
     ]
 
 
