@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+import shlex
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, Generic, Literal, NamedTuple, Protocol, TypedDict, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from datetime import date, datetime, timedelta
 
     from reconciler.diagnostic import Location
@@ -480,3 +481,35 @@ class Declaration:
     guardrails: Guardrails = Guardrails()
     alerts: Alerts = Alerts()
     leases: tuple[Lease, ...] = ()
+
+
+# --- where secrets go, in words ---------------------------------------------------------------------------------------
+
+_PLAIN: Final = re.compile(r"(?![a-f]{7})[a-z_]+", re.ASCII)  # seven hexadecimal digits may be a commit on a forge
+
+
+def place_words(delivery: Delivery, name: Callable[[str], str] = str) -> str:
+    """Say where a secret goes: `github-actions, repository acme/api, as NAGA_API`; `name` sets off the values."""
+    return f"{target_words(delivery.target, name)}{link_words(delivery, name)}, as {name(delivery.name)}"
+
+
+def link_words(delivery: Delivery, name: Callable[[str], str] = str) -> str:
+    """Say which file links lead to, if any do: `, which leads to /etc/hosts`."""
+    file = delivery.place.file if delivery.linked else None
+    return "" if file is None else f", which leads to {name(file)}"
+
+
+def target_words(target: Target, name: Callable[[str], str] = str) -> str:
+    """Say what takes secrets: `github-actions, environment production, repository acme/api`."""
+    settings = [
+        f"{setting if _PLAIN.fullmatch(setting) else name(setting)} {name(setting_words(value))}"
+        for setting, value in target.settings
+    ]
+    return ", ".join([name(target.type), *settings])
+
+
+def setting_words(value: Setting) -> str:
+    """Write a setting of a destination; the words of a list are joined, each quoted where it has a space."""
+    if isinstance(value, tuple):
+        return " ".join(map(shlex.quote, value))
+    return str(value).lower() if isinstance(value, bool) else str(value)

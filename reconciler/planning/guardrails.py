@@ -7,7 +7,6 @@ strictest form that the account, the environment, or the base file of a change h
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
@@ -15,180 +14,41 @@ from reconciler.diagnostic import Severity
 from reconciler.model import LONGEST_DAYS
 from reconciler.planning import budgets
 from reconciler.planning.actions import (
-    Create,
     Delete,
-    DeleteReason,
-    Field,
     Finding,
     Finish,
     Rename,
-    Renew,
     Restore,
     Retire,
     Rotate,
-    Update,
+    source_of,
     used,
     window,
 )
 from reconciler.planning.base_review import compare
 from reconciler.planning.guard_context import EVERYTHING, Bench, subject_of
 from reconciler.planning.names import period_of
-from reconciler.units import dollars, format_duration, format_instant, listed, plural, show_expiry, show_limit
+from reconciler.planning.power import (
+    endings_of,
+    ends_raise,
+    held,
+    injuries_of,
+    is_lower,
+    name_of,
+    new_limit,
+    outcome,
+    removes,
+)
+from reconciler.units import dollars, format_duration, format_instant, listed, plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from datetime import datetime
     from typing import Any
 
-    from reconciler.diagnostic import Location
-    from reconciler.model import Address, DeclaredKey, Guardrails, KeyState, Lease, LiveKey, Rule
+    from reconciler.model import Address, DeclaredKey, Guardrails, Lease, LiveKey, Rule
     from reconciler.planning.actions import Action, Change
     from reconciler.planning.guard_context import Draft, Subject
-
-
-# What an action does to the people who use the key.
-
-SHORTEST_OVERLAP: Final = timedelta(hours=1)
-"""An overlap below this leaves nobody the time to take the new secret over."""
-
-_DECIDED: Final = frozenset(
-    {DeleteReason.UNDECLARED, DeleteReason.REMOVED, DeleteReason.LIVE_ONLY, DeleteReason.UNMANAGED}
-)
-# An old key is named by the second at which it ends. The service may keep a fraction more, or round it up.
-_ALMOST_OVER: Final = timedelta(minutes=1)
-
-
-def removes(action: Action, now: datetime) -> bool:
-    """True when a key goes that may have users: somebody decided it, or the key still works whatever its name says."""
-    if not isinstance(action, Retire | Delete):
-        return False
-    return action.reason in _DECIDED or (isinstance(action, Delete) and works(action.live, now))
-
-
-def works(key: LiveKey, now: datetime) -> bool:
-    """True when the service accepts the key, by what it says of it, and goes on to do so for a while."""
-    return key.is_enabled and (key.expires_at is None or key.expires_at > now + _ALMOST_OVER)
-
-
-def cuts_off(action: Action, now: datetime) -> bool:
-    """True when a key that may have users is deleted, False where they have been without it for a while."""
-    return isinstance(action, Delete) and removes(action, now)
-
-
-def held(action: Action) -> LiveKey | None:
-    """Give the key that people use until the action is carried out."""
-    match action:
-        case Create():
-            return None
-        case Finish(live=live, old=old):
-            return old or live
-        case _:
-            return action.live
-
-
-def outcome(action: Action) -> KeyState | None:
-    """Give what people have once it is; None when the key goes for good."""
-    match action:
-        case Create() | Rotate():
-            return action.declared.state
-        case Delete():
-            return None
-        case _:
-            return action.after
-
-
-def disables(action: Action) -> bool:
-    """Tell whether a key that works stops to work but can be enabled again."""
-    before, after = held(action), outcome(action)
-    if before is None or after is None or not before.is_enabled:
-        return False
-    return not after.is_enabled or lacks_overlap(action)
-
-
-def limits_of(action: Action) -> tuple[Decimal | None, Decimal | None]:
-    """Return the limits before and after an action that changes or replaces a key, in USD.
-
-    Those of the period where a budget renews: what the key spent before it makes the live limit no higher.
-    """
-    before, after = held(action), outcome(action)
-    assert before is not None  # noqa: S101  # only a creation has none
-    assert after is not None  # noqa: S101  # only a deletion has none
-    if isinstance(action, Rotate) or (period_of(after.name) and not isinstance(action, Restore)):
-        return budgets.allowance(before), budgets.allowance(after)
-    return before.credit_limit, after.credit_limit
-
-
-def _ends_raise(action: Action, now: datetime) -> bool:
-    """True when an action lowers a limit because the time of its raise is over: that was reviewed with the raise."""
-    if not isinstance(action, Update | Renew | Rotate | Finish):
-        return False
-    key = held(action)
-    return key is not None and budgets.ends_raise(action.declared, key, now)
-
-
-def is_lower(limit: Decimal | None, other: Decimal | None) -> bool:
-    """Compare two limits; None is no limit."""
-    return limit is not None and (other is None or limit < other)
-
-
-def place(action: Action) -> Location | None:
-    """Give the place in the file that an action comes from."""
-    return action.source if isinstance(action, Delete | Retire) else action.declared.source
-
-
-def name_of(action: Action) -> str:
-    """Give what an action goes by on its own: the address, else the live name."""
-    return action.live.name if action.address is None else str(action.address)
-
-
-def lacks_overlap(action: Action) -> bool:
-    """True when a key is replaced by another and ends at once, or nearly so."""
-    replaces = isinstance(action, Rotate) or (isinstance(action, Finish) and action.old is not None)
-    return isinstance(action, Rotate | Finish) and replaces and (action.overlap or timedelta()) < SHORTEST_OVERLAP
-
-
-def is_earlier(expiry: datetime | None, other: datetime | None) -> bool:
-    """Compare two expiries; None is never."""
-    return expiry is not None and (other is None or expiry < other)
-
-
-def new_limit(action: Action) -> tuple[LiveKey, Decimal] | None:
-    """Give the limit that a live key gets which goes on with what it has spent, and the key; None for none."""
-    match action:
-        case Update() | Rename() | Restore() | Finish():
-            limit = action.after.credit_limit
-            return None if limit is None or Field.CREDIT_LIMIT not in action.fields else (action.live, limit)
-        case _:
-            return None
-
-
-def endings_of(action: Action, now: datetime) -> list[str]:
-    """Say what an action does that ends a key, or ends it earlier: `disable it`, `let it expire at … instead of …`."""
-    if removes(action, now):
-        return ["retire it" if isinstance(action, Retire) else "delete it"]
-    found = ["disable it"] if disables(action) and not lacks_overlap(action) else []
-    before, after = held(action), outcome(action)
-    if before is not None and after is not None and is_earlier(after.expires_at, before.expires_at):
-        found.append(f"let it expire at {show_expiry(after.expires_at)} instead of {show_expiry(before.expires_at)}")
-    if lacks_overlap(action):
-        found.append(f"rotate it {_short_overlap(action)}")
-    return found
-
-
-def injuries_of(action: Action, now: datetime) -> list[str]:
-    """Say what an action does that may hurt who uses the key: its endings, and `lower its limit from $5 to $4`."""
-    found = endings_of(action, now)
-    if isinstance(action, Create | Delete) or _ends_raise(action, now):
-        return found
-    before, after = limits_of(action)
-    if is_lower(after, before):
-        found.append(f"lower its limit from {show_limit(before)} to {show_limit(after)}")
-    return found
-
-
-def _short_overlap(action: Action) -> str:
-    overlap = action.overlap if isinstance(action, Rotate | Finish) else None
-    return f"with an overlap of {format_duration(overlap)} only" if overlap else "without overlap"
 
 
 # What declared keys must be, each by itself and all together.
@@ -347,13 +207,13 @@ class _Case:
 
     def warning(self, name: str, message: str) -> Finding:
         message = self.subject.label + message
-        return Finding(name, Severity.WARNING, message, self.subject.address, place(self.action))
+        return Finding(name, Severity.WARNING, message, self.subject.address, source_of(self.action))
 
 
 def _judge_action(bench: Bench, action: Action) -> Iterator[Finding]:
     now = bench.draft.now
     injuries, left = injuries_of(action, now), bench.left_protection(action)
-    limited = None if _ends_raise(action, now) else new_limit(action)
+    limited = None if ends_raise(action, now) else new_limit(action)
     if left:
         injuries.append(f"move it away from {listed([str(address) for address in left])}, to where nothing protects it")
     if not injuries and limited is None:
@@ -454,7 +314,8 @@ def review(draft: Draft) -> Iterator[Finding]:
     """Give the violations of guardrails, and what a reviewer should know besides."""
     bench = Bench(draft)
     yield from judge(bench)
-    yield from compare(bench)
+    if draft.inputs.base is not None:
+        yield from compare(bench, draft.inputs.base)
     for message in draft.inputs.unread:
         yield Finding("not-read", Severity.WARNING, message)
     if draft.inputs.offline:

@@ -30,8 +30,7 @@ from reconciler.planning.actions import (
     source_of,
 )
 from reconciler.planning.budgets import allowance
-from reconciler.planning.places import deliveries_of
-from reconciler.planning.power import power_of
+from reconciler.planning.power import deliveries_of, power_of
 from reconciler.units import format_instant, format_money
 
 if TYPE_CHECKING:

@@ -42,13 +42,12 @@ from reconciler.planning.actions import (
     matcher,
     order_of,
 )
-from reconciler.planning.base_review import explained, in_terms_of
+from reconciler.planning.base_review import explained, in_terms_of, with_new_marked
 from reconciler.planning.due import Clock
 from reconciler.planning.guard_context import Draft
 from reconciler.planning.guardrails import review
 from reconciler.planning.matching import Lineage, duplicates, match, open_leases, trace
 from reconciler.planning.names import STAGES, Move, Naming, Role, gone_name, next_move, old_name
-from reconciler.planning.places import with_new_marked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence

@@ -11,8 +11,7 @@ from reconciler.diagnostic import Severity
 from reconciler.insight.alerts import Alert, Unjudged
 from reconciler.planning.accounts import UNREAD
 from reconciler.planning.actions import Delete, Finding, Retire, source_of
-from reconciler.planning.places import deliveries_of
-from reconciler.planning.power import power_of
+from reconciler.planning.power import deliveries_of, power_of
 from reconciler.render import words
 from reconciler.render.escape import (
     markdown,

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from reconciler.diagnostic import Severity
-from reconciler.planning import guardrails
 from reconciler.planning.actions import Delete, Finding, Retire, Status, source_of
-from reconciler.planning.places import deliveries_of
+from reconciler.planning.power import cuts_off, deliveries_of
 from reconciler.render import words
 from reconciler.render.escape import markdown, markdown_code, markdown_name, terminal
 from reconciler.units import plural
@@ -218,7 +217,7 @@ def _plan_summary(plan: Plan) -> Iterator[str]:
 
 
 def _deletions(plan: Plan) -> str:
-    count = sum(guardrails.cuts_off(action, plan.created_at) for action in plan.actions)
+    count = sum(cuts_off(action, plan.created_at) for action in plan.actions)
     return f"⚠️ **{words.deletion(count)}.**" if count else ""
 
 

@@ -6,7 +6,6 @@ from collections import Counter
 from typing import TYPE_CHECKING, Final, assert_never
 
 from reconciler.diagnostic import Severity
-from reconciler.planning import guardrails
 from reconciler.planning.actions import (
     ActionKind,
     Create,
@@ -21,7 +20,7 @@ from reconciler.planning.actions import (
     Update,
     source_of,
 )
-from reconciler.planning.power import power_of
+from reconciler.planning.power import cuts_off, power_of
 from reconciler.render import words
 from reconciler.render.columns import Ansi, Entry, Listing, Pen, wrapped
 from reconciler.render.escape import terminal, terminal_name
@@ -215,7 +214,7 @@ def _pending(actions: Iterable[Action], pen: Pen) -> str:
 
 
 def _deletions(plan: Plan, pen: Pen, width: int | None) -> Iterator[str]:
-    doomed = [action for action in plan.actions if guardrails.cuts_off(action, plan.created_at)]
+    doomed = [action for action in plan.actions if cuts_off(action, plan.created_at)]
     if not doomed:
         return
     names = [terminal_name(words.full_name(action)) for action in doomed[:_DELETIONS_NAMED]]

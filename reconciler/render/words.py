@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final, TypeVar, assert_never
 
-from reconciler.planning import guardrails
+from reconciler.model import link_words, target_words
 from reconciler.planning.accounts import UNREAD
 from reconciler.planning.actions import (
     ActionKind,
@@ -29,10 +29,8 @@ from reconciler.planning.actions import (
     used_lately,
 )
 from reconciler.planning.budgets import allowance
-from reconciler.planning.guardrails import name_of
 from reconciler.planning.names import period_of
-from reconciler.planning.places import deliveries_of, link_words, target_words
-from reconciler.planning.power import CLEANUP, power_of
+from reconciler.planning.power import CLEANUP, deliveries_of, held, name_of, power_of
 from reconciler.units import (
     dollars,
     format_duration,
@@ -83,7 +81,7 @@ class Show:
     loud: Callable[[str], str] = str
 
 
-full_name = guardrails.name_of
+full_name = name_of
 
 
 def subject(action: Action) -> str:
@@ -114,8 +112,8 @@ def _raise(action: Action, show: Show) -> tuple[str, ...]:
     until = show.value(show_expiry(raised.until))
     if raised.then is not None:
         return (f"the limit is raised until {until}, then {show.value(dollars(raised.then))}",)
-    held = guardrails.held(action)
-    ends = held is not None and same_value(allowance(held), raised.to)
+    key = held(action)
+    ends = key is not None and same_value(allowance(key), raised.to)
     return (f"the raise ended at {until}",) if ends else ()
 
 

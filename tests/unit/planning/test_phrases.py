@@ -5,9 +5,8 @@ from decimal import Decimal
 
 import pytest
 
-from reconciler.model import Setting, Usage
+from reconciler.model import Setting, Usage, setting_words
 from reconciler.planning.actions import used, used_lately
-from reconciler.planning.places import setting_words
 from reconciler.units import dollars, listed
 from support.builders import NOW, live
 

@@ -11,8 +11,8 @@ import pytest
 from reconciler.diagnostic import Location
 from reconciler.model import Delivery, Target
 from reconciler.planning.actions import Options, PlanInputs
-from reconciler.planning.places import deliveries_of
 from reconciler.planning.planner import make_plan
+from reconciler.planning.power import deliveries_of
 from support.builders import NOW, address, declaration, declared, environment, live, snapshot
 
 if TYPE_CHECKING:
