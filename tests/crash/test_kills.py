@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support.crash_scenarios import CREATE, CROWD, LOCK, ONE_BY_ONE, PLAN, Scenario
-from support.crash_world import ALL_TIMES, LOCK_LEASE
+from support.crash_scenarios import CREATE, CROWD, LOCK, ONE_BY_ONE, PLAN, RUN, Scenario
+from support.crash_world import ALL_TIMES, LEASES, LOCK_LEASE
 from support.runs import Forks, Script
 from support.sabotage import AFTER, BEFORE, HALF, Blow
 from support.watched_service import Strike
@@ -141,6 +141,31 @@ def test_a_run_killed_beside_a_write_to_a_destination(
     world = make_world(scenario)
     killed = world.apply(forks, *SERIAL, *scenario.arguments, blow=blow)
     prove_recovery(world, scenario, forks, killed)
+
+
+@pytest.mark.parametrize("moment", [pytest.param(BEFORE, marks=pytest.mark.proof), AFTER])
+@pytest.mark.parametrize("number", range(1, len(RUN.requests) + 1))
+def test_a_command_with_a_lease_killed_beside_a_request(
+    make_world: MakeWorld, forks: Forks, number: int, moment: str
+) -> None:
+    """Nobody comes back for it: its key ends by itself, plans leave it alone, and the next apply then deletes it."""
+    world = make_world(RUN)
+    killed = world.run(forks, *RUN.arguments, strike=Strike(number, moment))
+    assert killed.code == KILLED, killed
+    world.check(engine=RUN.engine)
+    assert world.plan().actions == ()
+    world.state.travel(LEASES["run"])
+    cleaning = world.apply(forks)
+    assert cleaning.code == 0, cleaning
+    world.check()
+    assert world.plan().actions == ()
+
+
+def test_a_command_with_a_lease_that_nobody_kills_takes_these_steps(make_world: MakeWorld, forks: Forks) -> None:
+    world = make_world(RUN)
+    done = world.run(forks, *RUN.arguments)
+    assert (done.code, tuple(world.service.requests)) == (0, RUN.requests), done
+    world.check()
 
 
 @pytest.mark.parametrize(("scenario", "strike"), at_requests(CROWD))

@@ -7,6 +7,8 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
+from support.spending import spend
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -117,6 +119,31 @@ def _delete(world: CrashWorld) -> None:
     world.declare(environment("ci", STEADY))
 
 
+def _renew(world: CrashWorld) -> None:
+    """Have a budget whose second day begins, after 2 USD were spent on the first."""
+    _steady(world)
+    key = world.live(f"ci/api{world.period(0)}", "API")
+    spend(world.state, key.id, 2)
+    world.state.travel(DAY)
+    world.wanted["ci/api"] = "API"
+    world.spent["ci/api"] = Decimal(2)
+    world.declare(_environment("ci", _key("api", "API", "credit_limit: 5, renew: day") + STEADY))
+
+
+def _raise_over(world: CrashWorld) -> None:
+    _steady(world)
+    world.live("ci/api", "API", credit_limit=Decimal(9))
+    world.wanted["ci/api"] = "API"
+    until = world.state.now().replace(microsecond=0)
+    settings = f"credit_limit: 5, raise: {{to: 9, until: {until:%Y-%m-%dT%H:%M:%SZ}}}"
+    world.declare(_environment("ci", _key("api", "API", settings) + STEADY))
+
+
+def _lease(world: CrashWorld) -> None:
+    _steady(world)
+    world.declare(_environment("ci", STEADY) + "    leases:\n      agent: {credit_limit: 2, ttl: 15m}\n")
+
+
 def _crowd(world: CrashWorld) -> None:
     """Have sixteen changes of all kinds to make at once, all their secrets in the same two files."""
     due = "credit_limit: 5, rotate_every: 90d"
@@ -212,7 +239,26 @@ RESTORE: Final = Scenario(
 DELETE: Final = Scenario(
     "delete", _delete, requests=(*PLAN, *LOCK, "GET keys/4", "DELETE keys/4", CHECK, "DELETE keys/5")
 )
-ONE_BY_ONE: Final = (CREATE, UPDATE, RENAME, ROTATE, LEAK, FINISH, RETIRE, RESTORE, DELETE)
+RENEW: Final = Scenario(
+    "renew",
+    _renew,
+    requests=(*PLAN, "GET activity", "GET activity", *LOCK, "PATCH keys/4", CHECK, "DELETE keys/5"),
+    arguments=("--due",),
+)
+RAISE_OVER: Final = Scenario(
+    "raise-over",
+    _raise_over,
+    requests=(*PLAN, *LOCK, "PATCH keys/4", CHECK, "DELETE keys/5"),
+    arguments=("--due",),
+)
+RUN: Final = Scenario(
+    "run",
+    _lease,
+    requests=("POST keys", "GET keys", "DELETE keys/4"),
+    engine=("run",),
+    arguments=("run", "ci/agent", "--", "true"),
+)
+ONE_BY_ONE: Final = (CREATE, UPDATE, RENAME, ROTATE, LEAK, FINISH, RETIRE, RESTORE, DELETE, RENEW, RAISE_OVER)
 
 # In which order sixteen changes send their requests is up to the moment, so only how many there are of each is told.
 # Secrets that are ready at the same time are written together, so a file is written once at least.

@@ -14,6 +14,7 @@ from dotenv import dotenv_values
 
 from reconciler.declaration import load
 from reconciler.model import LiveKey, Snapshot
+from reconciler.planning.names import period_of, without_period
 from reconciler.planning.planner import make_plan
 from reconciler.simulator import Faults, parse_fault
 from reconciler.simulator.app import create_app
@@ -31,7 +32,12 @@ if TYPE_CHECKING:
     from support.sabotage import Blow
     from support.watched_service import Hook, Service, Strike
 
-LEASES: Final = {"new": timedelta(hours=24), "sent": timedelta(hours=24), "lock": timedelta(minutes=2)}
+LEASES: Final = {
+    "new": timedelta(hours=24),
+    "sent": timedelta(hours=24),
+    "run": timedelta(minutes=15),
+    "lock": timedelta(minutes=2),
+}
 NO_LEASE: Final = "without a lease"
 """Stands among the kinds where a service has taken the lease of a new key away: the engine still keeps to it."""
 LOCK_LEASE: Final = LEASES["lock"] + timedelta(seconds=1)
@@ -59,7 +65,8 @@ OK: Final = 200
 class CrashWorld:
     """One account with two dotenv files, which are not there yet when it is `bare`.
 
-    `wanted` tells the live name of each declared key and the variable that its secret goes to, in both files.
+    `wanted` tells the live name of each declared key, without its period, and the variable that its secret goes to, in
+    both files; `spent` what those have spent whose budget renews, which is 5 USD.
     """
 
     service: Service
@@ -68,6 +75,7 @@ class CrashWorld:
     bare: bool = False
     state: WatchedState = field(default_factory=lambda: WatchedState(":memory:"))
     wanted: dict[str, str] = field(default_factory=dict)
+    spent: dict[str, Decimal] = field(default_factory=dict)
     strangers: list[Key] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -106,6 +114,10 @@ class CrashWorld:
     def until(self, by: timedelta) -> str:
         """Write an instant as the names of the engine do."""
         return f"{self.state.now() + by:{STAMP}}"
+
+    def period(self, spent: int) -> str:
+        """Write the period that begins today as the names of the engine do."""
+        return f"~per.{self.state.now():%Y%m%d}.{spent}"
 
     # --- what happens in it ---
 
@@ -185,11 +197,14 @@ class CrashWorld:
     def _lost(self, *, complete: bool) -> Iterator[str]:
         """Say what a declared key lacks: itself, or its secret anywhere."""
         for name, variable in self.wanted.items():
-            namesakes = [key for key in self.keys().values() if key.name == name]
+            namesakes = [key for key in self.keys().values() if without_period(key.name) == name]
             if len(namesakes) > 1 or (complete and not namesakes):
                 yield f"{len(namesakes)} keys are called {name}"
             for key in namesakes:
                 yield from self._undelivered(key, variable, complete=complete)
+                period, spent = period_of(key.name), self.spent.get(name)
+                if spent is not None and (period is None or key.credit_limit != spent + 5 or period.spent != spent):
+                    yield f"{key} may spend another sum than 5 USD beyond the {spent} that it has spent"
         for place in () if self.bare else PLACES:
             if COMMENT not in self._env(place).read_text() or self.secrets(place).get("OTHER") != "kept":
                 yield f"{place} has lost what was there before"
@@ -216,7 +231,7 @@ class CrashWorld:
             if keys.get(key.id) != key:
                 yield f"the unmanaged {key} became {keys.get(key.id)}"
         for key in keys.values():
-            if key.name not in self.wanted and key.id not in strangers and key != as_before.get(key.id):
+            if without_period(key.name) not in self.wanted and key.id not in strangers and key != as_before.get(key.id):
                 yield from self._unlawful(key, engine)
 
     def _unlawful(self, key: Key, engine: frozenset[str]) -> Iterator[str]:
