@@ -24,13 +24,14 @@ from hypothesis import HealthCheck, note, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from reconciler.model import Delivery, Environment, Target
+from reconciler.model import Delivery, Environment, Raise, Target
 from reconciler.planning.actions import Delete, Finish, Options, Retire, Rotate, Status
 from reconciler.planning.planner import make_plan
 from support.builders import SOMEWHERE, address, declaration, declared, rails
 from support.chaos import ChaosWorld, Moment, Mood, Order, Trouble
 from support.promises import place
 from support.search import examples
+from support.spending import spend
 
 if TYPE_CHECKING:
     from reconciler.model import Declaration, DeclaredKey
@@ -124,7 +125,10 @@ PARALLEL = st.sampled_from([1, 4, 16])
 WHICH = st.integers(0, 11)
 CHANGES: Final[dict[str, dict[str, Any]]] = {
     "lower limit": {"credit_limit": Decimal("0.5")},
-    "no limit": {"credit_limit": None},
+    "no limit": {"credit_limit": None, "renew": None, "raised": None},
+    "renews daily": {"credit_limit": Decimal(6), "renew": "day"},
+    "renews weekly": {"credit_limit": Decimal(6), "renew": "week"},
+    "renews no more": {"renew": None},
     "disabled": {"is_enabled": False},
     "enabled": {"is_enabled": True},
     "no expiry": {"expires_at": None},
@@ -207,7 +211,7 @@ class Histories(RuleBasedStateMachine):
         used = {place(delivery) for key in self.keys.values() for delivery in key.deliver}
         return used.isdisjoint(place(delivery) for delivery in deliveries)
 
-    @rule(which=WHICH, to=st.sampled_from([*CHANGES, *ROUTES, "1 day", "3 days"]))
+    @rule(which=WHICH, to=st.sampled_from([*CHANGES, *ROUTES, "1 day", "3 days", "raised"]))
     @precondition(lambda self: self.keys)
     def change(self, which: int, to: str) -> None:
         self._edit()
@@ -216,6 +220,9 @@ class Histories(RuleBasedStateMachine):
             self._put(replace(key, **CHANGES[to]))
         elif to in ROUTES:
             self._put(replace(key, deliver=self._deliveries(key.name, to)))
+        elif to == "raised":
+            until = self.world.clock.now().replace(microsecond=0) + 2 * DAY
+            self._put(replace(key, credit_limit=Decimal(5), raised=Raise(Decimal(8), until)))
         else:
             self._put(replace(key, expires_at=self.world.clock.now().replace(microsecond=0) + int(to[0]) * DAY))
         note(f"{key.name}: {to}")
@@ -278,6 +285,21 @@ class Histories(RuleBasedStateMachine):
     def _touchable(self) -> list[Key]:
         return [key for key in self.world.ledger.live() if not key.name.startswith("reconciler~lock.")]
 
+    # --- use ---
+
+    @rule(which=WHICH, cost=st.sampled_from([1, 3]))
+    @precondition(lambda self: self._touchable())
+    def somebody_uses_a_key(self, which: int, cost: int) -> None:
+        keys = self._touchable()
+        spend(self.world.ledger, keys[which % len(keys)].id, cost)
+
+    @rule(environment=st.sampled_from(ENVIRONMENTS))
+    def a_command_with_a_lease_is_killed(self, environment: str) -> None:
+        """Its key is there until its lease ends, and nobody comes back for it."""
+        with self.world.ledger.hand():
+            end = self.world.clock.now() + timedelta(minutes=15)
+            self.world.ledger.create_key(f"{environment}/agent~run.{self.world.nonce()}", Decimal(2), end)
+
     # --- time ---
 
     @rule(hours=st.sampled_from([1, 7, 25, 25, 49, 24 * 8, 24 * 30]))
@@ -301,6 +323,19 @@ class Histories(RuleBasedStateMachine):
     @rule(trouble=TROUBLES, faults=FAULTS, which=WHICH)
     def rotate_in_trouble(self, trouble: Trouble, faults: list[str], which: int) -> None:
         self._told(self.world.apply(Order(self.declaration(), self._rotation(which), trouble), faults=faults))
+
+    @rule(trouble=TROUBLES, faults=FAULTS)
+    def do_what_is_due_in_trouble(self, trouble: Trouble, faults: list[str]) -> None:
+        self._told(self.world.apply(Order(self.declaration(), Options(due=True), trouble), faults=faults))
+
+    @rule()
+    def do_what_is_due_in_peace(self) -> None:
+        wanted, options = self.declaration(), Options(due=True)
+        (end,) = self.world.apply(Order(wanted, options))
+        self._told([end])
+        if end.error is None:
+            left = make_plan(wanted, self.world.snapshot(), options, self.world.inputs(wanted))
+            assert left.actions == (), "nothing else is due"
 
     @rule(trouble=KILLS, which=WHICH)
     def rotate_and_be_killed(self, trouble: Trouble, which: int) -> None:
@@ -336,7 +371,8 @@ class Histories(RuleBasedStateMachine):
         assert end.result is not None, f"{end.error}"
         assert [outcome for outcome in end.result.outcomes if outcome.status is not Status.DONE] == []
         assert end.result.in_sync, end.result.remaining
-        assert make_plan(wanted, self.world.snapshot(), Options(by_age=False)).actions == ()
+        inputs = self.world.inputs(wanted)
+        assert make_plan(wanted, self.world.snapshot(), Options(by_age=False), inputs).actions == ()
         self.world.promises.check_quiet(wanted)
 
     def _settle_what_only_people_can(self) -> None:

@@ -24,9 +24,11 @@ from reconciler.errors import DestinationError, ReconcilerError
 from reconciler.execution.executor import apply_plan, refuse_errors
 from reconciler.execution.issue import ApplyContext
 from reconciler.http.retry import Timing
-from reconciler.model import Snapshot
+from reconciler.model import Activity, Snapshot, Usage
 from reconciler.planning.accounts import whole
-from reconciler.planning.actions import AS_THE_FILE_SAYS, untouched
+from reconciler.planning.actions import AS_THE_FILE_SAYS, PlanInputs, untouched
+from reconciler.planning.budgets import windows_of
+from reconciler.planning.matching import match
 from reconciler.planning.planner import make_plan
 from reconciler.secret import Secret
 from reconciler.simulator import Faults, parse_fault, quirks
@@ -36,6 +38,7 @@ from support.virtual import VirtualClock
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
+    from datetime import date
     from pathlib import Path
 
     from reconciler.account.client import Account
@@ -175,6 +178,16 @@ class ChaosWorld:
         )
         return Snapshot(keys, self.ledger.now())
 
+    def inputs(self, declaration: Declaration) -> PlanInputs:
+        """What the keys whose budgets renew have used, in the windows that tell it."""
+        snapshot = self.snapshot()
+        days = windows_of(declaration, match(declaration, snapshot).live, snapshot.now)
+        return PlanInputs(activity=tuple(self._activity(each, snapshot.now.date()) for each in sorted(days)))
+
+    def _activity(self, days: int, today: date) -> Activity:
+        spent = self.ledger.spent(today - timedelta(days=days - 1), today)
+        return Activity(days, {key_id: Usage(days, cost, 1) for key_id, cost in spent.items()})
+
     async def _apply(self, orders: Sequence[Order], faults: Sequence[str]) -> list[End]:
         struck = _Counted(faults, next(self._seeds), self.clock.monotonic, self.troubles)
         service = SimulatorTransport(create_app(self.ledger, faults=struck))
@@ -252,7 +265,8 @@ class _Process:
         order, world = self.order, self.world
         async with self._account() as account:
             shown = await account.list_keys()
-            plan = make_plan(order.declaration, shown, order.options)
+            inputs = world.inputs(order.declaration)
+            plan = make_plan(order.declaration, shown, order.options, inputs)
             refuse_errors(plan.findings)
             if not plan.actions:
                 return untouched(whole([plan]))
@@ -266,7 +280,7 @@ class _Process:
 
             run = ApplyContext(account, self, world.nonce, lambda _: None)  # type: ignore[arg-type]  # it has the one method that counts
             async with Lock(account, world.nonce, run.mask, PATIENCE, world.timing).hold(stop.set) as snapshot:
-                plan = make_plan(order.declaration, snapshot, order.options)
+                plan = make_plan(order.declaration, snapshot, order.options, inputs)
                 await account.refuse_partial(snapshot, (key.id for key in shown.keys))
                 return await apply_plan(
                     plan, order.declaration, run, parallelism=order.parallelism, stop=stop, report=report

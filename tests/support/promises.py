@@ -3,7 +3,7 @@
 People break promises that nobody can keep for them, so what they do is recorded and not held against the engine:
 
 - a key that somebody made or renamed was never delivered under its name: nothing is asked of it but its fields;
-- a lease that somebody changed ends when they said;
+- a lease that somebody changed ends when they said, and so does one that lives as long as a command;
 - where a destination holds the secret of a key that somebody deleted or renamed, its value is nobody's fault;
 - a file that gives a key's place at a destination to another address takes it away from that key;
 - a key is owed to the places that its file named when it was issued: its secret cannot be read a second time.
@@ -13,15 +13,18 @@ from __future__ import annotations
 
 import re
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import date, datetime, timedelta
+from decimal import Decimal
 from typing import TYPE_CHECKING, Final, Unpack
 
 from reconciler.model import KeyState, Target
+from reconciler.planning.budgets import as_of
+from reconciler.planning.names import period_of, without_period
 from support.steps import WatchedState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from decimal import Decimal
 
     from reconciler.model import Declaration, DeclaredKey, Delivery
     from reconciler.secret import Secret
@@ -91,6 +94,10 @@ class Ledger(WatchedState):
             self.extended.add(key_id)
         return key
 
+    def spent(self, since: date, until: date) -> dict[int, Decimal]:
+        """Give what each key has spent on these days, in USD."""
+        return {total.key_id: Decimal(total.cost_micros) / 1_000_000 for total in self.totals("key", since, until)}
+
     def delete_key(self, key_id: int) -> bool:
         gone = super().delete_key(key_id)
         if not self.watching:
@@ -100,7 +107,9 @@ class Ledger(WatchedState):
         return gone
 
 
-_OWNED: Final = re.compile(r"(?P<environment>[^/~]+)/[^/~]+(~((new|sent)\.\w+|next|(old|gone)\.\d{8}T\d{6}Z))?")
+_OWNED: Final = re.compile(
+    r"(?P<environment>[^/~]+)/[^/~]+(~((new|sent|run)\.\w+|next|(old|gone)\.\d{8}T\d{6}Z|per\.\d{8}\.[\d.]+))?"
+)
 
 
 def environment_of(name: str) -> str | None:
@@ -125,6 +134,7 @@ class Promises:
         self._reached: set[int] = set()
         self._in_place: set[int] = set()
         self._altered: set[int] = set()
+        self._retired: set[int] = set()
         self._links: set[tuple[str, str]] = set()
         ledger.on_write = self.check
 
@@ -160,17 +170,20 @@ class Promises:
         now = self.ledger.now()
         keys = {key.id: key for key in self.ledger.live()}
         for key in keys.values():
+            if "~gone." in key.name:
+                self._retired.add(key.id)
             if key.id in self.ledger.by_hand:
                 continue
             if key.name.startswith("reconciler~lock."):
                 self._check_lease(key, now + LOCK_LEASE)
             elif "~new." in key.name or "~sent." in key.name:
                 self._check_lease(key, key.created_at + LEASE)
-            elif _works(key, now) and key.id not in self._reached:
+            elif "~run." not in key.name and _works(key, now) and key.id not in self._reached:
                 self._broken(f"nobody has the secret of {_show(key)}")
         for key_id in self._settled(keys, now):
             self._in_place.add(key_id)
             self._check_delivered(keys[key_id], keys)
+            self._check_budget(keys[key_id])
 
     @property
     def settled_once(self) -> int:
@@ -187,7 +200,7 @@ class Promises:
         return [
             key.id
             for key in keys.values()
-            if "~" not in key.name and key.id not in self.ledger.by_hand and _works(key, now)
+            if "~" not in without_period(key.name) and key.id not in self.ledger.by_hand and _works(key, now)
         ]
 
     def _check_delivered(self, key: Key, keys: dict[int, Key]) -> None:
@@ -201,6 +214,18 @@ class Promises:
             other = keys.get(self.ledger.holders.get(found or "", 0))
             what = "nothing" if found is None else _show(other) if other else "the secret of a deleted key"
             self._broken(f"{_show(key)} is not in {where[0].destination} as {where[1]}, which holds {what}")
+
+    def _check_budget(self, key: Key) -> None:
+        """It may not spend more in its period than its allowance: its name counts no more than it spent before.
+
+        A key that was retired and restored goes on with the limit that it had.
+        """
+        period = period_of(key.name)
+        if period is None or key.id in self._retired:
+            return
+        before = self.ledger.spent(date.min, period.begin - timedelta(days=1)).get(key.id, Decimal(0))
+        if period.spent > before:
+            self._broken(f"{_show(key)} has spent {before} before its period")
 
     def _missing(self, key: Key) -> list[Place]:
         return [
@@ -231,10 +256,10 @@ class Promises:
         """Every declared key is there once, as declared, and opens; nothing is left that has no business there."""
         self.check()
         now = self.ledger.now()
-        wanted = {key.name: key for key in declaration.keys}
+        wanted = {key.name: key for key in as_of(declaration, now).keys}
         live = [key for key in self.ledger.live() if environment_of(key.name) in declaration.environments]
         for name, declared in wanted.items():
-            found = [key for key in live if key.name == name]
+            found = [key for key in live if without_period(key.name) == name]
             if len(found) != 1:
                 self._broken(f"{len(found)} keys are called {name}")
             for key in found:
@@ -246,7 +271,10 @@ class Promises:
     def _check_in_place(self, key: Key, declared: DeclaredKey) -> None:
         expired = key.expires_at is not None and key.expires_at <= self.ledger.now()
         enabled = key.is_enabled or (expired and declared.is_enabled)  # it works neither way
-        if KeyState(key.name, enabled, key.credit_limit, key.expires_at) != declared.state:
+        period = period_of(key.name)
+        limit = key.credit_limit if period is None or key.credit_limit is None else key.credit_limit - period.spent
+        found = KeyState(without_period(key.name), enabled, limit, key.expires_at)
+        if found != replace(declared.state, name=declared.name) or (period is None) != (declared.renew is None):
             self._broken(f"{_show(key)} is not as declared")
         if key.id in self.ledger.by_hand:
             return
@@ -257,11 +285,11 @@ class Promises:
 
     def _has_business(self, key: Key, declared: set[str], now: datetime) -> bool:
         base, tilde, suffix = key.name.partition("~")
-        if not tilde:
+        if not tilde or suffix.startswith("per."):
             return base in declared
         role, _, stamp = suffix.partition(".")
         match role:
-            case "new":
+            case "new" | "run":
                 return now < (key.expires_at or key.created_at + LEASE)
             case "sent":
                 return not _works(key, now) or now < (key.expires_at or key.created_at + LEASE)
