@@ -1,9 +1,10 @@
 """A thousand applies that are disturbed and killed at random, on one account: what became of the secrets?
 
-Between two applies the declaration is edited and time passes; during them answers get lost, the service fails, slows
-down, lags, shows a part or talks nonsense, destinations refuse, and the process dies at a random request or delivery.
-Nobody ever cleans up: whatever a run leaves is the next one's to put right. The service is the embedded simulator, the
-secrets go to real dotenv files and to a place in memory, time is virtual.
+Between two applies the declaration is edited, keys are used, commands with a lease are killed and time passes. During
+them answers get lost, the service fails, slows down, lags, shows a part or talks nonsense, destinations refuse, and
+the process dies at a random request or delivery. Nobody ever cleans up: whatever a run leaves is the next one's to put
+right. The service is the embedded simulator, the secrets go to real dotenv files and to a place in memory, time is
+virtual.
 
     .venv/bin/python benchmarks/thousand_applies.py
     .venv/bin/python benchmarks/thousand_applies.py --applies 200 --seed 7 --machine "my laptop"
@@ -30,13 +31,16 @@ from typing import TYPE_CHECKING, Final
 HERE: Final = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "tests"))  # the world to apply in is the tests'
 
-from reconciler.model import Delivery, Environment, Target  # noqa: E402  # after the path is set
+from reconciler.model import Delivery, Environment, Raise, Target  # noqa: E402  # after the path is set
 from reconciler.planning.actions import Options  # noqa: E402  # the same
+from reconciler.planning.names import without_period  # noqa: E402  # the same
 from support.builders import SOMEWHERE, address, declaration, declared  # noqa: E402  # the same
 from support.chaos import ChaosWorld, End, Moment, Mood, Order, Trouble, what_it_does  # noqa: E402  # the same
+from support.spending import spend  # noqa: E402  # the same
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     from reconciler.model import Declaration, DeclaredKey
 
@@ -91,10 +95,11 @@ class History:
         environments = [Environment(name, SOMEWHERE, grace) for name, grace in self.grace.items()]
         return declaration(self.keys.values(), environments)
 
-    def edit(self) -> None:
+    def edit(self, now: datetime) -> None:
         """Make a random change that a person could make."""
         free = [each for each in ADDRESSES if each not in self.keys]
         kinds = ["change a limit", "set a rotation", "deliver elsewhere", "change a grace period"]
+        kinds += ["let a budget renew", "raise a limit"]
         kinds += ["add a key"] * (3 if len(self.keys) < len(ADDRESSES) * 3 // 4 else bool(free))
         kinds += ["remove a key"] * (2 if self.keys else 0)
         kinds += ["rename a key"] if self.keys and free else []
@@ -104,10 +109,10 @@ class History:
         elif kind == "add a key":
             kind = self.add(self.chance.choice(free))
         elif self.keys:
-            self._edit(kind, self.chance.choice(sorted(self.keys)), free)
+            self._edit(kind, self.chance.choice(sorted(self.keys)), free, now)
         self.edits[kind] += 1
 
-    def _edit(self, kind: str, name: str, free: Sequence[str]) -> None:
+    def _edit(self, kind: str, name: str, free: Sequence[str], now: datetime) -> None:
         key = self.keys.pop(name)
         match kind:
             case "remove a key":
@@ -121,8 +126,14 @@ class History:
                 key = replace(key, rotate_every=self.chance.choice([None, 2 * DAY, 10 * DAY]))
             case "deliver elsewhere":
                 key = replace(key, deliver=self._deliveries(name))
+            case "let a budget renew":
+                key = replace(key, credit_limit=Decimal(4), renew=self.chance.choice(["day", "week", "month", None]))
+            case "raise a limit":
+                until = now.replace(microsecond=0) + self.chance.choice([HOUR, 2 * DAY])
+                key = replace(key, credit_limit=Decimal(4), raised=Raise(Decimal(6), until))
             case _:
-                key = replace(key, credit_limit=self.chance.choice([None, Decimal(1), Decimal("2.5")]))
+                limit = self.chance.choice([None, Decimal(1), Decimal("2.5")])
+                key = replace(key, credit_limit=limit, raised=None, renew=key.renew if limit else None)
         self.keys[key.name] = key
 
     def add(self, name: str) -> str:
@@ -151,6 +162,7 @@ class Tally:
 
     applies: int = 0
     ends: Counter[str] = field(default_factory=Counter)
+    asked: Counter[str] = field(default_factory=Counter)
     travelled: timedelta = timedelta(0)
     lost: list[str] = field(default_factory=list)
     orphans: list[str] = field(default_factory=list)
@@ -190,13 +202,17 @@ def disturb(world: ChaosWorld, history: History, applies: int, chance: random.Ra
     tally, begun = Tally(), time.perf_counter()
     while tally.applies < applies:
         for _ in range(chance.choice([0, 1, 1, 2, 4])):
-            history.edit()
+            history.edit(world.clock.now())
+        live_on(world, chance, tally)
         passing = chance.choice([0, 0, 1, 5, 20, 30, 200]) * HOUR
         world.travel(passing)
         tally.travelled += passing
         wanted = history.declaration()
         asked = chance.sample(wanted.keys, 1) if wanted.keys and chance.random() < 0.2 else []  # noqa: PLR2004  # a fifth
         options = Options(frozenset(key.address for key in asked), overlap=chance.random() < 0.5)  # noqa: PLR2004  # a half
+        if not asked and chance.random() < 0.3:  # noqa: PLR2004  # a night
+            options = Options(due=True)
+            tally.asked["applies of what is due alone"] += 1
         orders = [Order(wanted, options, random_trouble(chance), chance.choice([1, 4, 16]))]
         if chance.random() < 0.1:  # noqa: PLR2004  # a tenth: two at the same time
             orders.append(Order(wanted, trouble=random_trouble(chance)))
@@ -209,6 +225,18 @@ def disturb(world: ChaosWorld, history: History, applies: int, chance: random.Ra
     return tally
 
 
+def live_on(world: ChaosWorld, chance: random.Random, tally: Tally) -> None:
+    """Have keys used, and commands with a lease killed: their keys are nobody's any more."""
+    for key in world.ledger.live():
+        if chance.random() < 0.2:  # noqa: PLR2004  # a fifth
+            spend(world.ledger, key.id, chance.choice([1, 2]))
+    if chance.random() < 0.3:  # noqa: PLR2004  # now and then
+        with world.ledger.hand():
+            end = world.clock.now() + timedelta(minutes=15)
+            world.ledger.create_key(f"ci/agent~run.{world.nonce()}", Decimal(2), end)
+        tally.asked["commands with a lease that were killed"] += 1
+
+
 def finish(world: ChaosWorld, history: History, tally: Tally) -> None:
     """Apply what the file says, let everything run out, apply once more, and look for what is lost and what is left."""
     tally.lost += world.promises.broken
@@ -219,7 +247,7 @@ def finish(world: ChaosWorld, history: History, tally: Tally) -> None:
     world.travel(60 * DAY)
     # A change of each key's limit, so that there certainly is something to apply, and no rotation on top.
     for name, key in history.keys.items():
-        history.keys[name] = replace(key, credit_limit=Decimal(9), rotate_every=None)
+        history.keys[name] = replace(key, credit_limit=Decimal(9), rotate_every=None, raised=None)
     wanted = history.declaration()
     (end,) = world.apply(Order(wanted))
     if end.result is None or not end.result.in_sync:
@@ -227,7 +255,8 @@ def finish(world: ChaosWorld, history: History, tally: Tally) -> None:
     world.promises.check_quiet(wanted)
     tally.lost += world.promises.broken
     names = {key.name for key in wanted.keys}
-    tally.orphans += [f"key {key.id} ({key.name})" for key in world.ledger.live() if key.name not in names]
+    left = [key for key in world.ledger.live() if without_period(key.name) not in names]
+    tally.orphans += [f"key {key.id} ({key.name})" for key in left]
 
 
 def progress(done: int, whole: int) -> None:
@@ -266,6 +295,7 @@ def page(world: ChaosWorld, history: History, tally: Tally, chosen: argparse.Nam
         ("POSTs of keys", f"{world.posts['key']:,}"),
         ("POSTs per key created", f"{world.posts['key'] / max(created, 1):.2f}"),
         ("POSTs of locks", f"{world.posts['lock']:,}"),
+        *((what, f"{count:,}") for what, count in sorted(tally.asked.items())),
         ("days that passed", f"{tally.travelled.days:,}"),
         ("duration", f"{tally.seconds:.0f} s"),
     ]
@@ -277,8 +307,9 @@ def page(world: ChaosWorld, history: History, tally: Tally, chosen: argparse.Nam
         "",
         "A secret is lost when a working key of the engine stands under its declared name and one of its destinations",
         "holds anything but its secret, with no sign by which the next apply would rotate it; it is looked for after",
-        "every write to the account and every delivery. An orphan is a key that nobody declared, still there after",
-        "everything has run out and one apply without disturbance.",
+        "every write to the account and every delivery. So is a budget whose live name counts more than its key had",
+        "spent before the period: that key could spend more than its allowance. An orphan is a key that nobody has",
+        "declared, still there after everything has run out and one apply without disturbance.",
         "",
         "| | |",
         "|---|---:|",

@@ -148,7 +148,7 @@ class Promises:
             for wanted in declaration.keys:
                 own = _names(wanted, declaration)
                 self._links.update((wanted.name, name) for name in own)
-                if any(key.name == wanted.name for key in live):
+                if any(without_period(key.name) == wanted.name for key in live):
                     own = {wanted.name}
                 given = {place(delivery) for delivery in wanted.deliver}
                 for key in live:
@@ -238,7 +238,7 @@ class Promises:
     def _is_sign(self, other: Key, key: Key) -> bool:
         base, _, suffix = other.name.partition("~")
         newer = (other.created_at, other.id) > (key.created_at, key.id)
-        return self._linked(base, key.name) and newer and (suffix == "next" or suffix.startswith("sent."))
+        return self._linked(base, _base(key.name)) and newer and (suffix == "next" or suffix.startswith("sent."))
 
     def _linked(self, one: str, other: str) -> bool:
         return one == other or bool({(one, other), (other, one)} & self._links)
