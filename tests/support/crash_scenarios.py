@@ -122,12 +122,12 @@ def _delete(world: CrashWorld) -> None:
 def _renew(world: CrashWorld) -> None:
     """Have a budget whose second day begins, after 2 USD were spent on the first."""
     _steady(world)
-    key = world.live(f"ci/api{world.period(0)}", "API")
-    spend(world.state, key.id, 2)
+    live = world.live(f"ci/api{world.period(0)}", "API")
+    spend(world.state, live.id, 2)
     world.state.travel(DAY)
     world.wanted["ci/api"] = "API"
     world.spent["ci/api"] = Decimal(2)
-    world.declare(_environment("ci", _key("api", "API", "credit_limit: 5, renew: day") + STEADY))
+    world.declare(environment("ci", key("api", "API", "credit_limit: 5, renew: day") + STEADY))
 
 
 def _raise_over(world: CrashWorld) -> None:
@@ -136,12 +136,12 @@ def _raise_over(world: CrashWorld) -> None:
     world.wanted["ci/api"] = "API"
     until = world.state.now().replace(microsecond=0)
     settings = f"credit_limit: 5, raise: {{to: 9, until: {until:%Y-%m-%dT%H:%M:%SZ}}}"
-    world.declare(_environment("ci", _key("api", "API", settings) + STEADY))
+    world.declare(environment("ci", key("api", "API", settings) + STEADY))
 
 
 def _lease(world: CrashWorld) -> None:
     _steady(world)
-    world.declare(_environment("ci", STEADY) + "    leases:\n      agent: {credit_limit: 2, ttl: 15m}\n")
+    world.declare(environment("ci", STEADY) + "    leases:\n      agent: {credit_limit: 2, ttl: 15m}\n")
 
 
 def _crowd(world: CrashWorld) -> None:
