@@ -149,16 +149,18 @@ TASKS: Final[Mapping[str, str]] = {
 _APPROVAL: Final = "--auto-approve"
 _FORMAT: Final = "--format"
 _NOTHING_ASKED: Final = "reconciler plan shows what apply would do, and changes nothing."
-_OPTIONS: Final[Mapping[str, tuple[str, str]]] = {
-    "--yes": (_APPROVAL, "Did you mean --auto-approve?"),
-    "-y": (_APPROVAL, "Did you mean --auto-approve?"),
-    "--force": (_APPROVAL, "Did you mean --auto-approve, or --allow ADDRESS to lift a guardrail?"),
-    "--json": (_FORMAT, "Did you mean --format json?"),
-    "--output": (_FORMAT, "Did you mean --format?"),
-    "-o": (_FORMAT, "Did you mean --format?"),
-    "--dry-run": ("--auto-approve", _NOTHING_ASKED),
+_YES: Final = ("--yes", "Did you mean --yes?")
+_OPTIONS: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
+    "--yes": ((_APPROVAL, "Did you mean --auto-approve?"),),
+    "-y": ((_APPROVAL, "Did you mean --auto-approve?"), _YES),
+    "--force": ((_APPROVAL, "Did you mean --auto-approve, or --allow ADDRESS to lift a guardrail?"), _YES),
+    "--auto-approve": (_YES,),
+    "--json": ((_FORMAT, "Did you mean --format json?"),),
+    "--output": ((_FORMAT, "Did you mean --format?"),),
+    "-o": ((_FORMAT, "Did you mean --format?"),),
+    "--dry-run": ((_APPROVAL, _NOTHING_ASKED),),
 }
-"""Options of other tools: the option that a command must have for the hint to be right, and the hint."""
+"""Options of other tools and commands: the option that a command must have for a hint to be right, and the hint."""
 
 _LOGIN: Final = "There is nothing to log in to: NAGA_PROVISIONING_KEY holds the account's provisioning key."
 
@@ -211,12 +213,12 @@ def after_the_command(group: click.Group, context: click.Context, error: click.U
 
 def _from_elsewhere(error: click.NoSuchOption, context: click.Context) -> click.UsageError:
     """Give what to raise for an option that other tools have: what does that here, if this command does it."""
-    needed, hint = _OPTIONS.get(error.option_name, ("", ""))
     if context.info_name == "plan" and error.option_name == "--dry-run":
         return click.UsageError("No such option '--dry-run'. A plan changes nothing: leave it out.", context)
-    if not hint or _option(context.command, needed) is None:
-        return error
-    return click.UsageError(f"No such option '{error.option_name}'. {hint}", context)
+    for needed, hint in _OPTIONS.get(error.option_name, ()):
+        if _option(context.command, needed) is not None:
+            return click.UsageError(f"No such option '{error.option_name}'. {hint}", context)
+    return error
 
 
 def _option(command: click.Command, name: str) -> click.Option | None:

@@ -39,7 +39,10 @@ _AT_THE_START: Final = (  # of what the parser was reading, rather than where it
     ("quoted scalar found unexpected end of stream", "a quoted text is opened here and never closed"),
     ("quoted scalar found unexpected document", "a quoted text is opened here and never closed"),
     ("',' or ']'", "a list is opened with '[' here and goes on without ',' or ends without ']'"),
-    ("',' or '}'", "a mapping is opened with '{' here and goes on without ',' or ends without '}'"),
+    (
+        "',' or '}'",
+        "a mapping is opened with '{' here and goes on without ',' or ends without '}'; quote a text that holds ': '",
+    ),
 )
 _AT_THE_END: Final = (
     (_COLON, "a ':' can't stand here: quote the text if it holds ': ', and check the indent"),

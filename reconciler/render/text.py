@@ -131,6 +131,9 @@ def _summed_up(plan: Plan, pen: Pen, width: int | None) -> Iterator[str]:
     for name, actions in groups.items():
         title = pen(Ansi.BOLD, name)
         yield f"{title}: {_pending(actions, pen)}"
+        for place in words.summed_places(actions, _SHOW):
+            first, *rest = wrapped(f"  {place}", width)
+            yield from (first, *(f"    {line.strip()}" for line in rest))
         yield from (line for entry in entries.get(title, ()) for line in listing.lines(entry))
     yield ""
     yield pen(Ansi.DIM, f"{len(plan.actions):,} changes are summed up by environment; --full lists each of them.")

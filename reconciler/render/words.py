@@ -65,6 +65,9 @@ SYMBOLS: Final = {
     ActionKind.DELETE: "-",
 }
 
+MOST_PLACES: Final = 10
+"""How many places a plan that is summed up names for each environment."""
+
 INTERRUPTED: Final = "The run was interrupted; the next apply goes on from here."
 
 
@@ -422,6 +425,19 @@ def delivery_line(delivery: Delivery, show: Show) -> str:
     where = target_words(target, show.name) + link_words(delivery, show.name)
     new = f", {show.loud('a new place')}" if delivery.new else ""
     return f"secret → {show.name(target.destination)} as {show.name(delivery.name)}: {where}{new}"
+
+
+def summed_places(actions: Iterable[Action], show: Show) -> list[str]:
+    """Say where the secrets of many keys go, a line for each place; those of the fewest keys come first."""
+    counts: Counter[str] = Counter()
+    for action in actions:
+        if isinstance(action, Create | Rotate):
+            for each in action.declared.deliver:
+                target = f"{show.name(each.target.destination)}: {target_words(each.target, show.name)}"
+                counts[f"secret → {target}{link_words(each, show.name)}{', a new place' * each.new}"] += 1
+    lines = [f"{place} ({plural(count, 'key')})" for place, count in sorted(counts.items(), key=lambda it: (it[1], it))]
+    more = len(lines) - MOST_PLACES
+    return lines if more <= 0 else [*lines[:MOST_PLACES], f"and {plural(more, 'more place')}"]
 
 
 def _of_account(finding: Finding) -> Sequence[str]:

@@ -92,6 +92,8 @@ def test_what_is_no_command_is_told_what_does_it(word: str) -> None:
         (["apply", "--yes"], "--auto-approve"),
         (["apply", "-y"], "--auto-approve"),
         (["apply", "--force"], "--allow ADDRESS"),
+        (["revoke", "ci/a", "--auto-approve"], "--yes"),
+        (["revoke", "ci/a", "-y"], "--yes"),
         (["apply", "--dry-run"], "reconciler plan"),
         (["plan", "--dry-run"], "leave it out"),
         (["plan", "--json"], "--format json"),

@@ -42,7 +42,7 @@ PAUSES: Final[dict[str, dict[str, Any]]] = {
     "reconciler.account.lock": {"SHORTEST_PAUSE": 0.01, "LONGEST_PAUSE": 0.02},
     "reconciler.account.client": {"PAUSES": (0.01,) * 4, "SETTLING_PAUSES": (0.01,)},
     "reconciler.execution.issue": {"PAUSES": (0.01, 0.01)},
-    "reconciler.engine.revoking": {"LOCK_TIMEOUT": timedelta(seconds=1)},
+    "reconciler.engine.revoking": {"LOCK_TIMEOUT": timedelta(seconds=0.3)},
 }
 RENEWALS: Final[dict[str, dict[str, Any]]] = {
     "reconciler.account.lock": {"RENEW_EVERY": 0.1, "RETRY_RENEWAL_EVERY": 0.02}

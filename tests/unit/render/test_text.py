@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from reconciler.diagnostic import Severity
-from reconciler.model import Usage
+from reconciler.model import Delivery, Target, Usage
 from reconciler.planning.actions import (
     ApplyResult,
     Create,
@@ -317,6 +317,21 @@ def test_a_long_plan_is_counted_by_environment_and_names_what_is_taken() -> None
     assert shown.count("+ create") == 0
     assert (shown.count("- DELETE"), shown.count("- retire")) == (1, len(retiring))
     assert "--full" in shown
+
+
+@pytest.mark.parametrize(("places", "named"), [(1, 1), (10, 10), (41, 10)])
+def test_a_long_plan_names_where_secrets_go_for_each_environment(places: int, named: int) -> None:
+    targets = [Target("here", "dotenv", (("path", f"{number}.env"),)) for number in range(places)]
+    creates = [
+        Create(replace(each.declared, deliver=(Delivery(targets[number % places], "KEY", at(9)),)))
+        for number, each in enumerate(_creates(41))
+    ]
+    _, text = render_plan(plan(*creates), color=False, width=80, full=False).split("ci: 41 to create\n")
+    lines = text.splitlines()
+    assert [line.startswith("  secret → here: dotenv, path ") for line in lines[: named + 1]] == [True] * named + [
+        False
+    ]
+    assert lines[named] == (f"  and {places - named} more places" if places > named else "")
 
 
 @pytest.mark.parametrize(("count", "listed"), [(20, 20), (21, 0)])
