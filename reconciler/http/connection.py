@@ -34,7 +34,7 @@ T = TypeVar("T")
 _SECOND_FAMILY_SECONDS: Final = 0.25
 """How long one address of a name may take before the next is tried beside it, as RFC 8305 recommends."""
 
-_MOST_UNREAD: Final = 256 * 1024
+_MOST_UNREAD: Final = 64 * 1024
 _PIECE: Final = 64 * 1024
 
 
@@ -221,7 +221,10 @@ class _Encrypted(httpcore.AsyncNetworkStream):
         return await _Encrypted(self, ssl_context, server_hostname).shake_hands(timeout)
 
     def get_extra_info(self, info: str) -> object:
-        return self._tls if info == "ssl_object" else self._below.get_extra_info(info)
+        if info == "ssl_object":
+            return self._tls
+        # The farewell of the other side may have come together with its last answer.
+        return (info == "is_readable" and self._incoming.pending > 0) or self._below.get_extra_info(info)
 
 
 class _Network(httpcore.AsyncNetworkBackend):

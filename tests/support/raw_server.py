@@ -142,10 +142,12 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 
 @asynccontextmanager
-async def connect_proxy(target: int, refusal: bytes = b"") -> AsyncIterator[ConnectProxy]:
+async def connect_proxy(
+    target: int, refusal: bytes = b"", tls: ssl.SSLContext | None = None
+) -> AsyncIterator[ConnectProxy]:
     """Run a tunnelling proxy on a free port; with a `refusal` it answers that instead of tunnelling."""
     proxy = ConnectProxy(target, refusal)
-    async with _listening(proxy.serve, None) as proxy.port:
+    async with _listening(proxy.serve, tls) as proxy.port:
         yield proxy
 
 
