@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import os
 import socket
 import ssl
 import struct
@@ -214,6 +215,38 @@ def test_a_connection_that_is_reset_in_the_handshake_has_sent_nothing() -> None:
         peer.close()
 
     assert listening(greet, PATIENT, "https", b"{}") == NoAnswer("connection reset by peer", sent=False)
+
+
+def test_who_is_cancelled_in_the_handshake_hangs_up() -> None:
+    async def run() -> bytes:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            url = f"https://127.0.0.1:{server.getsockname()[1]}/v1/x"
+            sending = asyncio.create_task(exchange(open_connections(url), asked(url), PATIENT))
+            peer, _ = await asyncio.to_thread(server.accept)
+            with peer:
+                await asyncio.to_thread(peer.recv, 1)
+                sending.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await sending
+                rest = await asyncio.to_thread(peer.recv, 65536)
+                return rest and await asyncio.to_thread(peer.recv, 65536)
+
+    assert asyncio.run(run()) == b""
+
+
+def test_a_connection_that_does_not_come_about_in_time_has_sent_nothing(line: Line) -> None:
+    came = one(line.sends(timeouts=Timeouts(connect=0.0)))
+    assert came == NoAnswer("no connection within 0 s", sent=False)
+
+
+async def garble(writer: asyncio.StreamWriter) -> bool:
+    """Say something below TLS that no key fits."""
+    os.write(writer.get_extra_info("socket").fileno(), b"\x17\x03\x03\x00\x20" + b"x" * 32)
+    return await hang()(writer)
+
+
+def test_what_cannot_be_decrypted_may_have_arrived(line: Line) -> None:
+    assert one(line.sends(garble, way="TLS")) == NoAnswer("the connection broke off", sent=True)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]"])

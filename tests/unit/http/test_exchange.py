@@ -98,6 +98,10 @@ def test_a_request_shows_neither_credential_nor_body() -> None:
             NoAnswer("connection refused", sent=False),
         ),
         (caused_by(OSError(113, "No route to host")), NoAnswer("no route to host", sent=False)),
+        (
+            caused_by(OSError("Multiple exceptions: [Errno 111] Connect call failed ('::1', 1, 0, 0), [Errno 101] x")),
+            NoAnswer("connection refused", sent=False),
+        ),
         (caused_by(socket.gaierror(-2, "Name")), NoAnswer("the host name cannot be resolved", sent=False)),
         (caused_by(ssl.SSLError()), NoAnswer("no TLS connection (it was closed)", sent=False)),
     ],
@@ -179,6 +183,15 @@ def test_an_answer_that_is_too_large_is_not_kept(size: int, spoilt: str | None) 
     assert isinstance(came, Answer)
     assert came.spoilt == spoilt
     assert len(came.body) == (0 if spoilt else size)
+
+
+def test_a_transport_that_breaks_off_in_mid_answer_is_a_broken_connection() -> None:
+    async def stream() -> AsyncIterator[bytes]:
+        yield b"{"
+        msg = "gone"
+        raise httpx.ReadError(msg)
+
+    assert comes_of(httpx.Response(200, content=stream())) == NoAnswer("the connection broke off", sent=True)
 
 
 def test_a_defect_of_ours_is_no_network_trouble() -> None:
