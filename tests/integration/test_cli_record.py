@@ -17,7 +17,7 @@ from jsonschema import Draft202012Validator, FormatChecker
 from reconciler import api
 from reconciler.account.client import Account
 from reconciler.errors import AccountError
-from reconciler.simulator.state import Usage
+from reconciler.simulator.state import State, Usage
 from support.command import Front, call, on_a_file, on_a_socket
 from support.spending import spend
 
@@ -328,6 +328,8 @@ def test_one_account_of_two_is_recorded(front: Front, tmp_path: Path, monkeypatc
     (tmp_path / "keys.yaml").write_text(second)
     key = front.state.create_key("ci/tests", None)[0].id
     spend(front.state, key, 3, days_ago=1)
+    with State(tmp_path / "sim.naga_b.db") as other:
+        other.travel(NOON - other.now())
     monkeypatch.delenv("NAGA_B", raising=False)
     real = Account.list_keys
     calls: list[Account] = []
