@@ -22,6 +22,7 @@ from reconciler.insight.history import (
     ModelDay,
     Recorded,
     Span,
+    gaps,
     is_of_another,
     missing_windows,
     period_of,
@@ -248,6 +249,25 @@ def test_a_period_has_a_day_that_was_recorded(
             period_of(SHOWN, *asked)
     else:
         assert period_of(SHOWN, *asked) == Span(*map(day, expected))
+
+
+@pytest.mark.parametrize(
+    ("asked", "missing"),
+    [
+        ((1, 30), [(1, 1), (3, 3), (21, 30)]),
+        ((2, 3), [(3, 3)]),
+        ((3, 4), [(3, 3)]),
+        ((4, 20), []),
+        ((5, 21), [(21, 21)]),
+        ((21, 22), [(21, 22)]),
+        ((1, 1), [(1, 1)]),
+    ],
+)
+def test_gaps_are_the_days_of_a_period_that_were_not_recorded(
+    asked: tuple[int, int], missing: list[tuple[int, int]]
+) -> None:
+    found = gaps(SHOWN, A, Span(*map(day, asked)))
+    assert [(span.since.day, span.until.day) for span in found] == missing
 
 
 def test_a_day_without_use_is_shown_where_it_was_recorded() -> None:

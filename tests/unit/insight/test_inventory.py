@@ -14,6 +14,7 @@ from reconciler.insight.inventory import (
     LastUse,
     detail_of,
     key_activity,
+    matching,
     sorted_by,
     take_inventory,
 )
@@ -284,3 +285,20 @@ def test_keys_are_sorted_and_those_of_which_nothing_is_known_come_last(field: st
 )
 def test_a_filter_leaves_out_what_is_not_meant(wanted: Filter, names: str) -> None:
     assert [key.name for key in _LISTED if wanted.covers(key)] == [f"ci/{name}" for name in names]
+
+
+@pytest.mark.parametrize(
+    ("text", "ids"),
+    [
+        ("7", [7]),
+        ("007", [7]),
+        ("\u0667", [8]),  # an Arabic seven is a name, and no id
+        ("ci/a", [1]),
+        ("ci/a~next", [2]),
+        ("hand-made", [9]),
+        ("nothing", []),
+    ],
+)
+def test_a_key_is_meant_by_its_id_its_address_or_its_live_name(text: str, ids: list[int]) -> None:
+    keys = inventory(live(1, "ci/a"), live(2, "ci/a~next"), live(7, "x"), live(8, "\u0667"), live(9, "hand-made"))
+    assert [key.live.id for key in matching(keys, text) if key.live] == ids
