@@ -17,8 +17,9 @@ def unencrypted(url: str) -> bool:
         parts = urlsplit(url)
     except ValueError:
         return True
-    loopback = parts.scheme == "http" and parts.hostname in {"localhost", "127.0.0.1", "::1"}
-    return not loopback and not (parts.scheme == "https" and parts.hostname)
+    if parts.scheme == "http":
+        return not _this_machine(parts.hostname or "")
+    return parts.scheme != "https" or not parts.hostname
 
 
 # Where the provisioning key may be sent.
@@ -43,8 +44,8 @@ def check_base_url(url: str) -> str:
         _refuse("does not start with https:// and a host")
     if "@" in parts.netloc:
         _refuse("must not hold a user name or a password")
-    host, loopback = _host(parts.hostname)
-    if parts.scheme == "http" and not loopback:
+    host = _host(parts.hostname)
+    if parts.scheme == "http" and not _this_machine(parts.hostname):
         _refuse(f"sends the provisioning key to {host} unencrypted; plain http is for this machine only")
     if not _PATH.fullmatch(parts.path) or {".", ".."} & set(parts.path.split("/")):
         _refuse("has a path with other than letters, digits and . _ ~ -")
@@ -59,18 +60,28 @@ def _split(url: str) -> tuple[SplitResult, int | None]:
     return _refuse("is not a URL")
 
 
-def _host(text: str) -> tuple[str, bool]:
-    """Give the host as it stands in a URL, and whether it is this machine."""
-    address: IPv4Address | IPv6Address | None = None
-    with suppress(ValueError):
-        address = ip_address(text)
+def _host(text: str) -> str:
+    """Return the host as it stands in a URL."""
+    address = _address(text)
     if address is None:
         if not _HOST_NAME.fullmatch(text):
             _refuse("has no valid host name")
-        return text, text == "localhost"
+        return text
+    return f"[{address}]" if isinstance(address, IPv6Address) else str(address)
+
+
+def _this_machine(host: str) -> bool:
+    """Tell whether what is sent to a host stays on this machine; a name is taken at its word only if all know it."""
+    address = _address(host)
     if isinstance(address, IPv4Address):
-        return str(address), address in _LOOPBACK_4
-    return f"[{address}]", str(address) == "::1"
+        return address in _LOOPBACK_4
+    return host == "localhost" if address is None else str(address) == "::1"
+
+
+def _address(text: str) -> IPv4Address | IPv6Address | None:
+    with suppress(ValueError):
+        return ip_address(text)
+    return None
 
 
 def _refuse(why: str) -> NoReturn:
