@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -63,9 +64,7 @@ class _LazyGroup(click.Group):
             module = _MODULES.get(cmd_name, cmd_name)
             command = importlib.import_module(f"reconciler.cli.{module}").command
             assert isinstance(command, click.Command)  # noqa: S101  # narrows the type of a dynamic import
-            from reconciler.cli import help as help_pages
-
-            command.epilog = help_pages.of_command(cmd_name, command)
+            command.format_epilog = partial(_format_epilog, command, cmd_name)  # type: ignore[method-assign]  # made when it is asked for
             self.add_command(command, cmd_name)
         return self.commands[cmd_name]
 
@@ -111,6 +110,13 @@ class _LazyGroup(click.Group):
 
         self.epilog = help_pages.of_all()
         super().format_epilog(ctx, formatter)
+
+
+def _format_epilog(command: click.Command, name: str, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    from reconciler.cli import help as help_pages
+
+    command.epilog = help_pages.of_command(name, command)
+    click.Command.format_epilog(command, ctx, formatter)
 
 
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
