@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 import shlex
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, Generic, Literal, NamedTuple, Protocol, TypedDict, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
     from datetime import date, datetime, timedelta
 
     from reconciler.diagnostic import Location
@@ -513,3 +513,39 @@ def setting_words(value: Setting) -> str:
     if isinstance(value, tuple):
         return " ".join(map(shlex.quote, value))
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+# --- the accounts of a declaration ------------------------------------------------------------------------------------
+
+
+def account_variables(declaration: Declaration, environments: Collection[str] = ()) -> tuple[str, ...]:
+    """Name the variables with the provisioning keys of these environments' accounts, of all for none, in order.
+
+    A declaration without an environment is about the account that stands for itself.
+    """
+    return variables_of(
+        environment
+        for name, environment in declaration.environments.items()
+        if not environments or name in environments
+    )
+
+
+def part_of(declaration: Declaration, variable: str) -> Declaration:
+    """Give what is declared for one account: its environments and their keys, and the rules, which hold for each."""
+    if account_variables(declaration) == (variable,):
+        return declaration
+    return only_of(
+        declaration, {n: e for n, e in declaration.environments.items() if e.provisioning_key_env == variable}
+    )
+
+
+def only_of(declaration: Declaration, environments: dict[str, Environment]) -> Declaration:
+    """Return a declaration of some of its environments only, with the rules of the whole."""
+    keys = tuple(key for key in declaration.keys if key.address.environment in environments)
+    leases = tuple(lease for lease in declaration.leases if lease.address.environment in environments)
+    return replace(declaration, environments=environments, keys=keys, leases=leases)
+
+
+def variables_of(environments: Iterable[Environment]) -> tuple[str, ...]:
+    """Return the variables of the accounts of environments, in order; of none, that of the usual account."""
+    return tuple(sorted({environment.provisioning_key_env for environment in environments})) or (KEY_VARIABLE,)

@@ -91,7 +91,7 @@ def command(
     from reconciler.engine.review import check
     from reconciler.errors import GuardrailRefused, ReconcilerError
     from reconciler.files import check_output
-    from reconciler.planning.accounts import account_variables
+    from reconciler.model import account_variables
 
     if state is not None and not notify:
         msg = "--state remembers what --notify has sent; add --notify"

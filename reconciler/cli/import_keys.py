@@ -149,8 +149,7 @@ def _find(file: Path) -> _Place:
 
 def _account_of(declaration: Declaration, into: str) -> str:
     """Name the variable with the account's provisioning key: that of `into`, or the only one that the file names."""
-    from reconciler.model import KEY_VARIABLE
-    from reconciler.planning.accounts import account_variables
+    from reconciler.model import KEY_VARIABLE, account_variables
 
     if into in declaration.environments:
         return declaration.environments[into].provisioning_key_env
@@ -162,7 +161,7 @@ async def _read(declaration: Declaration, variable: str, simulator: Path | None)
     from reconciler.cli.console import note
     from reconciler.engine.accounts import clock_warnings, open_account
     from reconciler.engine.planning import read_inputs, used
-    from reconciler.planning.accounts import part_of
+    from reconciler.model import part_of
 
     async with open_account(simulator, variable=variable) as account:
         snapshot, inputs = await read_inputs(variable, account, part_of(declaration, variable))
@@ -207,7 +206,7 @@ def _adopt(
     *,
     keep_names: bool,
 ) -> Adoption:
-    from reconciler.planning.accounts import part_of
+    from reconciler.model import part_of
     from reconciler.planning.importing import adopt
 
     mine = part_of(declaration, variable)

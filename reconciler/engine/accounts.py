@@ -13,8 +13,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from reconciler.errors import AccountError, IncompleteList, ReconcilerError, UsageError
-from reconciler.model import KEY_VARIABLE, LONGEST_DAYS, Snapshot
-from reconciler.planning.accounts import account_variables, base_of, part_of, selected_variables
+from reconciler.model import KEY_VARIABLE, LONGEST_DAYS, Snapshot, account_variables, part_of
+from reconciler.planning.accounts import base_of, selected_variables
 from reconciler.planning.actions import AS_THE_FILE_SAYS, Options
 from reconciler.secret import Secret
 from reconciler.units import format_duration

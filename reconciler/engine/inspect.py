@@ -28,8 +28,7 @@ from reconciler.insight.inventory import (
     matching,
     take_inventory,
 )
-from reconciler.model import KEY_VARIABLE, LONGEST_DAYS
-from reconciler.planning.accounts import account_variables, part_of
+from reconciler.model import KEY_VARIABLE, LONGEST_DAYS, account_variables, part_of
 from reconciler.planning.actions import PlanInputs, windows
 from reconciler.planning.planner import make_plan
 from reconciler.units import near

@@ -21,8 +21,7 @@ from reconciler.insight.history import (
     unknown_days,
 )
 from reconciler.insight.inventory import identified
-from reconciler.model import LONGEST_DAYS
-from reconciler.planning.accounts import part_of
+from reconciler.model import LONGEST_DAYS, part_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping

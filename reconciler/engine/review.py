@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from reconciler.destinations.registry import Registry
 from reconciler.engine.accounts import clock_warnings, none_read
 from reconciler.engine.inspect import balance_of, keys_of, named, read_statistics, wanted_of_keys
 from reconciler.engine.recording import recent_history, refuse_another
@@ -19,8 +18,8 @@ from reconciler.insight.breakdown import Grouping, Sorter, by_day, by_model, by_
 from reconciler.insight.inventory import Attribution, tells_of_keys
 from reconciler.insight.report import AccountReport, Review, UnreadAccount
 from reconciler.insight.trends import ceilings_of, forecasts, recorded_costs, told, told_costs
-from reconciler.model import LONGEST_DAYS, Alerts, Rule
-from reconciler.planning.accounts import part_of, whole
+from reconciler.model import LONGEST_DAYS, Alerts, Rule, part_of
+from reconciler.planning.accounts import whole
 from reconciler.planning.actions import Options
 from reconciler.planning.deliveries import due_deliveries, undelivered
 from reconciler.planning.planner import make_plan
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from reconciler.account.client import Account
+    from reconciler.destinations.registry import Registry
     from reconciler.engine.accounts import AccountReading
     from reconciler.engine.inspect import AccountKeys, Scope
     from reconciler.insight.balance import Runway
@@ -63,8 +63,13 @@ async def check(scope: Scope, *, check_destinations: bool = False) -> Verdict:
     assert declaration is not None  # noqa: S101  # alerts are of a declaration
     alerts, standard = wanted_alerts(declaration, check_destinations=check_destinations)
     recorded = None if scope.folder is None else (scope.folder, recent_history(scope.folder))
-    # Of an exec destination, the program is looked for and not run: only a delivery would do that.
-    async with aclosing(Registry(allow_exec=True)) as registry:
+    async with AsyncExitStack() as stack:
+        registry: Registry | None = None
+        if alerts.undelivered is not None:
+            from reconciler.destinations.registry import Registry
+
+            # Of an exec destination, the program is looked for and not run: only a delivery would do that.
+            registry = await stack.enter_async_context(aclosing(Registry(allow_exec=True)))
 
         async def read(variable: str, account: Account) -> tuple[AccountReading[Statistics], Verdict]:
             declared = part_of(declaration, variable)
@@ -95,7 +100,7 @@ async def _judged(
     reading: AccountReading[Statistics],
     part: Declaration,
     alerts: Alerts,
-    registry: Registry,
+    registry: Registry | None,
     recorded: tuple[Path, History] | None,
 ) -> Verdict:
     try:
@@ -104,7 +109,7 @@ async def _judged(
         return judge(alerts, evidence_of(reading, Unread(str(error))))
     plan = make_plan(part, keys.snapshot, Options(by_age=False), keys.inputs)
     findings: tuple[Finding, ...] | None = None
-    if alerts.undelivered is not None:
+    if registry is not None:
         due = due_deliveries(part, keys.snapshot, plan)
         findings = tuple(undelivered(due, await ask_destinations(due, registry)))
     costs = costs_of(keys, alerts, recorded)

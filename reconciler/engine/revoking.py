@@ -35,8 +35,7 @@ from reconciler.errors import (
 from reconciler.execution.executor import execute, obstacles
 from reconciler.execution.issue import ApplyContext, sign_interrupted
 from reconciler.http.redact import redact
-from reconciler.model import KEY_VARIABLE, KeyPatch
-from reconciler.planning.accounts import account_variables, part_of
+from reconciler.model import KEY_VARIABLE, KeyPatch, account_variables, part_of
 from reconciler.planning.actions import Create, Finish, Options, Rotate, Status
 from reconciler.planning.planner import make_plan
 from reconciler.planning.revocation import (

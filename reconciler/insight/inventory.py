@@ -476,7 +476,8 @@ class _Clerk:
 
 def raised_until(declared: DeclaredKey | None, live: LiveKey, now: datetime) -> datetime | None:
     """Return when the limit of a live key is over that is raised for a while; None for one that is not raised."""
-    raised = None if declared is None or not is_raised(declared, live, now) else declared.raised
+    raised = None if declared is None else declared.raised
+    raised = raised if declared and raised and is_raised(declared, live, now) else None
     return None if raised is None else raised.until
 
 

@@ -8,30 +8,18 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from reconciler.diagnostic import Severity
-from reconciler.model import KEY_VARIABLE
+from reconciler.model import account_variables, only_of, variables_of
 from reconciler.planning.actions import AS_THE_FILE_SAYS, ApplyResult, Finding, Options, Plan, in_order, order_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
 
-    from reconciler.model import Declaration, Environment, Snapshot
+    from reconciler.model import Declaration, Snapshot
     from reconciler.planning.actions import AccountPlan
 
 
 UNREAD = "account-unread"
 """The rule of the finding that stands for an account that is not planned: what is planned is not all then."""
-
-
-def account_variables(declaration: Declaration, environments: Collection[str] = ()) -> tuple[str, ...]:
-    """Name the variables with the provisioning keys of these environments' accounts, of all for none, in order.
-
-    A declaration without an environment is about the account that stands for itself.
-    """
-    return _variables(
-        environment
-        for name, environment in declaration.environments.items()
-        if not environments or name in environments
-    )
 
 
 def selected_variables(
@@ -50,14 +38,7 @@ def selected_variables(
     if options.only:
         wanted = {name for name in environments if any(_reaches(glob, name) for glob in options.only)}
         environments = {name: each for name, each in environments.items() if name in wanted} or environments
-    return _variables(environments.values())
-
-
-def part_of(declaration: Declaration, variable: str) -> Declaration:
-    """Give what is declared for one account: its environments and their keys, and the rules, which hold for each."""
-    if account_variables(declaration) == (variable,):
-        return declaration
-    return _only(declaration, {n: e for n, e in declaration.environments.items() if e.provisioning_key_env == variable})
+    return variables_of(environments.values())
 
 
 def base_of(base: Declaration, declaration: Declaration, variable: str) -> Declaration:
@@ -72,7 +53,7 @@ def base_of(base: Declaration, declaration: Declaration, variable: str) -> Decla
         for name, before in base.environments.items()
         if variable in (before.provisioning_key_env, now.get(name, before).provisioning_key_env)
     }
-    return base if len(environments) == len(base.environments) else _only(base, environments)
+    return base if len(environments) == len(base.environments) else only_of(base, environments)
 
 
 def unread_account(declaration: Declaration, variable: str, reason: str) -> Finding:
@@ -93,16 +74,6 @@ def same_account(declaration: Declaration, snapshots: Mapping[str, Snapshot]) ->
         if keys and first != variable:
             message = f"{first} and {variable} open the same account; let its environments name the same variable"
             yield Finding("same-account", Severity.ERROR, message, source=declaration.source, account=variable)
-
-
-def _variables(environments: Iterator[Environment] | Collection[Environment]) -> tuple[str, ...]:
-    return tuple(sorted({environment.provisioning_key_env for environment in environments})) or (KEY_VARIABLE,)
-
-
-def _only(declaration: Declaration, environments: dict[str, Environment]) -> Declaration:
-    keys = tuple(key for key in declaration.keys if key.address.environment in environments)
-    leases = tuple(lease for lease in declaration.leases if lease.address.environment in environments)
-    return replace(declaration, environments=environments, keys=keys, leases=leases)
 
 
 def _reaches(glob: str, environment: str) -> bool:

@@ -22,7 +22,7 @@ from reconciler.planning.actions import (
     matcher,
 )
 from reconciler.planning.budgets import as_of
-from reconciler.planning.guard_context import kept, rules, subject_of, tightest, with_default
+from reconciler.planning.guardrails import kept, rules, subject_of, tightest, with_default
 from reconciler.planning.names import Naming
 from reconciler.planning.power import deliveries_of
 from reconciler.units import dollars, format_duration, plural, show_limit
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from reconciler.model import Address, Declaration, DeclaredKey, Delivery, Guardrails, Lease, Setting, Target
     from reconciler.planning.actions import AccountPlan, Change, Options
-    from reconciler.planning.guard_context import Bench, Draft
+    from reconciler.planning.guardrails import Bench, Draft
 
 
 def snapshot_of(base: Declaration, now: datetime, variable: str = KEY_VARIABLE) -> Snapshot:

@@ -44,8 +44,7 @@ from reconciler.planning.actions import (
 )
 from reconciler.planning.base_review import explained, in_terms_of, with_new_marked
 from reconciler.planning.due import Clock
-from reconciler.planning.guard_context import Draft
-from reconciler.planning.guardrails import review
+from reconciler.planning.guardrails import Draft, review
 from reconciler.planning.matching import Lineage, duplicates, match, open_leases, trace
 from reconciler.planning.names import STAGES, Move, Naming, Role, gone_name, next_move, old_name
 

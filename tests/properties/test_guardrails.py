@@ -27,7 +27,7 @@ from reconciler.model import (
     Usage,
 )
 from reconciler.planning.actions import Options, PlanInputs, windows
-from reconciler.planning.guard_context import kept, rules, tightest
+from reconciler.planning.guardrails import kept, rules, tightest
 from reconciler.planning.planfile import digest
 from reconciler.planning.planner import make_plan
 from support.builders import NOW, SOMEWHERE, declaration, declared, snapshot

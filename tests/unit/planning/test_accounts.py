@@ -7,15 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconciler.diagnostic import Severity
-from reconciler.model import Environment
-from reconciler.planning.accounts import (
-    account_variables,
-    base_of,
-    part_of,
-    same_account,
-    selected_variables,
-    unread_account,
-)
+from reconciler.model import Environment, account_variables, part_of
+from reconciler.planning.accounts import base_of, same_account, selected_variables, unread_account
 from reconciler.planning.actions import Options
 from support.builders import SOMEWHERE, address, declaration, declared, live, snapshot
 from support.declarations import loaded
