@@ -19,7 +19,7 @@ from collections.abc import (  # noqa: TC003  # frameworks ask for the types of 
 )
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, nullcontext
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 from decimal import Decimal  # noqa: TC003  # the same
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar, assert_never, cast
@@ -424,11 +424,14 @@ def record(
     return _run(record_use(Path(to), declaration, simulator=_path(simulator), credentials=credentials))
 
 
-def list_keys(
+def list_keys(  # noqa: PLR0913  # by keyword, each with a default
     declaration: Declaration | None = None,
     *,
     environments: Collection[str] = (),
     days: int = LONGEST_DAYS,
+    history: str | Path | None = None,
+    since: date | None = None,
+    until: date | None = None,
     simulator: str | Path | None = None,
     credentials: Mapping[str, str] | None = None,
 ) -> Inventory:
@@ -438,6 +441,9 @@ def list_keys(
         declaration: What is declared; without one, names are read as `environment/key`, and nothing counts as declared.
         environments: The names of those whose keys are listed; all, where none is named.
         days: The window of the spend, 1 to 30 days up to today (UTC).
+        history: The folder of `record`, whose days take the place of `days`.
+        since: The first of its days (UTC); None for as far back as it reaches.
+        until: The last of its days (UTC); None for the last one that it has.
         simulator: Reads simulated accounts at this path in place of the service's.
         credentials: The provisioning keys by variable, in place of the environment.
 
@@ -451,7 +457,7 @@ def list_keys(
     """
     from reconciler.engine.inspect import list_keys as read_keys
 
-    scope = _scope(declaration, environments, simulator, credentials)
+    scope = _scope(declaration, environments, simulator, credentials, history, (since, until))
     return _run(read_keys(scope, days=_days(days)))
 
 
@@ -584,12 +590,15 @@ def check(
     return _run(judge(_scope(declaration, (), simulator, credentials, history), check_destinations=check_destinations))
 
 
-def report(  # by keyword, each with a default
+def report(  # noqa: PLR0913  # by keyword, each with a default
     declaration: Declaration | None = None,
     *,
     environments: Collection[str] = (),
     days: int = LONGEST_DAYS,
     daily: bool = False,
+    history: str | Path | None = None,
+    since: date | None = None,
+    until: date | None = None,
     simulator: str | Path | None = None,
     credentials: Mapping[str, str] | None = None,
 ) -> Review:
@@ -602,6 +611,9 @@ def report(  # by keyword, each with a default
         environments: Those whose keys and changes are meant; all, where none is named.
         days: The window of all spend, 1 to 30 days up to today (UTC).
         daily: Tells the spend of each environment day by day too; this reads as many windows as there are days.
+        history: The folder of `record`, whose months are told side by side, and how spending goes on.
+        since: The first of its days (UTC); None for the last twelve months.
+        until: The last of its days (UTC); None for the last one that it has.
         simulator: Reads simulated accounts at this path in place of the service's.
         credentials: The provisioning keys by variable, in place of the environment.
 
@@ -613,7 +625,7 @@ def report(  # by keyword, each with a default
     """
     from reconciler.engine.review import review
 
-    scope = _scope(declaration, environments, simulator, credentials)
+    scope = _scope(declaration, environments, simulator, credentials, history, (since, until))
     return _run(review(scope, days=_days(days), daily=daily))
 
 
@@ -691,13 +703,14 @@ def _scope(
     simulator: str | Path | None,
     credentials: Mapping[str, str] | None,
     history: str | Path | None = None,
+    asked: tuple[date | None, date | None] = (None, None),
 ) -> Scope:
     from reconciler.engine.inspect import Scope
 
     if isinstance(environments, str):
         msg = f"environments are names, not one text: {environments!r}"
         raise UsageError(msg)
-    return Scope(declaration, tuple(environments), _path(simulator), credentials, _path(history))
+    return Scope(declaration, tuple(environments), _path(simulator), credentials, _path(history), asked)
 
 
 def _days(days: int) -> int:

@@ -2,52 +2,28 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from reconciler.cli.options import days_option, environments_option, file_option, format_option, simulator_option
+from reconciler.cli.options import (
+    days_option,
+    environments_option,
+    file_option,
+    format_option,
+    recorded_options,
+    simulator_option,
+)
 
 if TYPE_CHECKING:
     from datetime import date
+    from pathlib import Path
 
     from reconciler.insight.activity import ActivityReport
     from reconciler.insight.breakdown import Grouping
     from reconciler.insight.history import Span
 
 _TOP = 30
-
-
-def _read_day(context: click.Context, parameter: click.Parameter, value: str | None) -> date | None:
-    from datetime import date
-
-    try:
-        day = None if value is None else date.fromisoformat(value)
-    except ValueError:
-        day = None
-    if value is not None and str(day) != value:
-        msg = f"{value!r} is no day like 2026-10-01"
-        raise click.BadParameter(msg, context, parameter)
-    return day
-
-
-def _read_month(context: click.Context, parameter: click.Parameter, value: str | None) -> Span | None:
-    """Give the first and the last day of a month."""
-    from datetime import date, timedelta
-
-    from reconciler.insight.history import Span
-
-    try:
-        first = None if value is None else date.fromisoformat(f"{value}-01")
-    except ValueError:
-        first = None
-    if value is None:
-        return None
-    if first is None or str(first)[:-3] != value or first.year == date.max.year:
-        msg = f"{value!r} is no month like 2026-10"
-        raise click.BadParameter(msg, context, parameter)
-    return Span(first, (first + timedelta(days=31)).replace(day=1) - timedelta(days=1))
 
 
 @click.command("activity")
@@ -67,16 +43,7 @@ def _read_month(context: click.Context, parameter: click.Parameter, value: str |
     show_default=True,
     help="How many lines a table shows, the costliest first; JSON and CSV have all.",
 )
-@click.option(
-    "--from",
-    "folder",
-    type=click.Path(path_type=Path),
-    metavar="FOLDER",
-    help="Show what `record` kept in this folder.",
-)
-@click.option("--month", metavar="YYYY-MM", callback=_read_month, help="With --from: the month to show.")
-@click.option("--since", metavar="DAY", callback=_read_day, help="With --from: the first day to show, like 2026-10-01.")
-@click.option("--until", metavar="DAY", callback=_read_day, help="With --from: the last day to show, like 2026-10-31.")
+@recorded_options("Show what `record` kept in this folder.")
 @environments_option("Show", ", the rest as one line")
 @file_option
 @simulator_option
@@ -119,42 +86,23 @@ def command(
     """
     from reconciler.cli import console
     from reconciler.cli.console import show
-    from reconciler.cli.options import declaration_if_any
+    from reconciler.cli.options import asked_period, declaration_if_any
     from reconciler.engine.inspect import Scope, read_activity
     from reconciler.errors import ReconcilerError, UsageError
     from reconciler.insight.activity import Question
     from reconciler.insight.breakdown import Grouping
 
     if folder is not None:
-        return _recorded(context, folder, _period(context, month, since, until), by, output_format, top)
-    if month or since or until or output_format == "focus":
-        msg = "--month, --since, --until and --format focus go with --from FOLDER, where `record` keeps the history"
+        return _recorded(context, folder, asked_period(context, folder, month, since, until), by, output_format, top)
+    asked_period(context, folder, month, since, until)
+    if output_format == "focus":
+        msg = "--format focus goes with --from FOLDER, where `record` keeps the history"
         raise UsageError(msg)
     scope = Scope(declaration_if_any(context, file), environments, simulator)
     report = console.run(read_activity(scope, Question(days, Grouping(by), environments, daily)))
     console.tell(report)
     show(_formatted(report, output_format, top))
     return ReconcilerError.exit_code if report.errors else 0
-
-
-def _period(
-    context: click.Context, month: Span | None, since: date | None, until: date | None
-) -> tuple[date | None, date | None]:
-    """Give the first and the last day that are meant, None for as far as the history reaches."""
-    from click.core import ParameterSource
-
-    from reconciler.errors import UsageError
-
-    if context.get_parameter_source("days") is not ParameterSource.DEFAULT:
-        msg = "--days goes up to today, which is not recorded; with --from, say --month, --since or --until"
-        raise UsageError(msg)
-    if month and (since or until):
-        msg = "--month does not go with --since or --until; give one or the other"
-        raise UsageError(msg)
-    if since and until and since > until:
-        msg = f"--since {since} is after --until {until}"
-        raise UsageError(msg)
-    return month or (since, until)
 
 
 def _recorded(

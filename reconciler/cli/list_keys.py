@@ -8,12 +8,21 @@ from typing import TYPE_CHECKING
 import click
 
 from reconciler.cli import options
-from reconciler.cli.options import days_option, environments_option, file_option, format_option, simulator_option
+from reconciler.cli.options import (
+    days_option,
+    environments_option,
+    file_option,
+    format_option,
+    recorded_options,
+    simulator_option,
+)
 from reconciler.insight.inventory import SORTS, UNUSED_FOR, Filter, KeyStatus, sorted_by
 
 if TYPE_CHECKING:
+    from datetime import date
     from pathlib import Path
 
+    from reconciler.insight.history import Span
     from reconciler.insight.inventory import Inventory
 
 
@@ -57,6 +66,7 @@ if TYPE_CHECKING:
 )
 @click.option("--reverse", is_flag=True, help="Turn the order round; what is not known stays at the end.")
 @days_option("Show the spend of the last so many days.")
+@recorded_options("Show the spend that `record` kept in this folder.")
 @format_option("table", "json", "csv", "markdown")
 @click.pass_context
 def command(
@@ -71,6 +81,10 @@ def command(
     unused_for: str | None,
     sort: str,
     days: int,
+    folder: Path | None,
+    month: Span | None,
+    since: date | None,
+    until: date | None,
     output_format: str,
     reverse: bool,
 ) -> int:
@@ -80,7 +94,10 @@ def command(
     keys.yaml, names are read as environment/key, and nothing is known to be declared.
 
     A limit is on all that a key ever spends, of which the service tells 30 days at most: for an older key, the share of
-    its limit is the least that it can be. Ends with 1 when an account could not be read; the others are listed.
+    its limit is the least that it can be. With --from, the spend is what `record` kept: all of it, of a --month, or of
+    what --since and --until say; what an address spent under keys that are gone counts to it.
+
+    Ends with 1 when an account could not be read; the others are listed.
 
     \b
     Examples:
@@ -88,17 +105,20 @@ def command(
       reconciler list -e production --sort share
       reconciler list --unused-for 30d --format csv
       reconciler list --state unmanaged --state missing
+      reconciler list --from history --month 2026-10 --sort spend
     """
     from reconciler.cli import console
     from reconciler.cli.console import note, show
-    from reconciler.cli.options import declaration_if_any
+    from reconciler.cli.options import asked_period, declaration_if_any
     from reconciler.engine.inspect import Scope, list_keys
     from reconciler.errors import ReconcilerError
 
+    asked = asked_period(context, folder, month, since, until)
     declaration = declaration_if_any(context, file)
     if declaration is None:
         note(f"note: there is no {file}, so names are read as environment/key and no key counts as declared")
-    found = console.run(list_keys(Scope(declaration, environments, simulator), days=days))
+    scope = Scope(declaration, environments, simulator, folder=folder, asked=asked)
+    found = console.run(list_keys(scope, days=days))
     console.tell(found)
     wanted = Filter(only, frozenset(states), frozenset(teams), unused_for)
     keys = sorted_by([key for key in found.keys if wanted.covers(key)], sort, reverse=reverse)
@@ -116,10 +136,12 @@ def _formatted(found: Inventory, output_format: str) -> str:
 
             return to_json(inventory.inventory_document(found))
         case "csv":
-            return inventory.inventory_csv(found.keys)
+            return inventory.inventory_csv(found.keys, found.period)
         case "markdown":
-            return inventory.inventory_markdown(found.keys, days=found.days)
+            return inventory.inventory_markdown(found.keys, days=found.days, period=found.period)
         case _:
             from reconciler.cli.console import use_color, width
 
-            return inventory.inventory_text(found.keys, days=found.days, color=use_color(), width=width())
+            return inventory.inventory_text(
+                found.keys, days=found.days, period=found.period, color=use_color(), width=width()
+            )

@@ -15,12 +15,13 @@ from reconciler.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
-    from datetime import timedelta
+    from datetime import date, timedelta
 
     from click.shell_completion import CompletionItem
 
     from reconciler.declaration import SourceFile
     from reconciler.engine.accounts import PlanRequest
+    from reconciler.insight.history import Span
     from reconciler.model import Address, Declaration
 
 
@@ -80,6 +81,80 @@ def days_option(what: str) -> Callable[[F], F]:
     return click.option(
         "--days", type=click.IntRange(1, LONGEST_DAYS), default=LONGEST_DAYS, show_default=True, help=what
     )
+
+
+def _read_day(context: click.Context, parameter: click.Parameter, value: str | None) -> date | None:
+    from datetime import date
+
+    try:
+        day = None if value is None else date.fromisoformat(value)
+    except ValueError:
+        day = None
+    if value is not None and str(day) != value:
+        msg = f"{value!r} is no day like 2026-10-01"
+        raise click.BadParameter(msg, context, parameter)
+    return day
+
+
+def _read_month(context: click.Context, parameter: click.Parameter, value: str | None) -> Span | None:
+    """Give the first and the last day of a month."""
+    from datetime import date, timedelta
+
+    from reconciler.insight.history import Span
+
+    try:
+        first = None if value is None else date.fromisoformat(f"{value}-01")
+    except ValueError:
+        first = None
+    if value is None:
+        return None
+    if first is None or str(first)[:-3] != value or first.year == date.max.year:
+        msg = f"{value!r} is no month like 2026-10"
+        raise click.BadParameter(msg, context, parameter)
+    return Span(first, (first + timedelta(days=31)).replace(day=1) - timedelta(days=1))
+
+
+def recorded_options(what: str) -> Callable[[F], F]:
+    """Add `--from`, whose help is `what`, and the days of the history: `--month`, `--since`, `--until`."""
+    options = (
+        click.option("--from", "folder", type=click.Path(path_type=Path), metavar="FOLDER", help=what),
+        click.option("--month", metavar="YYYY-MM", callback=_read_month, help="With --from: the month to show."),
+        click.option(
+            "--since", metavar="DAY", callback=_read_day, help="With --from: the first day to show, like 2026-10-01."
+        ),
+        click.option(
+            "--until", metavar="DAY", callback=_read_day, help="With --from: the last day to show, like 2026-10-31."
+        ),
+    )
+
+    def added(command: F) -> F:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return added
+
+
+def asked_period(
+    context: click.Context, folder: Path | None, month: Span | None, since: date | None, until: date | None
+) -> tuple[date | None, date | None]:
+    """Give the first and the last day that are meant, None for as far as the history reaches; raises UsageError."""
+    from click.core import ParameterSource
+
+    if folder is None and (month or since or until):
+        msg = "--month, --since and --until go with --from FOLDER, where `record` keeps the history"
+        raise UsageError(msg)
+    if month and (since or until):
+        msg = "--month does not go with --since or --until; give one or the other"
+        raise UsageError(msg)
+    if since and until and since > until:
+        msg = f"--since {since} is after --until {until}"
+        raise UsageError(msg)
+    is_given = context.get_parameter_source("days") is not ParameterSource.DEFAULT
+    if folder is not None and is_given and context.command.name != "report":  # which shows the last days as well
+        msg = "--days goes up to today, which is not recorded; with --from, say --month, --since or --until"
+        raise UsageError(msg)
+    return month or (since, until)
 
 
 def simulator_option(command: F) -> F:

@@ -18,6 +18,7 @@ from reconciler.errors import AccountError, ReconcilerError, UsageError
 from reconciler.insight.activity import account_activity, activity_report, half
 from reconciler.insight.balance import Balance, BalanceReport, limits, runways
 from reconciler.insight.breakdown import OWNED, Grouping
+from reconciler.insight.history import gaps, use_of
 from reconciler.insight.inventory import (
     WINDOWS,
     Inventory,
@@ -31,10 +32,11 @@ from reconciler.insight.inventory import (
 from reconciler.model import KEY_VARIABLE, LONGEST_DAYS, account_variables, part_of
 from reconciler.planning.actions import PlanInputs, windows
 from reconciler.planning.planner import make_plan
-from reconciler.units import near
+from reconciler.units import dollars, near
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+    from datetime import date
     from decimal import Decimal
     from pathlib import Path
 
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     from reconciler.engine.accounts import AccountReading
     from reconciler.insight.activity import ActivityReport, Question
     from reconciler.insight.balance import Runway
+    from reconciler.insight.history import History, Span
     from reconciler.insight.inventory import InventoryKey
     from reconciler.model import Declaration, Snapshot, Statistics
 
@@ -60,7 +63,7 @@ class Scope:
 
     Without a declaration it is the one account of NAGA_PROVISIONING_KEY. With `simulator`, accounts are simulated and
     kept there. `credentials` are what the variables hold, in place of the environment. `folder` is that of the history
-    that `record` keeps.
+    that `record` keeps, `asked` the first and the last of its days that are meant, None as far as it reaches.
     """
 
     declaration: Declaration | None = None
@@ -68,6 +71,7 @@ class Scope:
     simulator: Path | None = None
     credentials: Mapping[str, str] | None = None
     folder: Path | None = None
+    asked: tuple[date | None, date | None] = (None, None)
 
     def variables(self, *, named: bool = True) -> tuple[str, ...]:
         """Return the variables of the accounts, in order.
@@ -148,7 +152,13 @@ def keys_of(
 
 
 async def list_keys(scope: Scope, *, days: int = LONGEST_DAYS) -> Inventory:
-    """Read the keys of the accounts, with what they spent in the last days; see `reconciler.list_keys`."""
+    """Read the keys of the accounts, with what they spent in the last days; see `reconciler.list_keys`.
+
+    With a history, it is what is recorded of the days that are asked for.
+    """
+    from reconciler.engine.recording import read_period  # which itself reads accounts as this module does
+
+    recorded = None if scope.folder is None else read_period(scope.folder, *scope.asked, models=False)
 
     async def read(variable: str, account: Account) -> AccountKeys:
         declared = scope.part(variable)
@@ -156,15 +166,40 @@ async def list_keys(scope: Scope, *, days: int = LONGEST_DAYS) -> Inventory:
 
     answers = await scope.ask(scope.variables(named=False), read)
     accounts, errors = _told_apart(answers)
-    keys = (key for account in accounts for key in account.keys)
+    keys = tuple(key for account in accounts for key in account.keys)
+    warnings = _warnings(accounts, answers)
+    period = None
+    if recorded is not None:
+        keys, period, told = _with_recorded(*recorded, keys)
+        days, warnings = (period.until - period.since).days + 1, (*warnings, *told)
     mine = {*scope.environments}
     return Inventory(
         tuple(key for key in keys if not mine or (key.address is not None and key.address.environment in mine)),
         days,
         declared=scope.declaration is not None,
         errors=errors,
-        warnings=_warnings(accounts, answers),
+        warnings=warnings,
+        period=period,
     )
+
+
+def _with_recorded(
+    history: History, period: Span, keys: tuple[InventoryKey, ...]
+) -> tuple[tuple[InventoryKey, ...], Span, tuple[str, ...]]:
+    """Put what is recorded in place of what the service tells of the use of keys, and say what is not in it."""
+    found, others = use_of(history, period, keys)
+    accounts = sorted({key.account for key in keys} & {*history.spans})
+    warnings = [
+        named(account, f"{first} to {last} is not recorded", accounts)
+        for account in accounts
+        for first, last in gaps(history, account, period)
+    ]
+    missing = sorted({key.account for key in keys} - {*history.spans})
+    warnings += [f"the account of {account} is not recorded" for account in missing]
+    if others:
+        warnings.append(f"{dollars(others)} of these days belong to none of these keys; activity --from tells whose")
+    used = zip(keys, found, strict=True)
+    return tuple(replace(key, usage=usage) for key, usage in used), period, tuple(warnings)
 
 
 def _told_apart(answers: Mapping[str, T | ReconcilerError]) -> tuple[list[T], tuple[str, ...]]:

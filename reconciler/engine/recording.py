@@ -13,6 +13,7 @@ from reconciler.errors import AccountError, ReconcilerError, UsageError
 from reconciler.formatting.history import exists, months_of, read_history, write_history
 from reconciler.insight.history import (
     History,
+    Span,
     first_day,
     is_of_another,
     missing_windows,
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
     from reconciler.account.client import Account
     from reconciler.engine.accounts import AccountReading
-    from reconciler.insight.history import Span
     from reconciler.model import Declaration, Snapshot, Statistics
 
 AT_A_TIME: Final = 8
@@ -100,23 +100,36 @@ async def record_use(
 
 
 def read_period(
-    folder: Path, since: date | None = None, until: date | None = None, *, models: bool = True
+    folder: Path,
+    since: date | None = None,
+    until: date | None = None,
+    *,
+    models: bool = True,
+    most_months: int | None = None,
 ) -> tuple[History, Span]:
     """Read what is recorded of these days (UTC), both included; None reaches as far as the history does.
 
     Returns:
         The history with the use of at least these days, and the days that are meant. `models` leaves their use out.
+        With `most_months`, they begin with the first of so many months where `since` does not say it.
 
     Raises:
         UsageError: the folder is no history, a line of it is not as it was written, or nothing is recorded of the days.
     """
 
-    def months(recorded: History) -> list[str]:
+    def period(recorded: History) -> Span:
         first, last = period_of(recorded, since, until)
+        if since is None and most_months is not None:
+            number = last.year * 12 + last.month - most_months
+            first = max(first, date(number // 12, number % 12 + 1, 1))
+        return Span(first, last)
+
+    def months(recorded: History) -> list[str]:
+        first, last = period(recorded)
         return [month for month in months_of(folder) if str(first)[:7] <= month <= str(last)[:7]]
 
     history, _ = read_history(folder, months, keys=False, models=models)
-    return history, period_of(history, since, until)
+    return history, period(history)
 
 
 def recent_history(folder: Path) -> History:

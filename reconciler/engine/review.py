@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Final
 
 from reconciler.engine.accounts import clock_warnings, none_read
 from reconciler.engine.inspect import balance_of, keys_of, named, read_statistics, wanted_of_keys
-from reconciler.engine.recording import recent_history, refuse_another
+from reconciler.engine.recording import read_period, recent_history, refuse_another
 from reconciler.errors import AccountError, ReconcilerError
 from reconciler.execution.executor import ask_destinations
 from reconciler.insight.alerts import Evidence, Standing, Unread, Verdict, judge, standard_alerts, unjudged
 from reconciler.insight.balance import runways
 from reconciler.insight.breakdown import Grouping, Sorter, by_day, by_model, by_owner, with_days
+from reconciler.insight.history import by_month
 from reconciler.insight.inventory import Attribution, tells_of_keys
 from reconciler.insight.report import AccountReport, Review, UnreadAccount
 from reconciler.insight.trends import ceilings_of, forecasts, recorded_costs, told, told_costs
@@ -33,11 +34,15 @@ if TYPE_CHECKING:
     from reconciler.engine.accounts import AccountReading
     from reconciler.engine.inspect import AccountKeys, Scope
     from reconciler.insight.balance import Runway
-    from reconciler.insight.history import History
+    from reconciler.insight.history import History, Span
     from reconciler.insight.report import Account as Reviewed
     from reconciler.insight.trends import DailyCosts
     from reconciler.model import Declaration, SpendSpike, Statistics
     from reconciler.planning.actions import AccountPlan, Finding
+
+
+MOST_MONTHS: Final = 12
+"""How many months of a history a report shows where nothing else is asked for."""
 
 
 # Gathers what the alerts of a file are judged by, from all of its accounts, and judges it.
@@ -202,15 +207,22 @@ async def review(scope: Scope, *, days: int = LONGEST_DAYS, daily: bool = False)
     """Read the accounts at the same time, and see what the file makes of them; see `reconciler.report`.
 
     `days` is the window of all spend; with `daily`, one window more is read for each of them, which tells what each
-    environment spent on which day.
+    environment spent on which day. With a history, its months and how spending goes on are added.
     """
+    recorded = None if scope.folder is None else (scope.folder, recent_history(scope.folder))
+    past = None
+    if scope.folder is not None:
+        past = read_period(scope.folder, *scope.asked, models=False, most_months=MOST_MONTHS)
 
     async def read(variable: str, account: Account) -> tuple[AccountReading[Statistics], AccountReport]:
         declared = scope.part(variable)
         wanted = wanted_of_keys(declared, days)
         wanted = replace(wanted, then={*wanted.then, *(range(1, days + 1) if daily else ())})
         reading = await read_statistics(variable, account, wanted)
-        return reading, make_report(reading, declared, scope.environments, days)
+        if recorded is not None:
+            refuse_another(recorded[1], recorded[0], reading)
+        report = make_report(reading, declared, scope.environments, days, recorded)
+        return reading, report if past is None else _with_months(report, scope.environments, *past)
 
     answers = await scope.ask(scope.variables(named=False), read)
     found: list[Reviewed] = []
@@ -231,8 +243,20 @@ async def review(scope: Scope, *, days: int = LONGEST_DAYS, daily: bool = False)
     return Review(days, tuple(found), now, tuple(errors), (*clock_warnings(skews), *warnings))
 
 
+def _with_months(report: AccountReport, environments: tuple[str, ...], history: History, period: Span) -> AccountReport:
+    """Add what is recorded of the account, month by month."""
+    months = [
+        by_month(history, report.variable, period, by, environments) for by in (Grouping.ENVIRONMENT, Grouping.TEAM)
+    ]
+    return replace(report, months=months[0], team_months=months[1])
+
+
 def make_report(
-    reading: AccountReading[Statistics], declared: Declaration | None, environments: Collection[str], days: int
+    reading: AccountReading[Statistics],
+    declared: Declaration | None,
+    environments: Collection[str],
+    days: int,
+    recorded: tuple[Path, History] | None = None,
 ) -> AccountReport:
     """Make a report of a reading; raises AccountError when the keys could not be read."""
     everything = keys_of(reading, declared, days=days)
@@ -259,12 +283,13 @@ def make_report(
     plan = make_plan(declared, keys.snapshot, options, keys.inputs)
     judged = make_plan(declared, keys.snapshot, replace(options, by_age=False), keys.inputs)
     alerts, _ = wanted_alerts(declared, check_destinations=False)
-    costs = (
-        costs_of(keys, alerts, None)
-        if alerts.spend_spike and {*_windows(alerts.spend_spike.value)} <= {*reading.windows}
-        else None
-    )
-    return replace(report, plan=whole([plan]), verdict=judge(alerts, evidence_of(reading, (keys, judged), costs=costs)))
+    costs = None
+    if recorded or (alerts.spend_spike and {*_windows(alerts.spend_spike.value)} <= {*reading.windows}):
+        costs = costs_of(everything, alerts, recorded)
+    verdict = judge(alerts, evidence_of(reading, (keys, judged), costs=costs))
+    if recorded and costs is not None:
+        verdict = with_forecasts(verdict, everything, costs)
+    return replace(report, plan=whole([plan]), verdict=verdict)
 
 
 def _with_spend(

@@ -15,20 +15,22 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from decimal import Decimal
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from reconciler.errors import UsageError
-from reconciler.insight.activity import AccountActivity, Insights, activity_report
+from reconciler.insight.activity import AccountActivity, Insights, Question, activity_report
 from reconciler.insight.breakdown import Group, Grouping, Kind, of_days
 from reconciler.insight.inventory import Attribution, Standing
-from reconciler.model import LONGEST_DAYS, KeyTally, Tally
+from reconciler.model import LONGEST_DAYS, KeyTally, Tally, Usage
 from reconciler.planning.names import is_lock
 from reconciler.units import format_instant
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
-    from reconciler.insight.activity import ActivityReport, Question
+    from reconciler.insight.activity import ActivityReport
+    from reconciler.insight.inventory import InventoryKey
     from reconciler.model import Declaration, Snapshot, Statistics
 
 
@@ -442,3 +444,69 @@ def _owner(question: Question, line: KeyDay) -> Group:
     if question.by is Grouping.ENVIRONMENT:
         return Group(Kind.ENVIRONMENT, line.environment)
     return Group(Kind.TEAM, line.team) if line.team else Group(Kind.NO_TEAM)
+
+
+@dataclass(frozen=True, slots=True)
+class Months:
+    """What groups cost in USD month by month: `lines` have a group and its costs, as many as there are `months`.
+
+    Months are called by their first days; of each, `days` are recorded and within what was asked for.
+    """
+
+    months: tuple[date, ...]
+    days: tuple[int, ...]
+    lines: tuple[tuple[Group, tuple[Decimal, ...]], ...]
+
+    @property
+    def totals(self) -> tuple[Decimal, ...]:
+        """What all groups cost in each month."""
+        return tuple(sum((costs[at] for _, costs in self.lines), Decimal(0)) for at in range(len(self.months)))
+
+
+def by_month(history: History, account: str, period: Span, by: Grouping, environments: tuple[str, ...] = ()) -> Months:
+    """Lay out the months of a period side by side, by environment or team, what cost most first."""
+    days = _days(history, account, period)
+    months = sorted({day.replace(day=1) for day in days})
+    place = {month: at for at, month in enumerate(months)}
+    found: dict[Group, list[Decimal]] = {}
+    question = Question(1, by, environments)
+    for line in history.usage:
+        at = place.get(line.day.replace(day=1))
+        if line.account == account and period.since <= line.day <= period.until and at is not None:
+            costs = found.setdefault(_owner(question, line), [Decimal(0)] * len(months))
+            costs[at] += line.tally.cost
+    counts = tuple(sum(day.replace(day=1) == month for day in days) for month in months)
+    lines = sorted(found.items(), key=lambda each: (each[0].kind in _LAST, -sum(each[1]), each[0].name))
+    return Months(tuple(months), counts, tuple((group, tuple(costs)) for group, costs in lines))
+
+
+_LAST: Final = (Kind.REST, Kind.DIFFERENCE)
+
+
+def use_of(history: History, period: Span, keys: Iterable[InventoryKey]) -> tuple[list[Usage | None], Decimal]:
+    """Say what keys were used for in a period, and what the use of others cost.
+
+    What an address was used for under keys that are gone counts to the first of its keys. None is for a key of an
+    account that is not recorded.
+    """
+    keys = [*keys]
+    days = (period.until - period.since).days + 1
+    by_id = {(key.account, key.live.id): at for at, key in enumerate(keys) if key.live is not None}
+    by_address: dict[tuple[str, str], int] = {}
+    for at, key in enumerate(keys):
+        by_address.setdefault((key.account, str(key.address)), at)
+    costs, requests, others = [Decimal(0)] * len(keys), [0] * len(keys), Decimal(0)
+    for line in history.usage:
+        if not period.since <= line.day <= period.until:
+            continue
+        number = -1 if line.key_id is None else line.key_id
+        at_ = by_id.get((line.account, number), by_address.get((line.account, line.address)))
+        if at_ is None:
+            others += line.tally.cost
+        else:
+            costs[at_] += line.tally.cost
+            requests[at_] += line.tally.requests
+    found = [
+        Usage(days, costs[at], requests[at]) if key.account in history.spans else None for at, key in enumerate(keys)
+    ]
+    return found, others

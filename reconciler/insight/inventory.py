@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import date, datetime
 
+    from reconciler.insight.history import Span
     from reconciler.model import Address, Declaration, DeclaredKey, KeyTally, Lease, LiveKey, Snapshot, Statistics
     from reconciler.planning.actions import AccountPlan, Action, Plan
 
@@ -337,7 +338,7 @@ class InventoryKey:
 
 @dataclass(frozen=True, slots=True)
 class Inventory:
-    """The keys of some accounts, with their use of the last `days` days.
+    """The keys of some accounts, with their use of the last `days` days, or of a `period` that is recorded.
 
     Without a file, nothing counts as `declared`: names are read by the default naming. `errors` say in a line each
     which accounts are left out, `warnings` what else could not be read.
@@ -348,6 +349,7 @@ class Inventory:
     declared: bool
     errors: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    period: Span | None = None
 
 
 def key_activity(statistics: Statistics) -> Activity | None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from reconciler.insight.alerts import Verdict
     from reconciler.insight.balance import Balance
     from reconciler.insight.breakdown import Breakdown
+    from reconciler.insight.history import Months
     from reconciler.insight.inventory import InventoryKey
     from reconciler.planning.actions import Plan
 
@@ -42,7 +43,8 @@ class AccountReport:
     `days` is the window of all that is about spend. `spend` is by environment, with the figures of single days where
     these were read, of which `corrected` counts those that had come out below zero; `teams` is the same by team, and
     `by_day` and `models` are the whole account's. `keys` is its inventory over that window, without what was not
-    selected; `plan` and `verdict` need a declaration. `unread` says in a line each what could not be read and why.
+    selected; `plan` and `verdict` need a declaration. With a history, `months` are those of environments, `team_months`
+    those of teams, and the verdict has forecasts. `unread` says in a line each what could not be read and why.
     """
 
     now: datetime
@@ -57,6 +59,8 @@ class AccountReport:
     plan: Plan | None = None
     verdict: Verdict | None = None
     unread: tuple[str, ...] = ()
+    months: Months | None = None
+    team_months: Months | None = None
 
     @property
     def variable(self) -> str:

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from reconciler.diagnostic import Location
+    from reconciler.insight.history import Span
     from reconciler.insight.inventory import Inventory, KeyDetail, PeriodUse, Share
     from reconciler.model import DeclaredKey, LiveKey
     from reconciler.planning.actions import Plan
@@ -63,45 +64,57 @@ _ROOMY: Final = Context(prec=100)  # whatever amount the service writes, roundin
 _BLANK: Final = InventoryKey("", KeyStatus.MISSING)
 
 
-def inventory_text(keys: Sequence[InventoryKey], *, days: int, color: bool, width: int | None) -> str:
-    """Show the keys in a table, and what they come to; `days` is the window of the spend."""
+def inventory_text(
+    keys: Sequence[InventoryKey], *, days: int, color: bool, width: int | None, period: Span | None = None
+) -> str:
+    """Show the keys in a table, and what they come to; `days` is the window of the spend, or `period` is."""
     pen, several = Pen(color=color), _several(keys)
     rows = [_row(key, terminal_name, str, several=several) for key in keys]
     heads = _columns(days, several=several)
     table = [*text_table(heads, rows, pen, width), ""] if rows else []
-    below = [_summary(keys, days), *_notes(keys)]
+    below = [_summary(keys, days, period), *_notes(keys)]
     if rows and (missing := left_out(heads, rows, width)):
         below.append(f"Left out, as this terminal is narrow: {', '.join(missing)}. --format csv has everything.")
     return "".join(f"{line}\n" for line in (*table, *(part for line in below for part in wrapped(line, width))))
 
 
-def inventory_markdown(keys: Sequence[InventoryKey], *, days: int) -> str:
+def inventory_markdown(keys: Sequence[InventoryKey], *, days: int, period: Span | None = None) -> str:
     """Show the keys in a table of Markdown, and what they come to."""
     several = _several(keys)
     rows = [_row(key, markdown_name, markdown_code, several=several) for key in keys]
     table = markdown_table(_columns(days, several=several), rows) if rows else ""
-    blocks = (table, _summary(keys, days, markdown_code), " ".join(_notes(keys)))
+    blocks = (table, _summary(keys, days, period, markdown_code), " ".join(_notes(keys)))
     return "\n\n".join(filter(None, blocks)) + "\n"
 
 
-def inventory_csv(keys: Sequence[InventoryKey]) -> str:
+def inventory_csv(keys: Sequence[InventoryKey], period: Span | None = None) -> str:
     """Write a line for each key, with the fields of the JSON; texts are escaped as `defused` does."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(key_document(_BLANK))
     for key in keys:
-        writer.writerow([_csv_cell(value) for value in key_document(key).values()])
+        writer.writerow([_csv_cell(value) for value in key_document(key, period).values()])
     return out.getvalue()
 
 
 def inventory_document(found: Inventory) -> dict[str, object]:
     """Lay out the inventory for programs."""
-    keys = [key_document(key) for key in found.keys]
-    return {"format_version": 1, "declared": found.declared, "spend_days": found.days, "keys": keys}
+    keys = [key_document(key, found.period) for key in found.keys]
+    return {
+        "format_version": 1,
+        "declared": found.declared,
+        "spend_days": found.days,
+        "spend_since": None if found.period is None else str(found.period.since),
+        "spend_until": None if found.period is None else str(found.period.until),
+        "keys": keys,
+    }
 
 
-def key_document(key: InventoryKey) -> dict[str, object]:
-    """Lay out a key: money in USD as decimal strings, instants in UTC, null for what is not known."""
+def key_document(key: InventoryKey, recorded: Span | None = None) -> dict[str, object]:
+    """Lay out a key: money in USD as decimal strings, instants in UTC, null for what is not known.
+
+    `recorded` are the days of the spend where these come from a history.
+    """
     live, usage, share, period = key.live, key.usage, key.share, key.period
     return {
         "account": key.account,
@@ -128,6 +141,8 @@ def key_document(key: InventoryKey) -> dict[str, object]:
         "last_use": key.last_use.value,
         "team": key.team,
         "source": None if key.declared is None else source_document(key.declared.source),
+        "spend_since": None if recorded is None else str(recorded.since),
+        "spend_until": None if recorded is None else str(recorded.until),
     }
 
 
@@ -217,12 +232,13 @@ def _share(key: InventoryKey, value: Callable[[str], str]) -> str:
     return _UNKNOWN if key.limit else _NONE
 
 
-def _summary(keys: Sequence[InventoryKey], days: int, value: Callable[[str], str] = str) -> str:
+def _summary(keys: Sequence[InventoryKey], days: int, period: Span | None, value: Callable[[str], str] = str) -> str:
     counts = Counter(key.status for key in keys)
     stated = ", ".join(f"{counts[status]:,} {status}" for status in KeyStatus if counts[status])
     used = [key.usage.cost for key in keys if key.usage is not None]
     total = value(cents(sum(used, Decimal(0))))
-    spend = f"; spend in {plural(days, 'day')}: {total}" if used else ""
+    when = f"in {plural(days, 'day')}" if period is None else f"from {period.since} to {period.until}"
+    spend = f"; spend {when}: {total}" if used else ""
     return f"{plural(len(keys), 'key')}{f': {stated}' if stated else ''}{spend}."
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from calendar import monthrange
+from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
@@ -9,7 +11,17 @@ from reconciler.diagnostic import Severity
 from reconciler.insight.alerts import AlertRule, percent
 from reconciler.insight.breakdown import ZERO, Grouping
 from reconciler.insight.inventory import KeyStatus
-from reconciler.insight.report import HORIZON, WHOLE_ACCOUNT, UnreadAccount, by_need, calendar, strands, upcoming
+from reconciler.insight.report import (
+    HORIZON,
+    MOST_KINDS,
+    WHOLE_ACCOUNT,
+    UnreadAccount,
+    by_need,
+    calendar,
+    strands,
+    upcoming,
+)
+from reconciler.insight.trends import ACCOUNT, PACE_DAYS
 from reconciler.render import words
 from reconciler.render.activity import label_of
 from reconciler.render.activity import percent as share_text
@@ -37,8 +49,10 @@ if TYPE_CHECKING:
 
     from reconciler.insight.balance import Runway
     from reconciler.insight.breakdown import Breakdown, Group
+    from reconciler.insight.history import Months
     from reconciler.insight.inventory import InventoryKey
     from reconciler.insight.report import Account, AccountReport, Strand
+    from reconciler.insight.trends import Forecast
     from reconciler.planning.actions import Action
     from reconciler.render.html import Cell
 
@@ -154,6 +168,83 @@ def teams(account: AccountReport) -> Section | None:
     if account.teams is None or len(account.teams.lines) <= 1:
         return None
     return Section("teams", "Teams", tables=(_shared_out(account, account.teams, "team"),))
+
+
+def months(account: AccountReport) -> Section | None:
+    """Put the months of a history side by side, by environment and by team; None without one."""
+    found = account.months
+    if found is None:
+        return None
+    if not any(found.totals):
+        return Section("months", "Months", "Nothing is recorded of these months.")
+    columns = tuple(f"{month:%b %Y}" for month in found.months)
+    series = [Series(_group(account, group), costs, sum(costs, ZERO)) for group, costs in found.lines[:MOST_KINDS]]
+    rest = [costs for _, costs in found.lines[MOST_KINDS:]]
+    if rest:
+        together = tuple(sum(each, ZERO) for each in zip(*rest, strict=True))
+        series.append(Series(f"{len(rest)} others", together, sum(together, ZERO)))
+    drawn = tuple(replace(each, values=tuple(max(value, ZERO) for value in each.values)) for each in series)
+    highest = max(found.totals)
+    summary = f"{cents(sum(found.totals, ZERO))} in {plural(len(columns), 'month')}, the most in "
+    summary += f"{columns[found.totals.index(highest)]}: {cents(highest)}."
+    table = _side_by_side(account, found, columns, Grouping.ENVIRONMENT)
+    by_team = account.team_months
+    tables = () if by_team is None else (_side_by_side(account, by_team, columns, Grouping.TEAM),)
+    whole = [(month, monthrange(month.year, month.month)[1]) for month in found.months]
+    part = [
+        f"{days} of {length} days of {month:%b %Y}"
+        for (month, length), days in zip(whole, found.days, strict=True)
+        if days < length
+    ]
+    notes = (f"As recorded: {', '.join(part)}.",) if part else ()
+    return Section(
+        "months", "Months", chart=Chart("Spend by month", summary, columns, drawn, table), tables=tables, notes=notes
+    )
+
+
+def _side_by_side(account: AccountReport, found: Months, columns: tuple[str, ...], by: Grouping) -> Table:
+    rows: list[tuple[Cell, ...]] = [
+        (Name(label_of(group, by, _SHOW, declared=account.plan is not None)), *(Figure(cents(each)) for each in costs))
+        for group, costs in found.lines
+    ]
+    shown, beyond = rows[:MOST_LINES], len(rows) - MOST_LINES
+    more = f"{plural(beyond, f'more {by}')} not shown here." if beyond > 0 else ""
+    totals: tuple[Cell, ...] = ("Total", *(Figure(cents(each)) for each in found.totals))
+    heads = (by.value.capitalize(), *columns)
+    return Table(f"What each {by} cost by month, as recorded", heads, (*shown, totals), more=more, wide=True)
+
+
+def outlook(account: AccountReport, most: int) -> Section | None:
+    """Say how spending goes on; None where no history knows the days."""
+    found = () if account.verdict is None else account.verdict.forecasts
+    if not found:
+        return None
+    rows = [
+        (
+            Name(_who(each), "" if each.group == ACCOUNT else each.group.kind.value),
+            Figure(cents(each.per_day)),
+            Figure(cents(each.spent)),
+            Figure(cents(each.month_end)),
+            _reached(each, account.now),
+        )
+        for each in found[:most]
+    ]
+    columns = ("Who", "A day", "This month so far", "The month comes to", "Reaches")
+    table = _cut("At the pace of the last 7 whole days", columns, rows, most, "line", of=len(found))
+    return Section("outlook", "How it goes on", tables=(table,))
+
+
+def _who(forecast: Forecast) -> str:
+    return "the account" if forecast.group == ACCOUNT else forecast.group.name
+
+
+def _reached(forecast: Forecast, now: datetime) -> Cell:
+    ceiling, reached = forecast.ceiling, forecast.reached
+    if ceiling is None or reached is None:
+        return ""
+    tone = Tone.BAD if (reached - now.date()).days < PACE_DAYS else Tone.WARNING
+    when = f"{'by' if ceiling.at_most else 'on'} {reached}"
+    return Mark(f"{ceiling.bound.value.replace('_', ' ')} of {cents(ceiling.amount)} {when}", tone)
 
 
 def models(account: AccountReport) -> Section | None:
@@ -335,6 +426,8 @@ def _part(account: Account, number: int, rows: int, *, several: bool) -> Part:
     shown = (
         attention(account, rows),
         spend(account),
+        months(account),
+        outlook(account, rows),
         teams(account),
         models(account),
         limits(account, rows),

@@ -121,3 +121,104 @@ def test_programs_get_the_same(front: Front, tmp_path: Path) -> None:
     document = front("check", "--from", "history", "--format", "json").document
     assert api.to_dict(verdict)["forecasts"] == document["forecasts"]
     assert len(verdict.forecasts) == 7
+
+
+# --- what is recorded, in the list and on the page --------------------------------------------------------------------
+
+
+def spends(document: Any) -> dict[str | None, tuple[str | None, int | None]]:
+    return {each["address"] or each["name"]: (each["spend"], each["requests"]) for each in document["keys"]}
+
+
+def test_the_list_shows_what_was_spent_in_a_month(front: Front, tmp_path: Path) -> None:
+    gone = front.state.create_key("ci/tests~old.20261120T000000Z", None)[0].id
+    other = front.state.create_key("who knows", None)[0].id
+    lost = front.state.create_key("nobody", None)[0].id
+    for key_id, cost in ((gone, 7), (other, 3), (lost, 4)):
+        spend(front.state, key_id, cost, days_ago=2)
+    assert front("record", "--to", "history").code == 0
+    front.state.delete_key(gone)
+    front.state.delete_key(lost)
+    front.state.travel(timedelta(days=29))
+    assert front("record", "--to", "history").code == 0
+    month = ("--from", "history", "--month", "2026-11")
+    ended = front("list", *month, "--format", "json")
+    assert ended.code == 0
+    # 2 USD a day for 9 whole days and today, and what its old key cost.
+    assert spends(ended.document) == {"ci/tests": ("27", 110), "production/api": ("95", 100), "who knows": ("3", 10)}
+    assert (ended.document["spend_days"], ended.document["spend_since"], ended.document["spend_until"]) == (
+        30,
+        "2026-11-01",
+        "2026-11-30",
+    )
+    assert ended.document["keys"][0]["spend_until"] == "2026-11-30"
+    assert "$4 of these days" in ended.err
+    for how in ("table", "markdown", "csv"):
+        ended = front("list", *month, "--format", how, "--sort", "spend")
+        assert ("2026-11-01" in ended.out, ended.out.index("production/api") < ended.out.index("ci/tests")) == (
+            True,
+            True,
+        )
+    ended = front("list", "--from", "history", "--since", "2026-12-01", "-e", "ci", "--format", "json")
+    assert spends(ended.document) == {"ci/tests": ("0", 0)}
+    # Days that are not recorded, and an account that is not.
+    (tmp_path / "keys.yaml").write_text(FILE.replace("  ci: {", "  ci: {provisioning_key_env: NAGA_B, "))
+    ended = front("list", "--from", "history", "--since", "2026-01-01", "--format", "json")
+    assert ("NAGA_B is not recorded" in ended.err, "2026-01-01 to 2026-10-16 is not" in ended.err) == (True, True)
+    assert spends(ended.document)["ci/tests"] == (None, None)
+
+
+@pytest.mark.parametrize("command", [("list",), ("report", "--out", "page.html")])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--month", "2026-11"),
+        ("--since", "2026-11-01"),
+        ("--from", "history", "--month", "2026-11", "--until", "2026-11-02"),
+        ("--from", "history", "--month", "2020-01"),
+        ("--from", "history", "--month", "November"),
+        ("--from", "history", "--since", "2026-11-03", "--until", "2026-11-02"),
+        ("--from", "nowhere"),
+    ],
+)
+def test_days_that_make_no_sense_are_an_error(front: Front, command: tuple[str, ...], words: tuple[str, ...]) -> None:
+    assert front("record", "--to", "history").code == 0
+    ended = front(*command, *words)
+    assert (ended.code, ended.out, bool(ended.err)) == (1, "", True)
+
+
+def test_the_list_has_either_days_up_to_today_or_those_of_a_history(front: Front) -> None:
+    assert front("record", "--to", "history").code == 0
+    assert front("list", "--from", "history", "--days", "7").code == 1
+
+
+def test_the_page_has_months_side_by_side_and_how_it_goes_on(front: Front, tmp_path: Path) -> None:
+    assert front("record", "--to", "history").code == 0
+    front.state.travel(timedelta(days=20))
+    assert front("record", "--to", "history").code == 0
+    for key_id in (1, 2):
+        spend(front.state, key_id, 3)
+    front.state.travel(timedelta(days=1))
+    assert front("record", "--to", "history").code == 0
+    words = ("report", "--out", "page.html", "--days", "7")
+    assert front(*words).code == 0
+    assert "side by side" not in (tmp_path / "page.html").read_text()
+    ended = front(*words, "--from", "history")
+    assert ended.code == 0, ended.err
+    page = (tmp_path / "page.html").read_text()
+    for text in ("Nov 2026", "Dec 2026", "How it goes on", "What each team cost by month", "$95.00", "of Oct 2026"):
+        assert text in page, text
+    ended = front(*words, "--from", "history", "--month", "2026-10")
+    assert (ended.code, "Nothing is recorded of these months" in (tmp_path / "page.html").read_text()) == (0, True)
+    keys = tmp_path / "history" / "keys.csv"
+    keys.write_text(keys.read_text().replace("\n1,2026", "\n1,2025"))
+    assert front(*words, "--from", "history").code == 1
+
+
+def test_programs_report_and_list_from_a_history(front: Front, tmp_path: Path) -> None:
+    assert front("record", "--to", "history").code == 0
+    declared = api.load(tmp_path / "keys.yaml")
+    found = api.report(declared, history="history", simulator="sim.db")
+    assert found.accounts[0].months.totals  # type: ignore[union-attr]  # it was read
+    listed = api.list_keys(declared, history="history", since=NOON.date() - timedelta(days=2), simulator="sim.db")
+    assert [key.usage and key.usage.cost for key in listed.keys] == [4, 55]
