@@ -102,12 +102,14 @@ def _wake(waiter: asyncio.Future[None] | None) -> None:
 
 
 class _Plain(httpcore.AsyncNetworkStream):
-    """A connection as it is."""
+    """A connection as it is; head and body of a small request leave together, when their answer is waited for."""
 
     def __init__(self, socket: _Socket) -> None:
         self._socket = socket
+        self._held = b""
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109  # httpcore's name
+        self._send()
         try:
             async with asyncio.timeout(timeout):
                 await self._socket.readable()
@@ -118,12 +120,20 @@ class _Plain(httpcore.AsyncNetworkStream):
         return self._socket.take(max_bytes) if self._socket.came else b""
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109  # httpcore's name
-        self._socket.transport.write(buffer)
+        self._held += buffer
+        if len(self._held) < _PIECE:
+            return
+        self._send()
         try:
             async with asyncio.timeout(timeout):
                 await self._socket.writable()
         except TimeoutError as error:
             raise httpcore.WriteTimeout from error
+
+    def _send(self) -> None:
+        held, self._held = self._held, b""
+        if held:
+            self._socket.transport.write(held)
 
     async def aclose(self) -> None:
         self._socket.transport.abort()
