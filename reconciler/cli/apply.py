@@ -94,7 +94,8 @@ def command(
     comment by `plan --comment` on the pull request that the commit came from, or else the last one that changed the
     file, unless there is nothing to do; --expect-digest goes before it. --only-tip looks for the head of the default
     branch, at first and right before the first write. --issue adds what was done, if anything, to the issue that
-    `plan --issue` keeps about the same selection. All of them need GITHUB_TOKEN.
+    `plan --issue` keeps about the same selection. All of them need GITHUB_TOKEN. In a job of GitLab, --reviewed and
+    --only-tip look there in the same way, and need GITLAB_TOKEN.
 
     \b
     Examples:

@@ -172,7 +172,10 @@ def _git(folder: Path, revision: str, *arguments: str) -> bytes:
 NAME: Final = re.compile(r"[A-Za-z0-9_-]+/[A-Za-z0-9_.-]+?", re.ASCII)
 """owner/name, as GitHub has them."""
 
-_REMOTE: Final = re.compile(rf"(?:(?:https?|ssh|git)://[^/]+/|[^/:]+:)(?P<name>{NAME.pattern})(?:\.git)?/?", re.ASCII)
+PATH: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(?:/[A-Za-z0-9_][A-Za-z0-9_.-]*)+", re.ASCII)
+"""The path of a project, as GitLab has them: acme/team/api."""
+
+_REMOTE: Final = re.compile(rf"(?:(?:https?|ssh|git)://[^/]+/|[^/:]+:)(?P<path>{PATH.pattern})/?", re.ASCII)
 _NOT_GITHUB: Final = re.compile(
     r"(?:[a-z+]+://)?(?:[^@/]+@)?(?P<host>(?:[^/:]*\.)?(?:gitlab|bitbucket)\.[^/:]+)", re.ASCII
 )
@@ -181,15 +184,16 @@ _USUAL: Final = ("origin/main", "origin/master", "main", "master")
 
 @dataclass(frozen=True, slots=True)
 class Repository:
-    """A repository: its top folder, its default branch and, where a remote tells, its owner/name on the server.
+    """A repository: its top folder, its default branch and, where a remote tells, its path on the server.
 
-    `elsewhere` is the host of a remote that is known to be no GitHub.
+    `name` is that path where it is an owner/name of GitHub, `elsewhere` the host of a remote that is known to be none.
     """
 
     root: Path
     branch: str
     name: str | None
     elsewhere: str | None = None
+    path: str | None = None
 
 
 def find_repository(folder: Path) -> Repository:
@@ -207,9 +211,11 @@ def find_repository(folder: Path) -> Repository:
         raise UsageError(msg)
     url = _git_output(folder, "remote", "get-url", "origin")
     found, other = _REMOTE.fullmatch(url), _NOT_GITHUB.match(url)
+    path = found["path"].removesuffix(".git") if found else None
+    branch = _default_branch(folder)
     if other:
-        return Repository(Path(root).resolve(), _default_branch(folder), None, other["host"])
-    return Repository(Path(root).resolve(), _default_branch(folder), found["name"] if found else None)
+        return Repository(Path(root).resolve(), branch, None, other["host"], path)
+    return Repository(Path(root).resolve(), branch, path if path and NAME.fullmatch(path) else None, None, path)
 
 
 def _default_branch(folder: Path) -> str:

@@ -33,6 +33,7 @@ VARIABLES: Final[Mapping[str, str]] = {
     "SSL_CERT_FILE": "authorities to trust instead of the public ones",
     "GITHUB_ACTIONS": "true masks each new secret in the log of the build",
     "GITHUB_TOKEN": "the login for what a command does on GitHub",
+    "GITLAB_TOKEN": "the login for what a command does on GitLab",
     "RECONCILER_NOTIFY_URLS": "where --notify sends to, as Apprise URLs",
     "NO_COLOR, FORCE_COLOR": "never colour the output, or always",
 }
@@ -67,8 +68,8 @@ _READ_FOR: Final[Mapping[str, tuple[str, ...]]] = {
     "simulator": _ACCOUNT,
     "auto_approve": ("GITHUB_ACTIONS",),
     "no_replace": ("GITHUB_ACTIONS",),
-    "comment": ("GITHUB_TOKEN",),
-    "reviewed": ("GITHUB_TOKEN",),
+    "comment": ("GITHUB_TOKEN", "GITLAB_TOKEN"),
+    "reviewed": ("GITHUB_TOKEN", "GITLAB_TOKEN"),
     "notify": ("RECONCILER_NOTIFY_URLS",),
 }
 _USED_FOR: Final = {"file": "keys.yaml", "simulator": "sim.db"}

@@ -15,7 +15,7 @@ import click
 from reconciler.cli import options
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from reconciler.cli.git import Repository
     from reconciler.model import Declaration
@@ -33,7 +33,12 @@ GITHUB: Final = "github-actions"
 @click.option(
     "--repository",
     metavar="OWNER/NAME",
-    help="The repository on GitHub; needed only where no remote of git names it.",
+    help="The repository on GitHub, or the project on GitLab; needed only where no remote of git names it.",
+)
+@click.option(
+    "--ci",
+    type=click.Choice(["github", "gitlab"]),
+    help="Where the jobs run; by default where the remote is, and GitHub where that is not known.",
 )
 @click.option(
     "--package",
@@ -48,43 +53,45 @@ GITHUB: Final = "github-actions"
     type=click.Path(path_type=Path),
     help="Write only what a job installs, into FOLDER, for a pipeline or an image of your own.",
 )
-def command(folder: Path, repository: str | None, package: str | None, pins: Path | None) -> None:
-    """Write a starter keys.yaml and the GitHub workflows into a repository.
+def command(folder: Path, repository: str | None, ci: str | None, package: str | None, pins: Path | None) -> None:
+    """Write a starter keys.yaml and the GitHub workflows, or GitLab jobs, into a repository.
 
-    The workflows plan on pull requests, apply on merge, look for drift and record what was used every night, and
-    revoke leaked keys by hand. A keys.yaml that is in FOLDER
-    already, or a folder keys/ of such files, is used as it is: each of its environments gets its jobs. Nothing is
-    overwritten, and no network is used. The jobs install what .github/reconciler pins, all of it by its hash:
-    reconciler as it runs here, packed into a wheel, and what it needs for the destinations of the file.
+    They plan on pull requests, apply on merge, look for drift and record what was used every night, and revoke leaked
+    keys by hand. A keys.yaml that is in FOLDER already, or a folder keys/ of such files, is used as it is: each of its
+    environments gets its jobs. Nothing is overwritten, and no network is used. The jobs install what
+    .github/reconciler, or .gitlab/reconciler, pins, all of it by its hash: reconciler as it runs here, packed into a
+    wheel, and what it needs for the destinations of the file.
 
     \b
     Examples:
       reconciler init
       reconciler init infrastructure/naga
       reconciler init --repository acme/keys
+      reconciler init --ci gitlab --repository acme/team/keys
       reconciler init --pins image/reconciler
     """
     from reconciler.cli.console import show
-    from reconciler.cli.git import NAME, find_repository
+    from reconciler.cli.git import find_repository
     from reconciler.errors import UsageError
     from reconciler.render.escape import terminal
 
     if pins is not None:
         show("".join(f"{terminal(line)}\n" for line in _write(pins, _pins_alone(folder, package), REQUIREMENTS_FILE)))
         return
-    if repository is not None and not NAME.fullmatch(repository):
-        msg = f"--repository {repository} is no repository on GitHub; write it like acme/keys"
-        raise UsageError(msg)
     place = find_repository(folder)
-    if place.elsewhere and repository is None:
-        where = f"the remote is at {place.elsewhere}, and these workflows are for GitHub"
-        msg = f"{where}: see docs/gitlab-ci.md and docs/cron.md, or name a repository there: --repository acme/keys"
+    forge = FORGES[ci or ("gitlab" if "gitlab" in (place.elsewhere or "") else "github")]
+    if repository is not None and not forge.named(repository):
+        msg = f"--repository {repository} is no {forge.home}; write it like acme/keys"
         raise UsageError(msg)
-    setup = _set_up(folder, place, repository or place.name, package)
-    steps = tell(setup.project, place.root, setup.repository, folder, is_new=setup.is_new)
+    if place.elsewhere and repository is None and ci is None and forge is FORGES["github"]:
+        where = f"the remote is at {place.elsewhere}, and these workflows are for GitHub"
+        msg = f"{where}: see docs/cron.md, or name a repository there: --repository acme/keys"
+        raise UsageError(msg)
+    setup = _set_up(folder, place, repository or forge.found(place), package, forge)
+    steps = tell(setup.project, place.root, setup.repository, folder, forge, is_new=setup.is_new)
     lines = [
         *([] if setup.is_new else [f"used   {setup.project.file}"]),
-        *_write(place.root, setup.files, REQUIREMENTS, setup.project),
+        *_write(place.root, setup.files, f"{forge.pins}/{REQUIREMENTS_FILE}", setup.project),
         "",
         *steps,
     ]
@@ -101,24 +108,24 @@ class _Setup:
     is_new: bool
 
 
-def _set_up(folder: Path, place: Repository, repository: str | None, package: str | None) -> _Setup:
+def _set_up(folder: Path, place: Repository, repository: str | None, package: str | None, forge: _Forge) -> _Setup:
     from reconciler.declaration import load
     from reconciler.errors import UsageError
     from reconciler.installation import pinned
 
     found = _find_declaration(folder, place.root)
     if found:
-        project = _project(folder, found, place, load(folder / found))
+        project = _project(folder, found, place, load(folder / found), forge)
         files = {}
     elif repository is None:
-        msg = "no remote of git names the repository on GitHub, where the secrets go; name it: --repository acme/keys"
+        msg = f"no remote of git names the {forge.home}, where the secrets go; name it: --repository acme/keys"
         raise UsageError(msg)
     else:
-        project = _project(folder, FILE, place, None)
-        files = {project.file: starter_file(repository).encode()}
-    files |= {f".github/workflows/{name}.yml": workflow(name, project).encode() for name in WORKFLOWS}
+        project = _project(folder, FILE, place, None, forge)
+        files = {project.file: starter_file(repository, forge).encode()}
+    files |= {name: text.encode() for name, text in forge.files(project).items()}
     pins = pinned(extras_of(project.destination_types), package)
-    return _Setup(project, repository, files | {f"{PINS}/{name}": data for name, data in pins.items()}, not found)
+    return _Setup(project, repository, files | {f"{forge.pins}/{name}": data for name, data in pins.items()}, not found)
 
 
 def _pins_alone(folder: Path, package: str | None) -> Mapping[str, bytes]:
@@ -143,12 +150,12 @@ def _find_declaration(folder: Path, root: Path) -> str | None:
     return next((name for name in names if any((folder / name).glob("*.yaml"))), None)
 
 
-def _project(folder: Path, name: str, place: Repository, declaration: Declaration | None) -> Project:
+def _project(folder: Path, name: str, place: Repository, declaration: Declaration | None, forge: _Forge) -> Project:
     """Say what the workflows have to know; without a declaration, of the starter file."""
     from reconciler.errors import UsageError
     from reconciler.model import KEY_VARIABLE
 
-    types, accounts = {GITHUB}, dict.fromkeys(ENVIRONMENTS, KEY_VARIABLE)
+    types, accounts = {forge.type}, dict.fromkeys(ENVIRONMENTS, KEY_VARIABLE)
     if declaration is not None:
         types = _types(declaration)
         declared = declaration.environments
@@ -212,6 +219,9 @@ def _write(root: Path, files: Mapping[str, bytes], requirements: str, project: P
 
 def _forgotten(workflow: Path, project: Project | None) -> str:
     """Name the environments that no job of an existing workflow speaks of: they would never be planned or applied."""
+    if workflow.name == GITLAB_FILE:
+        is_included = GITLAB_JOBS in workflow.read_text("utf-8", errors="replace")
+        return "" if is_included else f"; add to it  include: [{{local: /{GITLAB_JOBS}}}]"
     known = environments_of(workflow)
     missing = [] if known is None or project is None else [name for name in project.environments if name not in known]
     return f", and has no job for {', '.join(missing)}: add it to the matrix" if missing else ""
@@ -266,9 +276,11 @@ class Project:
     destination_types: Sequence[str]
 
 
-def starter_file(repository: str) -> str:
+def starter_file(repository: str, forge: _Forge | None = None) -> str:
     """Give the starter keys.yaml of a repository, whose environments get the secrets; owner/name needs no quotes."""
-    return fill("keys.yaml", {"repository": repository})
+    forge = forge or FORGES["github"]
+    destination = fill(f"destination-{forge.name}.yaml", {"repository": repository})
+    return fill("keys.yaml", {"destination": destination, "to": forge.name, "request": forge.request})
 
 
 def workflow(name: str, project: Project, replaced: Mapping[str, str] | None = None) -> str:
@@ -332,6 +344,8 @@ def environments_of(workflow: Path) -> set[str] | None:
 
     try:
         document = yaml.safe_load(workflow.read_bytes())
+        if "reconciler-apply" in document:  # GitLab's
+            return {*document[".reconciler-environments"]["parallel"]["matrix"][0]["ENVIRONMENT"]}
         jobs = document["jobs"].values()
         lists = [job["strategy"]["matrix"]["environment"] for job in jobs if "strategy" in job]
         if not lists:  # of a workflow that is started by hand; `on` is read as True
@@ -347,22 +361,24 @@ _PLAN: Final = "plan"
 _NIGHTLY: Final = "nightly"
 
 
-def tell(project: Project, root: Path, repository: str | None, folder: Path, *, is_new: bool) -> Iterator[str]:
+def tell(  # what was found and made
+    project: Project, root: Path, repository: str | None, folder: Path, forge: _Forge, *, is_new: bool
+) -> Iterator[str]:
     """Give the steps, a line each, to be typed at the top of the repository, which is `root`.
 
     `repository` is owner/name where it is known, `folder` what init was called with.
     """
     whose = "" if repository is None else f" of {repository}"
-    yield f"The workflows are for the branch {project.branch}{whose}; if that is not the default one, change it there."
-    yield f"They install what {PINS} pins, all of it by its hash. Let CODEOWNERS guard .github."
+    yield f"{forge.jobs} for the branch {project.branch}{whose}; {forge.branch}"
+    yield f"They install what {forge.pins} pins, all of it by its hash. Let CODEOWNERS guard {forge.guarded}."
     yield ""
     yield "Next steps"
     if Path.cwd() != root:
         yield ""
         yield f"0. Go to the top of the repository: cd {shlex.quote(os.path.relpath(root))}"
     yield from _account(project, folder.resolve().relative_to(root).as_posix(), is_new=is_new)
-    yield from _secrets(project, repository)
-    yield from _pull_request(project)
+    yield from forge.secrets(project, repository)
+    yield from forge.merge(project)
 
 
 def _account(project: Project, folder: str, *, is_new: bool) -> Iterator[str]:
@@ -419,3 +435,122 @@ def _pull_request(project: Project) -> Iterator[str]:
     yield "     git commit --message 'Declare our API keys'"
     yield "     git push --set-upstream origin api-keys"
     yield "     gh pr create --fill"
+
+
+# The same for GitLab: its jobs are in a file of their own, which the pipeline includes.
+
+GITLAB_FILE: Final = ".gitlab-ci.yml"
+GITLAB_JOBS: Final = ".gitlab/reconciler.yml"
+GITLAB_PINS: Final = ".gitlab/reconciler"
+
+
+def gitlab_files(project: Project) -> dict[str, str]:
+    """Give the jobs of a project, and a pipeline that has nothing else."""
+    watched = f"{project.file}/*.yaml" if project.is_folder else project.file
+    values = {
+        **_values(project),
+        "pins": GITLAB_PINS,
+        "plan_paths": _quoted([_as_pattern(watched), GITLAB_JOBS, f"{GITLAB_PINS}/*"]),
+        "id_tokens": "id_tokens:\n  VAULT_JWT: {aud: $VAULT_ADDR}" if "vault" in project.destination_types else "",
+    }
+    return {GITLAB_JOBS: fill("gitlab.yml", values), GITLAB_FILE: f"include:\n  - local: /{GITLAB_JOBS}\n"}
+
+
+def _gitlab_variables(project: Project, repository: str | None) -> Iterator[str]:
+    where = f" --repo {repository}" if repository else ""
+    yield ""
+    yield "2. Give the jobs of each environment the provisioning key, as exported above: protected where they apply."
+    yield "   Whoever may push a branch can read what its plans have:"
+    for variable, environments in project.key_variables.items():
+        yield f"     for name in {' '.join(environments)}; do"
+        for scope, protected in (("$name", " --protected"), (f"$name-{_PLAN}", "")):
+            # printf is of the shell itself, so that the key is in no list of processes.
+            yield f'       printf %s "${{{variable}:?}}" |'
+            yield f'         glab variable set {variable}{where} --scope "{scope}" --masked{protected}'
+        yield "     done"
+    yield "   and access tokens of the project with the scope api (Settings, Access tokens): of the role Maintainer"
+    yield "   where they apply, and of the role Reporter for the notes on merge requests:"
+    yield "     export APPLY_TOKEN=… PLAN_TOKEN=…"
+    yield f"     for name in {' '.join(project.environments)}; do"
+    for scope, protected, token in (("$name", " --protected", "APPLY"), (f"$name-{_PLAN}", "", "PLAN")):
+        yield f'       printf %s "${{{token}_TOKEN:?}}" |'
+        yield f'         glab variable set GITLAB_TOKEN{where} --scope "{scope}" --masked{protected}'
+    yield "     done"
+    schedule = f"--cron '23 5 * * *' --ref {shlex.quote(project.branch)} --description 'Look after API keys'"
+    yield "   and the night its pipeline:"
+    yield f"     glab schedule create{where} {schedule}"
+
+
+def _merge_request(project: Project) -> Iterator[str]:
+    yield ""
+    yield "3. Open a merge request, which shows the plan; merging it applies:"
+    yield "     git switch --create api-keys"
+    yield f"     git add {shlex.quote(project.file)} .gitlab {GITLAB_FILE}"
+    yield "     git commit --message 'Declare our API keys'"
+    yield "     git push --set-upstream origin api-keys"
+    yield "     glab mr create --fill"
+
+
+@dataclass(frozen=True, slots=True)
+class _Forge:
+    """What differs between GitHub and GitLab in what `init` writes and tells."""
+
+    name: str
+    home: str
+    request: str
+    type: str
+    pins: str
+    guarded: str
+    jobs: str
+    branch: str
+    found: Callable[[Repository], str | None]
+    named: Callable[[str], bool]
+    files: Callable[[Project], dict[str, str]]
+    secrets: Callable[[Project, str | None], Iterator[str]]
+    merge: Callable[[Project], Iterator[str]]
+
+
+def _is_repository(name: str) -> bool:
+    from reconciler.cli.git import NAME
+
+    return NAME.fullmatch(name) is not None
+
+
+def _is_project(name: str) -> bool:
+    from reconciler.cli.git import PATH
+
+    return PATH.fullmatch(name) is not None
+
+
+FORGES: Final = {
+    "github": _Forge(
+        name="github",
+        home="repository on GitHub",
+        request="pull request",
+        type=GITHUB,
+        pins=PINS,
+        guarded=".github",
+        jobs="The workflows are",
+        branch="if that is not the default one, change it there.",
+        found=lambda place: place.name,
+        named=_is_repository,
+        files=lambda project: {f".github/workflows/{name}.yml": workflow(name, project) for name in WORKFLOWS},
+        secrets=_secrets,
+        merge=_pull_request,
+    ),
+    "gitlab": _Forge(
+        name="gitlab",
+        home="project on GitLab",
+        request="merge request",
+        type="gitlab-ci",
+        pins=GITLAB_PINS,
+        guarded=f".gitlab and {GITLAB_FILE}",
+        jobs="The jobs are",
+        branch="they apply what is merged to the default one.",
+        found=lambda place: place.path,
+        named=_is_project,
+        files=gitlab_files,
+        secrets=_gitlab_variables,
+        merge=_merge_request,
+    ),
+}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -13,10 +14,12 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 import yaml
 
-import reconciler
+from reconciler.cli.init import GITLAB_JOBS, Project, gitlab_files
 from reconciler.simulator import State
 from reconciler.simulator.app import create_app
 from support import pages
+from support.places.gitlab import TOKEN, FakeGitLab, MergeRequest
+from support.places.gitlab import served as served_gitlab
 from support.repository import commit, git
 from support.simulation import names, served
 
@@ -68,58 +71,94 @@ def account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[S
 
 # --- GitLab -----------------------------------------------------------------------------------------------------------
 
+FILES: Final = gitlab_files(
+    Project(
+        "keys.yaml",
+        is_folder=False,
+        branch="main",
+        environments=["production"],
+        key_variables={"NAGA_PROVISIONING_KEY": ["production"]},
+        destination_types=["vault"],
+    )
+)
+JOBS: Final[dict[str, Any]] = yaml.safe_load(FILES[GITLAB_JOBS])
+HEAD, MERGED = "a" * 40, "b" * 40
 
-def gitlab() -> str:
-    (block,) = pages.blocks(pages.read("docs/gitlab-ci.md"), "yaml")
-    return block
 
-
-def script(job: str) -> str:
+def script(job: str, part: str = "script") -> str:
     """Give what a job runs, as GitLab does: line by line, up to the first that fails."""
-    document: dict[str, Any] = yaml.safe_load(gitlab())
-    return "\n".join(["set -e", *document[job]["script"]])
+    return "\n".join(["set -eo pipefail", *JOBS[job][part]])
 
 
-def test_the_pipeline_is_as_gitlab_describes_pipelines(tmp_path: Path) -> None:
-    file = tmp_path / ".gitlab-ci.yml"
-    file.write_text(gitlab(), "utf-8")
-    judge = [str(BIN / "check-jsonschema"), "--builtin-schema", "vendor.gitlab-ci", "--data-transform", "gitlab-ci"]
-    subprocess.run([*judge, str(file)], check=True, stdout=subprocess.DEVNULL)
+def test_what_init_writes_is_as_gitlab_describes_pipelines(tmp_path: Path) -> None:
+    for number, text in enumerate((*FILES.values(), *pages.blocks(pages.read("docs/gitlab-ci.md"), "yaml"))):
+        file = tmp_path / f"{number}.yml"
+        file.write_text(text, "utf-8")
+        judge = [str(BIN / "check-jsonschema"), "--builtin-schema", "vendor.gitlab-ci", "--data-transform", "gitlab-ci"]
+        subprocess.run([*judge, str(file)], check=True, stdout=subprocess.DEVNULL)
 
 
-def test_the_pipeline_installs_the_version_that_its_guide_belongs_to() -> None:
-    assert yaml.safe_load(gitlab())["variables"]["RECONCILER"].endswith(f"=={reconciler.__version__}")
+@pytest.mark.parametrize("job", [".reconciler", *(name for name, job in JOBS.items() if "script" in job)])
+def test_every_script_is_sound_shell(job: str) -> None:
+    part = "script" if "script" in JOBS[job] else "before_script"
+    subprocess.run([BASH, "-n", "-c", script(job, part)], check=True)
 
 
-def test_no_job_of_a_merge_request_has_an_environment_and_so_a_key() -> None:
-    document = yaml.safe_load(gitlab())
-    jobs = {name: job for name, job in document.items() if isinstance(job, dict) and "script" in job}
-    of_merge_requests = [name for name, job in jobs.items() if "merge_request_event" in str(job["rules"])]
-    assert of_merge_requests == ["validate", "plan-offline"]
-    assert [name for name in of_merge_requests if "environment" in jobs[name]] == []
+def test_a_job_installs_by_hashes_alone_and_imports_nothing_of_the_repository() -> None:
+    installing = script(".reconciler", "before_script")
+    assert "--no-deps --only-binary :all: --require-hashes" in " ".join(installing.replace("\\\n", "").split())
+    assert re.findall(r"(?<!-)python (?!-I)", installing) == []
+
+
+def test_no_job_of_a_merge_request_runs_where_apply_does_and_none_of_a_fork_has_a_secret() -> None:
+    of_merge_requests = {name: job for name, job in JOBS.items() if "merge_request_event" in str(job.get("rules"))}
+    assert of_merge_requests.keys() == {"reconciler-validate", "reconciler-plan"}
+    assert "environment" not in of_merge_requests["reconciler-validate"]
+    assert of_merge_requests["reconciler-plan"]["environment"]["name"] == "$ENVIRONMENT-plan"
+    (rule,) = of_merge_requests["reconciler-plan"]["rules"]
+    assert "$CI_MERGE_REQUEST_SOURCE_PROJECT_ID == $CI_MERGE_REQUEST_PROJECT_ID" in rule["if"]
 
 
 @pytest.mark.proof
-def test_the_pipeline_goes_from_the_merge_request_to_the_key(account: tuple[State, str]) -> None:
+def test_the_pipeline_goes_from_the_merge_request_to_the_key_and_on(account: tuple[State, str]) -> None:
     state, address = account
+    fake = FakeGitLab()
+    project = fake.homes["projects/acme/api"]
+    request = project.merge_requests[7] = MergeRequest(7, HEAD)
+    project.tips["main"] = MERGED
     git("init", "--quiet", "--initial-branch=main")
     before = git("commit-tree", "-m", "nothing", git("write-tree"))
     git("update-ref", "refs/heads/main", before)
     commit("Declare our API keys")
-    offline = {"CI_MERGE_REQUEST_DIFF_BASE_SHA": before}
-    for job in ("validate", "plan-offline"):
-        code, text = said(offline, script(job))
-        assert code == 0, text
-    push = {"CI_COMMIT_BEFORE_SHA": before, "NAGA_BASE_URL": address, "NAGA_PROVISIONING_KEY": "a-key"}
-    for job in ("plan", "apply"):
-        code, text = said(push, script(job))
-        assert code == 0, text
-    assert names(state) == ["production/api"]
-    assert said(push, script("drift"))[0] == 0
-    assert said(push, script("apply"))[0] == 4, "the plan has been carried out, so it is not what is due any more"
-    (key,) = state.keys()
-    state.update_key(key.id, is_enabled=False)
-    assert said(push, script("drift"))[0] == 2
+    with served_gitlab(fake) as url:
+        job = {"GITLAB_CI": "true", "CI_PROJECT_PATH": "acme/api", "CI_SERVER_URL": url, "GITLAB_TOKEN": TOKEN}
+        job |= {"RECONCILER": str(BIN / "reconciler"), "FILE": "keys.yaml", "CI_PROJECT_DIR": str(Path.cwd())}
+        key = {"NAGA_BASE_URL": address, "NAGA_PROVISIONING_KEY": "a-key", "ENVIRONMENT": "production"}
+        on_request = {"CI_MERGE_REQUEST_IID": "7", "CI_COMMIT_SHA": HEAD, "CI_MERGE_REQUEST_DIFF_BASE_SHA": before}
+        push = {"CI_COMMIT_SHA": MERGED, "CI_COMMIT_BEFORE_SHA": "0" * 40}
+
+        def ran(name: str, *variables: dict[str, str]) -> int:
+            environment = {each: value for one in (job, *variables) for each, value in one.items()}
+            code, text = said(environment, script(name))
+            told.append(text)
+            return code
+
+        told: list[str] = []
+        assert ran("reconciler-validate", on_request) == 0, told
+        assert json.loads(Path("codequality.json").read_text("utf-8")) == []
+        assert ran("reconciler-plan", on_request, key) == 0, told
+        assert json.loads(Path("plan.json").read_text("utf-8")) == {"create": 1, "update": 0, "delete": 0}
+        assert ran("reconciler-apply", push, key) == 4, "it is not merged"
+        request.merged_at, request.merge_commit_sha = "2026-11-28T10:30:00.000Z", MERGED
+        assert ran("reconciler-apply", push, key) == 0, told
+        assert names(state) == ["production/api"]
+        assert ran("reconciler-apply", push, key, {"CI_COMMIT_BEFORE_SHA": before}) == 0, "there is nothing to do"
+        assert ran("reconciler-nightly", key) == 0, told
+        revoked = {"REVOKE_IN": "production", "ADDRESSES": "production/api $(touch broken-into) nowhere/*"}
+        assert ran("reconciler-revoke", key, revoked) == 1
+        assert ran("reconciler-revoke", key, revoked | {"ADDRESSES": "production/*"}) == 0, told
+    assert {name.partition(".")[0] for name in names(state)} == {"production/api", "production/api~old"}
+    assert not Path("broken-into").exists()
 
 
 # --- cron -------------------------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 import reconciler
-from reconciler.cli.init import ENVIRONMENTS, WORKFLOWS, environments_of
+from reconciler.cli.init import ENVIRONMENTS, GITLAB_FILE, GITLAB_JOBS, WORKFLOWS, environments_of
 from reconciler.declaration import load
 from reconciler.simulator import State
 from support.command import call
@@ -37,6 +37,7 @@ environments:
     deliver: [{to: app, as: "KEY_{KEY}"}]
     keys: {api: {credit_limit: 1}}
 """
+BASH = shutil.which("bash") or "bash"
 FILES = [Path(".github/workflows", f"{name}.yml") for name in WORKFLOWS]
 PINS = Path(".github/reconciler")
 WHEEL = f"naga_reconciler-{reconciler.__version__}-py3-none-any.whl"
@@ -461,8 +462,62 @@ def test_it_says_for_which_branch_of_which_repository_the_workflows_are() -> Non
     assert "\nThe workflows are for the branch main of acme/api; if that is not the default one, " in said()
 
 
-def test_where_the_remote_is_no_github_the_guides_to_others_are_named() -> None:
-    git("remote", "set-url", "origin", "git@gitlab.com:acme/api.git")
+def test_where_the_remote_is_no_github_and_no_gitlab_another_guide_is_named() -> None:
+    git("remote", "set-url", "origin", "git@bitbucket.org:acme/api.git")
     Path("keys.yaml").write_text(KEYS, "utf-8")
-    assert "the remote is at gitlab.com, and these workflows are for GitHub: see docs/gitlab-ci.md" in refusal()
+    assert "the remote is at bitbucket.org, and these workflows are for GitHub: see docs/cron.md" in refusal()
     assert "of acme/other;" in said("--repository", "acme/other")
+
+
+# --- GitLab -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_project_on_gitlab_gets_a_file_and_jobs_that_its_pipeline_includes() -> None:
+    git("remote", "set-url", "origin", "https://gitlab.example.com/acme/team/api.git/")
+    out = said()
+    assert re.findall(r"^wrote  (\S+)$", out, re.MULTILINE) == [
+        "keys.yaml",
+        GITLAB_JOBS,
+        GITLAB_FILE,
+        f".gitlab/reconciler/{WHEEL}",
+        ".gitlab/reconciler/requirements.txt",
+    ]
+    (delivery, *_) = (each for key in load(Path("keys.yaml")).keys for each in key.deliver)
+    scope = ("environment_scope", delivery.target.settings[0][1])
+    assert (delivery.target.type, delivery.target.settings) == ("gitlab-ci", (scope, ("project", "acme/team/api")))
+    assert call("fmt", "--check").code == 0
+    assert environments_of(Path(GITLAB_JOBS)) == {*ENVIRONMENTS}
+    Path("keys.yaml").write_text(KEYS, "utf-8")
+    again = said()
+    assert f"left   {GITLAB_JOBS}: it is there already, and has no job for live, qa: add it to the matrix" in again
+    assert f"left   {GITLAB_FILE}: it is there already\n" in again
+
+
+def test_a_pipeline_that_is_there_is_told_what_to_include() -> None:
+    Path(".gitlab-ci.yml").write_text("test: {script: [make test]}\n", "utf-8")
+    out = said("--ci", "gitlab")
+    assert f"left   {GITLAB_FILE}: it is there already; add to it  include: [{{local: /{GITLAB_JOBS}}}]\n" in out
+
+
+def test_what_is_told_for_gitlab_is_sound_shell_and_commits_all_that_was_written() -> None:
+    Path(".gitignore").write_text("/told\n", "utf-8")
+    commit("Begin")
+    out = said("--ci", "gitlab")
+    lines = [line.strip() for line in out.splitlines() if line.startswith("     ")]
+    subprocess.run([BASH, "-n"], input="\n".join(lines), text=True, check=True)
+    for line in lines[lines.index("git switch --create api-keys") :][:3]:
+        git(*shlex.split(line)[1:])
+    assert git("status", "--porcelain") == ""
+
+
+@pytest.mark.parametrize(
+    ("remote", "words", "message"),
+    [
+        ("git@gitlab.com:acme/api.git", ["--repository", "acme"], "no project on GitLab"),
+        ("/srv/git/api", ["--ci", "gitlab"], "no remote of git names the project on GitLab"),
+        ("git@gitlab.com:acme/api.git", ["--ci", "github"], "no remote of git names the repository on GitHub"),
+    ],
+)
+def test_a_project_has_to_be_known(remote: str, words: list[str], message: str) -> None:
+    git("remote", "set-url", "origin", remote)
+    assert message in refusal(*words)
