@@ -63,6 +63,11 @@ def test_proposed_names_are_unique() -> None:
     }
 
 
+def test_an_id_that_no_file_can_declare_leaves_its_key_out() -> None:
+    found = adopted(*(live(each, f"e{at}/k") for at, each in enumerate((0, 1, 2**63 - 1, 2**63))))
+    assert (sorted(addresses(found)), sorted(reasons(found))) == ([1, 2**63 - 1], [0, 2**63])
+
+
 def test_namesakes_are_told_apart_by_their_ids() -> None:
     found = adopted("ci/api", "ci/api")
     assert addresses(found) == {1: "ci/api-1 renamed", 2: "ci/api-2 renamed"}
