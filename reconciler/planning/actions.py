@@ -427,6 +427,11 @@ Action = Create | Update | Renew | Rename | Rotate | Finish | Retire | Restore |
 Change = Create | Update | Renew | Rename | Rotate | Finish | Restore
 
 
+def named(action: Action) -> str:
+    """Return what a list calls an action: `update ci/api`, or the live name where no environment owns the key."""
+    return f"{action.kind} {action.live.name if action.address is None else action.address}"
+
+
 def raise_of(action: Action) -> Raise | None:
     """Return the raise that decides the limit which an action gives a key; it may be over. None where none does."""
     if isinstance(action, Retire | Delete):

@@ -45,6 +45,7 @@ from reconciler.planning.actions import (
     RotateReason,
     Update,
     changed_fields,
+    named,
 )
 from reconciler.planning.names import Role, next_name, role_of
 from reconciler.units import listed, plural
@@ -104,11 +105,7 @@ class Clock:
 
     def left(self, actions: Iterable[Action]) -> list[Finding]:
         """Say what of all these is not due, and so left undone."""
-        names = sorted(
-            f"{each.kind} {each.live.name if each.address is None else each.address}"
-            for each in actions
-            if not self.asks_for(each)
-        )
+        names = sorted(named(each) for each in actions if not self.asks_for(each))
         if not names:
             return []
         be = "is" if len(names) == 1 else "are"

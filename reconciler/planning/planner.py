@@ -40,6 +40,7 @@ from reconciler.planning.actions import (
     changed_fields,
     in_order,
     matcher,
+    named,
     order_of,
 )
 from reconciler.planning.base_review import explained, in_terms_of, with_new_marked
@@ -47,6 +48,7 @@ from reconciler.planning.due import Clock
 from reconciler.planning.guardrails import Draft, review
 from reconciler.planning.matching import Lineage, duplicates, match, open_leases, trace
 from reconciler.planning.names import STAGES, Move, Naming, Role, gone_name, next_move, old_name
+from reconciler.units import listed, plural
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
@@ -138,6 +140,7 @@ def _disable_again(address: Address, key: LiveKey, environment: Environment, lef
 # From what is declared and what is live to what has to be done.
 
 DEFAULT_OVERLAP: Final = timedelta(hours=24)
+_FEW: Final = 3  # addresses that a hint repeats
 
 
 def make_plan(
@@ -340,6 +343,7 @@ def _findings(
         yield from _doubts(change, options, now)
         if change.address in lineages:
             yield from _healed(change, lineages[change.address])
+    yield from _going_along(draft)
     yield from _periods(declaration, matching, options, draft.inputs, now)
     yield from _perhaps_renamed(draft, _unmanaged(declaration, matching))
 
@@ -420,6 +424,18 @@ def _healed(change: Change, lineage: Lineage) -> Iterable[Finding]:
         fate = "may be in a destination, which gets another one now" if isinstance(change, Create) else "reached nobody"
         for key in (*lineage.pending, *(lineage.delivering if isinstance(change, Create) else ())):
             yield note(f"a run that stopped early, or still goes on, has left {key} to its lease: its secret {fate}")
+
+
+def _going_along(draft: Draft) -> Iterable[Finding]:
+    """Say which other changes a run makes that was asked for a rotation: who is in a hurry may not mean them."""
+    asked = draft.options.rotate
+    others = [action for action in draft.actions if action.address not in asked] if asked else []
+    if others:
+        go = "goes" if len(others) == 1 else "go"
+        message = f"{plural(len(others), 'other change')} {go} along with --rotate: {listed(list(map(named, others)))}"
+        only = " ".join(f"--only {address}" for address in sorted(asked))
+        how = only if len(asked) <= _FEW else "--only with the same globs"
+        yield Finding("goes-along", Severity.NOTE, f"{message}; to leave all of that out: {how}")
 
 
 def _perhaps_renamed(draft: Draft, unmanaged: Iterable[LiveKey]) -> Iterable[Finding]:

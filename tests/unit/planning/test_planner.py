@@ -618,6 +618,26 @@ def test_a_key_that_is_to_be_disabled_has_no_overlap_when_it_is_rotated() -> Non
     assert action.overlap is None
 
 
+@pytest.mark.parametrize(
+    ("rotated_now", "only", "expected"),
+    [
+        (["ci/a"], (), ["note goes-along -"]),
+        (["ci/a"], ("ci/a",), []),
+        (["ci/a", "ci/b", "ci/c", "ci/d"], (), ["note goes-along -"]),
+        (["ci/a", "ci/b", "ci/c", "ci/d"], ("ci/?",), []),
+        ([], (), []),
+    ],
+)
+def test_what_goes_along_with_a_rotation_is_said(
+    rotated_now: list[str], only: tuple[str, ...], expected: list[str]
+) -> None:
+    wanted = declaration([declared("ci/a"), declared("ci/b"), declared("ci/c"), declared("ci/d"), declared("ci/new")])
+    account = snapshot(live(1, "ci/a"), live(2, "ci/b"), live(3, "ci/c"), live(4, "ci/d"))
+    options = Options(frozenset(map(address, rotated_now)), only=only)
+    found = [each for each in findings(make_plan(wanted, account, options)) if "goes-along" in each]
+    assert found == expected
+
+
 def test_a_rotation_that_has_to_wait_for_an_earlier_one_says_so() -> None:
     account = snapshot(live(1, "ci/a"), live(2, "ci/a~next"))
     plan = make_plan(declaration([declared("ci/a")]), account, Options(frozenset({address("ci/a")})))
