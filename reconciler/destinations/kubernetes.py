@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import os
 import re
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 import httpx2
 from lightkube.config.client_adapter import AsyncClient, ConnectionParams
 from lightkube.config.kubeconfig import KubeConfig
+from lightkube.config.models import NameValue
 
 from reconciler.declaration.destinations import Kind
 from reconciler.destinations.base import Description, Held, fingerprint, text_setting
@@ -32,6 +34,8 @@ from reconciler.units import format_instant
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
     from datetime import datetime
+
+    from lightkube.config.models import UserExec
 
     from reconciler.destinations.base import SecretDelivery
     from reconciler.model import Target
@@ -53,6 +57,7 @@ _PASSING: Final = frozenset({409, 429, 500, 502, 503, 504})
 _METADATA: Final = {"Accept": "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"}
 _APPLY: Final = {"Content-Type": "application/apply-patch+yaml"}
 _MERGE: Final = {"Content-Type": "application/strategic-merge-patch+json"}
+_EXEC_V1: Final = "client.authentication.k8s.io/v1"
 _TIMEOUT: Final = httpx2.Timeout(30.0, connect=5.0)
 LOGINS: Final = "it takes KUBECONFIG, ~/.kube/config, or in a pod its service account"
 
@@ -265,6 +270,8 @@ class Cluster:
         if unencrypted(config.cluster.server):
             msg = "the server of the kubeconfig must be https, or http to this machine"
             raise DestinationError(msg)
+        if config.user is not None and config.user.exec is not None:
+            _guard(config.user.exec, os.environ)
         try:
             self._client = AsyncClient(config, ConnectionParams(timeout=_TIMEOUT))
         except Exception as error:  # noqa: BLE001  # as above: no user, a certificate that is none
@@ -316,6 +323,23 @@ class Cluster:
 
 
 CLUSTERS: Final[PerRun[Cluster]] = PerRun()
+
+
+def _guard(program: UserExec, environment: Mapping[str, str]) -> None:
+    """Keep from a login program what it needs least of all, the provisioning keys, and tell it what version it speaks.
+
+    The library gives it the whole environment and what the kubeconfig adds to that. It refuses version v1, which
+    differs from v1beta1 in what the program is told alone.
+    """
+    about = {"apiVersion": program.apiVersion, "kind": "ExecCredential", "spec": {"interactive": False}}
+    told = {"KUBERNETES_EXEC_INFO": json.dumps(about), **dict.fromkeys(filter(_is_ours, environment), "")}
+    program.env = [*(program.env or ()), *(NameValue(name, value) for name, value in told.items())]
+    if program.apiVersion == _EXEC_V1:
+        program.apiVersion = f"{_EXEC_V1}beta1"
+
+
+def _is_ours(variable: str) -> bool:
+    return variable.startswith("NAGA_")
 
 
 def _manager(entry: str) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import sys
 from typing import TYPE_CHECKING, Any
 
 import httpx2
@@ -228,3 +230,29 @@ def test_without_a_login_nothing_is_sent(tmp_path: Path, monkeypatch: pytest.Mon
     lead_to(cluster, tmp_path, monkeypatch, config)
     assert "kubeconfig" in refusal().lower()
     assert not failure().uncertain
+
+
+LOGIN = """
+import json, os, sys
+with open(sys.argv[1], "w") as file:
+    json.dump(dict(os.environ), file)
+print(json.dumps({"kind": "ExecCredential", "status": {"token": "the-token"}}))
+"""
+
+
+@pytest.mark.parametrize("version", ["v1", "v1beta1"])
+def test_a_login_program_gets_no_provisioning_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str
+) -> None:
+    cluster, seen = FakeCluster(), tmp_path / "seen.json"
+    program: dict[str, Any] = {"apiVersion": f"client.authentication.k8s.io/{version}", "command": sys.executable}
+    program |= {"args": ["-c", LOGIN, str(seen)], "env": [{"name": "OURS", "value": "x"}]}
+    lead_to(cluster, tmp_path, monkeypatch, KUBECONFIG.replace("{token: the-token}", json.dumps({"exec": program})))
+    monkeypatch.setenv("NAGA_PROVISIONING_KEY", "a-provisioning-key")
+    monkeypatch.setenv("NAGA_STAGING", "another-key")
+    delivered()
+    given = json.loads(seen.read_text("utf-8"))
+    assert sorted(cluster.data) == ["NAGA_API"]
+    assert [name for name, value in given.items() if "-key" in value] == []
+    assert given["OURS"] == "x"
+    assert json.loads(given["KUBERNETES_EXEC_INFO"])["apiVersion"] == program["apiVersion"]
