@@ -70,7 +70,7 @@ schemas: $(TEST_VENV)/.installed ## check the schemas, and every example of a fi
 # is kept, whatever the environment says: making it anew takes each worker a quarter of a minute. The + has make show
 # the tests' progress.
 TESTED := RECONCILER_WHEEL="$$(echo "$(CURDIR)"/$(WHEELS)/*.whl)" PYTHONSAFEPATH=1 PYTHONDONTWRITEBYTECODE=
-PYTEST := $(BIN)/pytest -n $(TESTS_AT_ONCE)
+PYTEST := $(BIN)/pytest -n $(TESTS_AT_ONCE) --dist worksteal
 
 gate: wheel ## run the tests that decide, which draw the same examples each time
 	+$(TESTED) $(PYTEST) -m 'not proof' $(PYTEST_ARGS)

@@ -316,15 +316,16 @@ counts = st.integers(0, 10**6)
 # Ids are drawn from few, so that some are those of keys that change.
 usages = st.dictionaries(st.integers(1, 9), st.builds(Usage, st.integers(1, 30), moneys, counts), max_size=3)
 plans = st.builds(
-    Plan,
+    AccountPlan,
     instants,
     st.lists(actions, max_size=5).map(tuple),
     st.lists(findings, max_size=3).map(tuple),
     st.builds(Credit, moneys, moneys, counts, counts, st.none() | moneys),
     counts,
     st.lists(lives, max_size=3).map(tuple),
+    st.lists(lives, max_size=2).map(tuple),
     usages,
-)
+).map(lambda each: Plan((each,), each.findings))
 outcomes = st.builds(Outcome, actions, st.sampled_from(Status), st.none() | texts, st.none() | st.integers(1, 10**9))
 results = st.builds(
     ApplyResult, st.lists(outcomes, max_size=5).map(tuple), st.booleans(), st.none() | plans, st.none() | texts
