@@ -106,9 +106,9 @@ def command(
       reconciler apply --due --auto-approve
       reconciler apply --reviewed --only-tip --auto-approve
     """
-    from reconciler.cli.github import only_at_the_tip, read_github_job, recorded, reviewed_digest, tell_issue
+    from reconciler.cli.github import only_at_the_tip, read_github_job, reviewed_digest, tell_issue
     from reconciler.cli.options import make_request
-    from reconciler.cli.output import Output
+    from reconciler.cli.output import Output, recorded
     from reconciler.engine.applying import ApplyRequest
     from reconciler.errors import UsageError
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 
     from reconciler.cli.options import SharedOptions
-    from reconciler.cli.output import Output
+    from reconciler.cli.output import ApplyRecord, Output
     from reconciler.diagnostic import Diagnostic
     from reconciler.engine.accounts import PlanRequest
     from reconciler.forge.github import Repository
@@ -345,32 +345,6 @@ def _needed() -> str:
 # What apply does on GitHub and GitLab: see what was reviewed and what is newest, and tell the step how it ended.
 
 
-class ApplyRecord:
-    """What is known of an apply for the summary of its step."""
-
-    def __init__(self) -> None:
-        """Begin with nothing."""
-        self.output: Output | None = None
-        self.code: int | None = None
-
-    def end(self, code: int) -> int:
-        """Take the exit code of an apply that ran to its end, and give it."""
-        self.code = code
-        return code
-
-
-@contextmanager
-def recorded() -> Iterator[ApplyRecord]:
-    """In a job of a workflow, write what an apply did, or why it did not, as summary and output of the step."""
-    record = ApplyRecord()
-    try:
-        yield record
-    except BaseException as error:
-        _write_record(record, error)
-        raise
-    _write_record(record, None)
-
-
 def reviewed_digest(shared_options: SharedOptions, request: PlanRequest) -> str | StalePlan:
     """Give the digest of the plan that was reviewed, or what is to be said where one has to be and was not.
 
@@ -434,9 +408,8 @@ def tell_issue(job: Job, shared_options: SharedOptions, output: Output, code: in
     return code
 
 
-def _write_record(record: ApplyRecord, error: BaseException | None) -> None:
-    if os.environ.get("GITHUB_ACTIONS") != "true":
-        return
+def write_record(record: ApplyRecord, error: BaseException | None) -> None:
+    """Write what an apply did, or why it did not, as summary and output of the step."""
     write_outputs({"exitcode": str(record.code if error is None else code_of(error))})
     append_summary(lambda limit: _page(record, error, limit))
 

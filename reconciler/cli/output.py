@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Self
 
 import click
@@ -14,6 +14,7 @@ from reconciler.errors import ReconcilerError
 from reconciler.planning.actions import ApplyResult, Status, cut_short
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import TracebackType
 
     from reconciler.planning.actions import AccountPlan, Finding, Outcome, Plan
@@ -205,3 +206,39 @@ class Output:
 def _reason(error: BaseException) -> str:
     # The message of a foreign exception might hold a secret, so only its type is told.
     return str(error) if isinstance(error, ReconcilerError) else f"unexpected {type(error).__name__}"
+
+
+# What a job of a workflow is told of an apply.
+
+
+class ApplyRecord:
+    """What is known of an apply for the summary of its step."""
+
+    def __init__(self) -> None:
+        """Begin with nothing."""
+        self.output: Output | None = None
+        self.code: int | None = None
+
+    def end(self, code: int) -> int:
+        """Take the exit code of an apply that ran to its end, and give it."""
+        self.code = code
+        return code
+
+
+@contextmanager
+def recorded() -> Iterator[ApplyRecord]:
+    """In a job of a workflow, write what an apply did, or why it did not, as summary and output of the step."""
+    record = ApplyRecord()
+    try:
+        yield record
+    except BaseException as error:
+        _write_record(record, error)
+        raise
+    _write_record(record, None)
+
+
+def _write_record(record: ApplyRecord, error: BaseException | None) -> None:
+    if os.environ.get("GITHUB_ACTIONS") == "true":
+        from reconciler.cli.github import write_record
+
+        write_record(record, error)

@@ -1,4 +1,4 @@
-"""Reads the text of a file into data that remembers where everything stands.
+"""Loads a declaration: reads the text of a file into data that remembers where everything stands, and has it checked.
 
 The YAML parser is used for its events only, and the data built from them here: with libyaml that takes a quarter of the
 time and of the memory of PyYAML's own constructor, knows where each name and value stands, and leaves out everything
@@ -19,14 +19,20 @@ from typing import TYPE_CHECKING, Final
 
 import yaml
 
-from reconciler.declaration.parser import Builder, Place, Unreadable
+from reconciler.declaration.destinations import Ground
+from reconciler.declaration.parser import Builder, Place, Report, Unreadable
+from reconciler.declaration.resolve import merged, resolve
+from reconciler.declaration.schema import check
+from reconciler.errors import DeclarationError, UsageError
+from reconciler.files import link_out
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from reconciler.declaration.destinations import Earlier
-    from reconciler.declaration.parser import Fields, Mark, Report
+    from reconciler.declaration.parser import Fields, Mark
     from reconciler.diagnostic import Diagnostic
+    from reconciler.model import Declaration
 
 
 # What the YAML parser complains about, in the words of somebody who doesn't write parsers.
@@ -242,3 +248,110 @@ def collector_paused() -> Iterator[None]:
     finally:
         if was_enabled:
             gc.enable()
+
+
+# From a path to a declaration: bytes → parser → schema → resolve → Declaration.
+
+
+def load(path: Path) -> Declaration:
+    """Load a declaration from a file, all `*.yaml` of a folder (not of folders in it), or for `-` standard input.
+
+    Raises:
+        DeclarationError: with everything that is wrong, in reading order.
+        UsageError: when there is nothing to read.
+    """
+    return load_sources(read_sources(path))
+
+
+def read_sources(path: Path) -> list[SourceFile]:
+    """Read a file, all `*.yaml` of a folder (not of folders in it), or for `-` standard input.
+
+    Raises:
+        UsageError: when there is nothing to read.
+    """
+    if path == STANDARD_INPUT:
+        return [_read_standard_input()]
+    if not path.is_dir():
+        return [_read(path)]
+    sources = read_folder(path)
+    if not sources:
+        msg = f"the folder {path} holds no *.yaml file; put one there, or name another place with -f"
+        raise UsageError(msg)
+    return sources
+
+
+def read_folder(path: Path) -> list[SourceFile]:
+    """Read all `*.yaml` of a folder (not of folders in it); none where it holds none.
+
+    Raises:
+        UsageError: one of them can't be read.
+    """
+    return [_read(file) for file in _files(path)]
+
+
+def load_sources(sources: Sequence[SourceFile], *, is_base: bool = False) -> Declaration:
+    """Load a declaration from files that have been read; their order doesn't matter, their names must differ.
+
+    One that `is_base` is there to be compared with, so that nobody asks where its secrets would go.
+
+    Raises:
+        DeclarationError: with everything that is wrong, in reading order.
+    """
+    report = Report()
+    with collector_paused():
+        declaration = _load(sorted(sources, key=lambda source: source.name), report, is_base=is_base)
+    if declaration is None or report:
+        raise DeclarationError(quoted(report.in_reading_order(), sources))
+    return declaration
+
+
+def _load(sources: Sequence[SourceFile], report: Report, *, is_base: bool) -> Declaration | None:
+    documents = [read(source, report) for source in sources]
+    readable = [document for document in documents if document is not None]
+    for document in readable:
+        check(document, report)
+    if len(readable) < len(documents) or report.is_full:
+        return None  # what is missing in the rest may stand in the file that can't be read
+    grounds = {source.name: Ground(source.folder, source.earlier) for source in sources}
+    return resolve(merged(readable, report), grounds, report, is_base=is_base)
+
+
+def _files(path: Path) -> list[Path]:
+    seen = [file for file in path.glob("*") if not file.name.startswith(".")]
+    files = [file for file in seen if file.suffix == ".yaml" and not file.is_dir()]
+    for file in seen:
+        if file.suffix != ".yaml" and file.suffix.lower() in {".yaml", ".yml"}:
+            msg = (
+                f"{file} would not be read, only every *.yaml of a folder is; name it {file.with_suffix('.yaml').name}"
+            )
+            raise UsageError(msg)
+    for file in files:
+        if not file.is_file():
+            msg = f"{file} is no regular file, and every *.yaml of a folder is read; remove it"
+            raise UsageError(msg)
+    return sorted(files)
+
+
+def _read_standard_input() -> SourceFile:
+    try:
+        return standard_input()
+    except OSError as error:
+        msg = f"standard input can't be read: {error.strerror}"
+        raise UsageError(msg) from error
+
+
+def _read(path: Path) -> SourceFile:
+    try:
+        if link := link_out(path):
+            # It may lead to a token, which a message about the file would repeat, or to what nobody reviews.
+            msg = f"{link} is a symbolic link out of its repository, and is not followed; name the file itself with -f"
+            raise UsageError(msg)
+        with path.open("rb") as file:
+            return SourceFile(str(path), path.parent, file.read(LARGEST_FILE + 1))
+    except FileNotFoundError as error:
+        ways = "write one with `reconciler init`, or with `reconciler import` from the keys of the account"
+        msg = f"there is no file {path}; {ways}, or name another place with -f"
+        raise UsageError(msg) from error
+    except (OSError, ValueError) as error:  # the latter: a name with a NUL
+        msg = f"{path} can't be read: {getattr(error, 'strerror', None) or error}"
+        raise UsageError(msg) from error
