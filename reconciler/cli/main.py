@@ -41,7 +41,7 @@ COMMANDS: Final = {
     "activity": "Show what the account was used for: requests, cost, tokens.",
     "record": "Keep what the service forgets after 30 days: who used what, day by day.",
     "check": "Judge the account by the alerts of the file, and say what to do about those that fire.",
-    "schema": "Print the JSON schema of keys.yaml or of a plan.",
+    "schema": "Print the JSON schema of keys.yaml, of a plan, or of what record says with --format json.",
     "metrics": "Write what is known of the accounts as OpenMetrics text.",
     "report": "Write one page that shows where the credits go, and what needs attention.",
     "simulate": "Serve a simulated NagaAI account over HTTP, until Ctrl-C.",
