@@ -27,7 +27,7 @@ COLLECT_AFTER: Final = 100_000
 
 # Each command lives in a module of its own that is imported only when the command is used.
 COMMANDS: Final = {
-    "init": "Write a starter keys.yaml and the GitHub workflows into a repository.",
+    "init": "Write a starter keys.yaml and the GitHub workflows, or GitLab jobs, into a repository.",
     "import": "Write a file that declares the live account, or add to one what it lacks.",
     "validate": "Check the file, offline.",
     "fmt": "Write files in their canonical form, comments kept.",
