@@ -291,6 +291,8 @@ def _sentence(forecast: Forecast) -> str:
     ceiling, reached = forecast.ceiling, forecast.reached
     assert ceiling is not None  # noqa: S101  # the caller has seen to it
     who = "the account" if forecast.group == ACCOUNT else forecast.group.name
+    if ceiling.left <= 0:
+        return f"{who} has reached {_BOUNDS[ceiling.bound]}{dollars(ceiling.amount)}"
     when = f"{'by' if ceiling.at_most else 'on'} {reached}"
     pace = f"{dollars(_cents(forecast.per_day))} a day"
     return f"at this pace {who} reaches {_BOUNDS[ceiling.bound]}{dollars(ceiling.amount)} {when} ({pace})"

@@ -183,7 +183,8 @@ def test_a_limit_is_reached_on_a_day_within_its_time(left: str, until: int, reac
     ceiling = Ceiling(API, Bound.LIMIT, Decimal(100), Decimal(left), date(2026, 11, until))
     (found,) = forecasts(costs(steady("2", *range(1, 8))), TODAY, [ceiling])
     assert (found.reached and str(found.reached)) == reached
-    assert [text.count(str(reached)) for text in told([found])] == ([] if reached is None else [1])
+    expected = 0 if Decimal(left) <= 0 else 1  # what is spent needs no day
+    assert [text.count(str(reached)) for text in told([found])] == ([] if reached is None else [expected])
 
 
 @given(st.decimals("0.000001", 10**9, places=6), st.decimals(0, 10**9, places=6))
@@ -203,7 +204,7 @@ def test_of_very_many_the_soonest_are_told() -> None:
     ]
     found = told(forecasts(DailyCosts(KEY_VARIABLE, frozenset(use), dict.fromkeys(groups, use)), TODAY, ceilings))
     assert len(found) == 11
-    assert ("ci/k00" in found[0], " on 2026-11-16" in found[0], " by 2026-11-17" in found[1]) == (True, True, True)
+    assert ("ci/k00" in found[0], " by 2026-11-17" in found[1]) == (True, True)
     assert found[-1].startswith("3 ")
 
 
