@@ -56,11 +56,11 @@ GITHUB: Final = "github-actions"
 def command(folder: Path, repository: str | None, ci: str | None, package: str | None, pins: Path | None) -> None:
     """Write a starter keys.yaml and the GitHub workflows, or GitLab jobs, into a repository.
 
-    They plan on pull requests, apply on merge, look for drift and record what was used every night, and revoke leaked
-    keys by hand. A keys.yaml that is in FOLDER already, or a folder keys/ of such files, is used as it is: each of its
-    environments gets its jobs. Nothing is overwritten, and no network is used. The jobs install what
-    .github/reconciler, or .gitlab/reconciler, pins, all of it by its hash: reconciler as it runs here, packed into a
-    wheel, and what it needs for the destinations of the file.
+    They plan on pull requests and apply on merge. Every night they do what is due, look for drift and record what was
+    used. By hand they revoke leaked keys. A keys.yaml that is in FOLDER already, or a folder keys/ of such files, is
+    used as it is: each of its environments gets its jobs. Nothing is overwritten, and no network is used. The jobs
+    install what .github/reconciler, or .gitlab/reconciler, pins, all of it by its hash: reconciler as it runs here,
+    packed into a wheel, and what it needs for the destinations of the file.
 
     \b
     Examples:
@@ -413,7 +413,7 @@ def _secrets(project: Project, repository: str | None) -> Iterator[str]:
     if "github-actions" in project.destination_types:
         yield "   and, for those that apply, the GitHub App that may write their secrets:"
         yield f"     gh variable set RECONCILER_APP_ID{where}"
-        yield f"     for name in {' '.join(project.environments)}; do"
+        yield f"     for name in {' '.join(f'{name} {name}-{_NIGHTLY}' for name in project.environments)}; do"
         yield f'       gh secret set RECONCILER_APP_PRIVATE_KEY{where} --env "$name" < app.private-key.pem'
         yield "     done"
     yield f"   Nobody approves what runs at night, so let only {project.branch} use those environments:"

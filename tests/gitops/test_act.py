@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from contextlib import contextmanager
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -49,6 +50,10 @@ class World:
         with State(self._account) as state:
             keys = state.keys()
             return {key.name: key.credit_limit for key in keys if not key.name.startswith("reconciler~")}
+
+    def account(self) -> State:
+        """Open the account behind the service."""
+        return State(self._account)
 
     def meddle(self, name: str, limit: int) -> None:
         """Change a key by hand."""
@@ -218,6 +223,28 @@ def test_a_leaked_key_is_killed_and_replaced_by_hand(world: World) -> None:
     )
     assert killed.code == 0, killed.log
     assert sorted(name.partition("~")[1] for name in world.limits) == ["~", "~"]
+
+
+def test_the_night_does_what_is_due_tells_it_and_leaves_what_people_have_changed(world: World) -> None:
+    world.change("credit_limit: 100", "credit_limit: 100, renew: day")
+    head = commit("Declare our API keys, with a budget")
+    world.plan(head)
+    assert world.apply(world.merged(head)).code == 0
+    (name,) = world.limits
+    quiet = world.drift()
+    assert (quiet.code, world.github.discussions.issues) == (0, {}), quiet.log
+
+    world.change("credit_limit: 100", "credit_limit: 200")  # merged, and not approved yet
+    with world.account() as state:
+        state.travel(timedelta(days=1))
+    night = world.drift()
+    assert night.code == 0, night.log
+    (renewed,) = world.limits
+    assert renewed != name
+    (issue,) = world.github.discussions.issues.values()
+    assert issue.state == "open", "what waits for its approval is drift"
+    (told,) = world.github.discussions.on(issue.number)
+    assert "renew" in told.body
 
 
 def test_the_night_records_on_a_branch_of_its_own(world: World, tmp_path: Path) -> None:

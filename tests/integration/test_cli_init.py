@@ -389,7 +389,9 @@ def test_every_environment_gets_its_key_and_only_those_that_apply_the_app(tmp_pa
         f"secret set NAGA_PROVISIONING_KEY --repo acme/api --env {name} < ng-a %s\\n" for name in both
     ]
     assert [line for line in asked if "APP_PRIVATE" in line] == [
-        f"secret set RECONCILER_APP_PRIVATE_KEY --repo acme/api --env {name} < a key" for name in ENVIRONMENTS
+        f"secret set RECONCILER_APP_PRIVATE_KEY --repo acme/api --env {name} < a key"
+        for each in ENVIRONMENTS
+        for name in (each, f"{each}-nightly")
     ]
     made, *limited = [line for line in asked if "PUT" in line]
     assert made == "api --silent --method PUT repos/acme/api/environments/ci"
