@@ -19,6 +19,7 @@ PIP_INSTALL := $(PIP) install --quiet --no-deps
 PIP_PINNED := $(PIP_INSTALL) --only-binary :all: --require-hashes
 UV_LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 RELEASE := build/release/bin
+BUILDER ?= docker
 PYTEST_ARGS ?=
 SEED ?= $(eval SEED := $(shell $(PYTHON) -c 'import secrets; print(secrets.randbelow(2**32))'))$(SEED)
 TESTS_AT_ONCE ?= 3
@@ -26,7 +27,7 @@ LOCK_ARGS ?=
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: help demo dev test proof format lint types imports workflows schemas gate prism browser promtool editor shells mutants wheel fmt lock release release-version audit pictures photos site clean python
+.PHONY: help demo dev test proof format lint types imports workflows schemas gate prism browser promtool editor shells mutants wheel fmt lock release release-version audit pictures photos image site clean python
 
 help: ## list what make can do
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -170,6 +171,11 @@ pictures: wheel ## make the pictures and the made parts of the docs anew
 
 photos: wheel ## photograph the comment and the report for the README (needs Chromium and pngquant)
 	$(BIN)/python docs/generator/photos.py
+
+image: ## build the container image, and try it as it is meant to run (needs docker or podman)
+	$(BUILDER) build --file Containerfile $(if $(BASE),--build-arg PYTHON=$(BASE)) --tag reconciler .
+	$(BUILDER) run --rm --read-only --network none --cap-drop ALL reconciler --version
+	$(BUILDER) run --rm --read-only --network none --cap-drop ALL --volume $(CURDIR)/keys.yaml.example:/keys/keys.yaml:ro reconciler validate
 
 site: $(TEST_VENV)/.installed ## build the documentation as a site, into build/docs/site
 	$(BIN)/python docs/generator/website.py build/docs

@@ -114,7 +114,7 @@ class Actions:
         self._shortcut = ""
         self._venv = _venv_with(folder / "packages")
         self._give_python("")
-        mine = {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)}
+        mine = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
         self.gh = GitHubProgram(folder / "gh")
         there = {"HOME": str(home), "XDG_CACHE_HOME": str(home / "cache"), "TEST_PYTHON": str(python)}
         there["TEST_REPOSITORY"] = str(Path.cwd())
@@ -203,7 +203,7 @@ def _installed(script: str, pins: tuple[tuple[str, bytes], ...]) -> Path:
         (folder / "pins" / name).write_bytes(data)
     _write_python(folder / "python", _venv_with(folder / "packages"))
     there = {"PATH": f"{folder}:{os.environ['PATH']}", "RUNNER_TEMP": str(folder)}
-    mine = {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)}
+    mine = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
     subprocess.run(
         [shutil.which("bash") or "bash", "-e", "-c", script],
         cwd=folder / "pins",
@@ -221,7 +221,7 @@ def _venv_with(packages: Path) -> str:
     return f'for last; do :; done; case "$*" in *"-m venv "*) "{sys.executable}" "$@" && {put}; exit ;; esac\n'
 
 
-_FOREIGN: Final = (
+FOREIGN: Final = (
     *("NAGA_", "GITHUB_", "RUNNER_", "ACTIONS_", "ACT_", "GIT_"),
     *("PIP_", "PYTHON", "VIRTUAL_ENV", "COV_", "COVERAGE_", "MAKE", "MFLAGS"),
 )
