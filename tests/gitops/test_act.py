@@ -226,7 +226,7 @@ def test_a_leaked_key_is_killed_and_replaced_by_hand(world: World) -> None:
 
 
 def test_the_night_does_what_is_due_tells_it_and_leaves_what_people_have_changed(world: World) -> None:
-    world.change("credit_limit: 100", "credit_limit: 100, renew: day")
+    world.change("credit_limit: 100 ", "renew: day\n        credit_limit: 100 ")
     head = commit("Declare our API keys, with a budget")
     world.plan(head)
     assert world.apply(world.merged(head)).code == 0
@@ -234,7 +234,7 @@ def test_the_night_does_what_is_due_tells_it_and_leaves_what_people_have_changed
     quiet = world.drift()
     assert (quiet.code, world.github.discussions.issues) == (0, {}), quiet.log
 
-    world.change("credit_limit: 100", "credit_limit: 200")  # merged, and not approved yet
+    world.change("  staging:\n", "      late: {credit_limit: 1}\n\n  staging:\n")  # merged, and not approved yet
     with world.account() as state:
         state.travel(timedelta(days=1))
     night = world.drift()
