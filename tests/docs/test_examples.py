@@ -28,7 +28,7 @@ from support.simulation import names, served
 BIN = Path(sys.executable).parent
 BASH = shutil.which("bash") or "bash"
 WRONG_ON_PURPOSE: Final = {"broken.yaml"}
-LONG: Final = {"commands.md", "insight.md"}
+LONG: Final = {"commands.md", "insight.md", "tutorial-existing.md", "tutorial-new.md"}
 """Pages with so many commands that only the proof runs them."""
 EXAMPLES = [
     pytest.param(block, id=f"{page.relative_to(ROOT)}-{number}")
