@@ -14,6 +14,7 @@ from google.oauth2.credentials import Credentials
 from reconciler.destinations import gcp
 from reconciler.http.connection import open_client
 from reconciler.model import Target
+from support.descriptions import check
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,9 +54,11 @@ class FakeGoogle:
         if isinstance(mishap, int):
             return _error(mishap, f"no, and you sent {request.content.decode()}")
         status, body = self._answer(request, json.loads(request.content or b"{}"))
+        response = httpx.Response(status, json=body) if status == 200 else _error(status, "no")
+        check("google", request, response)
         if isinstance(mishap, Exception):
             raise mishap
-        return httpx.Response(status, json=body) if status == 200 else _error(status, "no")
+        return response
 
     def _answer(self, request: httpx.Request, body: dict[str, Any]) -> tuple[int, object]:
         if request.url.path == "/v1/projects/acme/secrets":

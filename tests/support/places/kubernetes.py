@@ -12,6 +12,7 @@ from lightkube.config.client_adapter import ConnectionParams
 
 from reconciler.destinations import kubernetes
 from reconciler.model import Target
+from support.descriptions import check
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,6 +56,7 @@ class FakeCluster:
         if isinstance(mishap, int):
             return _error(mishap, f"no, and you sent {request.content.decode()}")
         response = self._secret(request) if request.url.path == SECRET else self._workload(request)
+        check("kubernetes", request, response)
         if isinstance(mishap, Exception):
             raise mishap
         return response
@@ -106,7 +108,18 @@ class FakeCluster:
                 template |= patch
                 workload["metadata"]["generation"] += 1
                 self.written.append(f"restart {name}")
-        return httpx2.Response(200, json=workload)
+        return httpx2.Response(200, json=_shown(name, workload))
+
+
+def _shown(name: str, workload: dict[str, Any]) -> dict[str, Any]:
+    """Show a workload with the fields of its kind: a daemonset counts nodes in place of replicas."""
+    is_daemonset = name.startswith("daemonsets/")
+    other = ("replicas", "Replicas") if is_daemonset else ("Scheduled", "numberAvailable")
+    parts = {
+        part: {field: value for field, value in workload[part].items() if not field.endswith(other)}
+        for part in ("spec", "status")
+    }
+    return {**workload, **parts}
 
 
 def workload(**spec: object) -> dict[str, Any]:
