@@ -344,7 +344,8 @@ def _findings(
         if change.address in lineages:
             yield from _healed(change, lineages[change.address])
     yield from _going_along(draft)
-    yield from _periods(declaration, matching, options, draft.inputs, now)
+    renewing = frozenset(change.address for change in changes if isinstance(change, Renew | Update | Rename))
+    yield from _periods(draft, matching, renewing)
     yield from _perhaps_renamed(draft, _unmanaged(declaration, matching))
 
 
@@ -363,11 +364,10 @@ def _unmanaged(declaration: Declaration, matching: Matching) -> list[LiveKey]:
     return sorted((key for key in matching.foreign if not ignored(key.name)), key=lambda key: (key.name, key.id))
 
 
-def _periods(
-    declaration: Declaration, matching: Matching, options: Options, inputs: PlanInputs, now: datetime
-) -> Iterable[Finding]:
+def _periods(draft: Draft, matching: Matching, renewing: frozenset[Address]) -> Iterable[Finding]:
     """Say which periods begin without all that was spent before being known, and which raises are over."""
-    for wanted in _chosen(declaration, options):
+    inputs, now = draft.inputs, draft.now
+    for wanted in _chosen(draft.declaration, draft.options):
         live = matching.live.get(wanted.address)
         if wanted.raised and wanted.raised.until <= now:
             message = "the time of `raise` is over; delete it from the file"
@@ -378,7 +378,7 @@ def _periods(
         if found.waits:
             message = "its period is over, and what it spent is not known, so its budget is not renewed yet"
             yield Finding("renewal-waits", Severity.WARNING, message, wanted.address, wanted.source)
-        if found.late:
+        if found.late and wanted.address in renewing:
             message = f"its last period began more than {LONGEST_DAYS} days ago: only what it spent in the last "
             message += f"{LONGEST_DAYS} days is known and counted, so it may have less than its allowance"
             yield Finding("renewed-late", Severity.WARNING, message, wanted.address, wanted.source)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from support.crash_scenarios import CREATE, CROWD, DELETE, LOCK, PLAN, RETIRE, ROTATE, TWO_FILES, Scenario
+from support.crash_scenarios import CREATE, CROWD, DELETE, LOCK, PLAN, RENEW, RETIRE, ROTATE, TWO_FILES, Scenario
 from support.crash_world import ALL_TIMES, LOCK_LEASE
 from support.runs import LONGEST, Forks, Script
 
@@ -68,7 +68,7 @@ def test_two_applies_at_once_leave_one_set_of_keys(
     assert world.plan().actions == (), attempt
 
 
-@pytest.mark.parametrize("scenario", [ROTATE, CROWD], ids=lambda scenario: scenario.name)
+@pytest.mark.parametrize("scenario", [ROTATE, RENEW, CROWD], ids=lambda scenario: scenario.name)
 def test_two_applies_of_everything_there_is_do_it_once(make_world: MakeWorld, forks: Forks, scenario: Scenario) -> None:
     world = make_world(scenario)
     dones = apply_twice(world, forks, SAME, meeting_at_the_lock())
@@ -85,7 +85,7 @@ def test_two_applies_of_everything_there_is_do_it_once(make_world: MakeWorld, fo
             id=f"{scenario.name}-{number}-{label}",
             marks=() if scenario is ROTATE else pytest.mark.proof,
         )
-        for scenario in (CREATE, ROTATE, RETIRE, DELETE)
+        for scenario in (CREATE, ROTATE, RETIRE, DELETE, RENEW)
         for number, label in enumerate(scenario.requests, 1)
         if number > len(PLAN + LOCK[:1])  # its lock is posted
     ],

@@ -130,6 +130,9 @@ def test_days_that_the_service_tells_nothing_of_are_a_finding_and_never_raise_th
     assert isinstance(action, Renew)
     assert action.after.name == NOVEMBER
     assert rules(plan) == ["renewed-late"]
+    anew = planned(anna(rotate_every=timedelta(days=30)), live(1, "dev/anna~per.20260901.100", "150", created_at=BORN))
+    assert isinstance(anew.actions[0], Rotate)
+    assert rules(anew) == []
 
 
 def test_a_key_that_gets_a_budget_is_updated_and_one_that_loses_it_too() -> None:
