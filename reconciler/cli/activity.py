@@ -73,7 +73,8 @@ def command(
 
     The service tells the last 30 days. With --from, all that `record` kept is shown, without asking the service: the
     whole of it, a --month, or what --since and --until say; keys count to the team and the environment that they had on
-    the day. --format focus writes it a line a day and key, with the columns of FOCUS 1.2.
+    the day. Of a month that is not over, it says what it comes to. --format focus writes a line a day and key, with the
+    columns of FOCUS 1.2.
 
     \b
     Examples:
@@ -120,15 +121,15 @@ def _recorded(
     from reconciler.insight.activity import Question
     from reconciler.insight.breakdown import Grouping
     from reconciler.insight.history import gaps, recorded_activity
+    from reconciler.insight.trends import with_outlook
     from reconciler.render.focus import focus_csv
 
     grouping, given = Grouping(by), context.params
     _check_recorded(grouping, given["environments"], daily=given["daily"], is_focus=output_format == "focus")
     history, period = read_period(folder, *asked, models=grouping is Grouping.MODEL)
     days = (period.until - period.since).days + 1
-    report = recorded_activity(
-        Question(days, grouping, given["environments"], given["daily"], recorded=True), history, period
-    )
+    question = Question(days, grouping, given["environments"], given["daily"], recorded=True)
+    report = with_outlook(recorded_activity(question, history, period), history, period)
     for account in history.spans:
         for first, last in gaps(history, account, period):
             note(f"warning: {named(account, f'{first} to {last} is not recorded', history.spans)}")

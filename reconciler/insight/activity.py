@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final, assert_never
+from typing import TYPE_CHECKING, Final, NamedTuple, assert_never
 
 from reconciler.insight.breakdown import (
     ZERO,
@@ -138,17 +138,27 @@ class Question:
     recorded: bool = False
 
 
+class Outlook(NamedTuple):
+    """What the month of the last recorded day comes to: `month_end` USD on its last day, at `per_day` USD a day."""
+
+    per_day: Decimal
+    month_end: Decimal
+    until: date
+
+
 @dataclass(frozen=True, slots=True)
 class AccountActivity:
     """The use of one account, the one of a variable.
 
-    `corrected` counts the days of lines that came out below zero and were set right; see `daily`.
+    `corrected` counts the days of lines that came out below zero and were set right; see `daily`. `outlook` is for what
+    is recorded, where the month is not over.
     """
 
     variable: str
     breakdown: Breakdown
     insights: Insights
     corrected: int = 0
+    outlook: Outlook | None = None
 
 
 @dataclass(frozen=True, slots=True)

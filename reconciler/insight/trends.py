@@ -7,13 +7,14 @@ without one they are the differences of windows that the service tells, which ar
 from __future__ import annotations
 
 from calendar import monthrange
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from enum import StrEnum
 from statistics import median
 from typing import TYPE_CHECKING, Final
 
+from reconciler.insight.activity import Outlook
 from reconciler.insight.breakdown import ZERO, Group, Grouping, Kind, Sorter, by_owner, with_days
 from reconciler.insight.history import NOBODY, Span
 from reconciler.insight.inventory import KeyStatus
@@ -22,6 +23,7 @@ from reconciler.units import dollars, plural
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from reconciler.insight.activity import ActivityReport
     from reconciler.insight.history import History
     from reconciler.insight.inventory import Attribution, InventoryKey
     from reconciler.model import Environment, SpendSpike, Statistics
@@ -232,6 +234,23 @@ def forecasts(known: DailyCosts, today: date, ceilings: Iterable[Ceiling] = ()) 
 
 def _rounded(amount: Decimal) -> Decimal:
     return amount.quantize(_MICRO, ROUND_HALF_EVEN, _ROOMY)
+
+
+def with_outlook(report: ActivityReport, history: History, period: Span) -> ActivityReport:
+    """Add to what is recorded of a period what the month comes to, where the period reaches up to the last day."""
+    accounts = (replace(each, outlook=_outlook(history, each.variable, period)) for each in report.accounts)
+    return replace(report, accounts=tuple(accounts))
+
+
+def _outlook(history: History, account: str, period: Span) -> Outlook | None:
+    last = history.spans[account][-1].until
+    today, until = last + timedelta(days=1), month_of(last).until
+    # Of the months before the period, nothing may have been read.
+    known_since = min(period.since.replace(day=1), last.replace(day=1))
+    if last == until or period.until < last or known_since > today - timedelta(days=PACE_DAYS):
+        return None
+    found = [each for each in forecasts(recorded_costs(history, account, today), today) if each.group == ACCOUNT]
+    return Outlook(found[0].per_day, found[0].month_end, until) if found else None
 
 
 def pace_of(by_day: Mapping[date, Decimal], days: Iterable[date], today: date) -> Decimal:

@@ -18,7 +18,7 @@ from reconciler.units import format_money, plural
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from reconciler.insight.activity import AccountActivity, ActivityReport, Change, Insights
+    from reconciler.insight.activity import AccountActivity, ActivityReport, Change, Insights, Outlook
     from reconciler.insight.breakdown import Breakdown, Group, Line
 
 
@@ -257,6 +257,10 @@ def _cells(label: str, tally: Tally, share: str, places: int, show: Show) -> tup
 
 def _observations(report: ActivityReport, account: AccountActivity, show: Show) -> list[str]:
     found = [*observations(account.insights, show, declared=report.declared)]
+    if account.outlook is not None:
+        per_day, end, until = account.outlook
+        pace = f"{show.value(cents(per_day))} a day over the last 7 days"
+        found.append(f"At this pace, {until:%B %Y} comes to {show.value(cents(end))} ({pace}).")
     if found and len(report.accounts) > 1:
         found.insert(0, f"Account of {show.name(account.variable)}:")
     return found
@@ -339,7 +343,17 @@ def _account(account: AccountActivity, *, daily: bool) -> dict[str, object]:
         "absent": list(breakdown.absent),
         "corrected_days": account.corrected,
         "insights": _insights(account.insights),
+        **({} if account.outlook is None else {"outlook": _outlook(account.outlook)}),
         "lines": [_line_document(line, daily=daily) for line in breakdown.lines],
+    }
+
+
+def _outlook(outlook: Outlook) -> dict[str, object]:
+    """Lay out what the month comes to; only what is recorded has it, and only while the month is not over."""
+    return {
+        "per_day": format_money(outlook.per_day),
+        "month_end": format_money(outlook.month_end),
+        "until": str(outlook.until),
     }
 
 

@@ -215,6 +215,28 @@ def test_the_page_has_months_side_by_side_and_how_it_goes_on(front: Front, tmp_p
     assert front(*words, "--from", "history").code == 1
 
 
+def test_the_activity_of_a_month_that_is_not_over_says_what_it_comes_to(front: Front) -> None:
+    assert front("record", "--to", "history").code == 0
+    asked = ("activity", "--from", "history", "--by", "team")
+    for words in ((), ("--month", "2026-11"), ("--since", "2026-11-10")):
+        (account,) = front(*asked, *words, "--format", "json").document["accounts"]
+        # 94 USD in 7 days, 108 in the 14 whole days of November, and 16 are to come.
+        assert account["outlook"] == {"per_day": "13.428571", "month_end": "322.857143", "until": "2026-11-30"}
+        assert "November 2026 comes to $322.86" in front(*asked, *words).out
+    for words in (("--until", "2026-11-12"), ("--month", "2026-10")):
+        assert "outlook" not in front(*asked, *words, "--format", "json").document["accounts"][0]
+    # So early in a month, its own days are too few, and what was before is not read; nor is a month to come told of.
+    front.state.travel(timedelta(days=17))
+    spend(front.state, 1, 3)
+    front.state.travel(timedelta(days=1))
+    assert front("record", "--to", "history").code == 0
+    assert "outlook" not in front(*asked, "--month", "2026-12", "--format", "json").document["accounts"][0]
+    assert "outlook" in front(*asked, "--format", "json").document["accounts"][0]
+    front.state.travel(timedelta(days=29))
+    assert front("record", "--to", "history").code == 0
+    assert "outlook" not in front(*asked, "--format", "json").document["accounts"][0]
+
+
 def test_programs_report_and_list_from_a_history(front: Front, tmp_path: Path) -> None:
     assert front("record", "--to", "history").code == 0
     declared = api.load(tmp_path / "keys.yaml")
