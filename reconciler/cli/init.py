@@ -418,9 +418,10 @@ def _secrets(project: Project, repository: str | None) -> Iterator[str]:
         yield "     done"
     yield f"   Nobody approves what runs at night, so let only {project.branch} use those environments:"
     yield f"     for name in {' '.join(f'{name}-{_NIGHTLY}' for name in project.environments)}; do"
-    yield f'       gh api --silent --method PUT "{home}/environments/$name" \\'
-    yield "         -F 'deployment_branch_policy[protected_branches]=false' \\"
-    yield "         -F 'deployment_branch_policy[custom_branch_policies]=true'"
+    # On one line: a backslash at its end would be shown as two.
+    chosen = "-F 'deployment_branch_policy[{}]={}'"
+    branches = f"{chosen.format('protected_branches', 'false')} {chosen.format('custom_branch_policies', 'true')}"
+    yield f'       gh api --silent --method PUT "{home}/environments/$name" {branches}'
     policy = f'"{home}/environments/$name/deployment-branch-policies" -f {shlex.quote(f"name={project.branch}")}'
     yield f"       gh api --silent --method POST {policy}"
     yield "     done"

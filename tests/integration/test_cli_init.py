@@ -395,8 +395,11 @@ def test_every_environment_gets_its_key_and_only_those_that_apply_the_app(tmp_pa
     ]
     made, *limited = [line for line in asked if "PUT" in line]
     assert made == "api --silent --method PUT repos/acme/api/environments/ci"
-    assert [line.split()[4] for line in limited] == [
-        f"repos/acme/api/environments/{each}-nightly" for each in ENVIRONMENTS
+    chosen = (
+        "-F deployment_branch_policy[protected_branches]=false -F deployment_branch_policy[custom_branch_policies]=true"
+    )
+    assert [line.split(" ", 4)[4] for line in limited] == [
+        f"repos/acme/api/environments/{each}-nightly {chosen}" for each in ENVIRONMENTS
     ]
     policies = [line for line in asked if "POST" in line]
     assert [line.split(" ", 4)[4] for line in policies] == [
