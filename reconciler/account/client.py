@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from collections.abc import Iterable
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from enum import Enum
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Final, Self, TypeVar
 from urllib.parse import urlsplit
 
 from reconciler.account import wire
-from reconciler.account.record import PAUSES, Record, altered_fields, spread
+from reconciler.account.wire import altered_fields, same_key, same_state
 from reconciler.errors import (
     AccountError,
     AmbiguousCreate,
@@ -37,7 +38,7 @@ from reconciler.http.sender import Sender
 from reconciler.model import KEY_VARIABLE, LONGEST_DAYS, Snapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
     from datetime import datetime, timedelta
     from decimal import Decimal
     from types import TracebackType
@@ -554,3 +555,64 @@ def _answered(conclusion: Conclusion, key_id: int) -> LiveKey | None:
 def _fits_header(secret: Secret) -> bool:
     text = secret.reveal()
     return text.isascii() and text.isprintable() and " " not in text
+
+
+# What a run has done to the keys of an account, to tell a list that shows it from one that is older or incomplete.
+
+PAUSES: Final = (0.2, 0.3, 0.5, 1.0, *[2.0] * 14)
+"""The seconds between one look at an answer that lags and the next: 30 in all."""
+
+MOST_QUESTIONS: Final = 20
+"""How many keys are asked for one by one to find out whether a list lacks them."""
+
+
+class Record:
+    """The keys that a run created, changed or deleted, each as the service confirmed it.
+
+    `lost` holds the names of keys whose POST got no answer that can be used: one that appears belongs to nobody.
+    """
+
+    def __init__(self) -> None:
+        """Begin with nothing done."""
+        self._keys: dict[int, LiveKey | None] = {}
+        self.lost: set[str] = set()
+
+    def wrote(self, key: LiveKey) -> None:
+        """Take in a key as it is after it was created or changed."""
+        self._keys[key.id] = key
+
+    def deleted(self, key_id: int) -> None:
+        """Take in that a key is gone."""
+        self._keys[key_id] = None
+
+    def differing(self, keys: Iterable[LiveKey]) -> list[int]:
+        """Give the ids of the keys that a list shows otherwise than this run left them."""
+        shown = {key.id: key for key in keys}
+        return [key_id for key_id, left in self._keys.items() if not _shows(shown.get(key_id), left)]
+
+    def expects(self, key_id: int) -> str:
+        """Say what a list would have to show of a key that it shows otherwise."""
+        left = self._keys[key_id]
+        return f"key {key_id}, which this run deleted, is still in it" if left is None else f"it does not show {left}"
+
+    def settle(self, key_id: int, shown: Mapping[int, LiveKey], now: LiveKey | None) -> bool:
+        """Take in what the service says of a single key; True when the list is right, since somebody changed it."""
+        listed = shown.get(key_id)
+        agrees = (listed is None and now is None) or (listed is not None and now is not None and same_key(listed, now))
+        if agrees:
+            del self._keys[key_id]
+        return agrees
+
+
+def _shows(shown: LiveKey | None, left: LiveKey | None) -> bool:
+    if shown is None or left is None:
+        return shown is left
+    return same_state(shown, left)
+
+
+def spread(ids: Collection[int], most: int = MOST_QUESTIONS) -> list[int]:
+    """Choose at most so many ids, from the lowest to the highest: a list that comes in pages lacks one end of them."""
+    ordered = sorted(ids)
+    if len(ordered) <= most:
+        return ordered
+    return [ordered[position * (len(ordered) - 1) // (most - 1)] for position in range(most)]

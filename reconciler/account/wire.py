@@ -12,6 +12,7 @@ import re
 from dataclasses import replace
 from datetime import date, datetime
 from decimal import Context, Decimal
+from operator import attrgetter
 from typing import TYPE_CHECKING, Final, NoReturn, TypeVar, assert_never, cast
 
 from reconciler.errors import IncompleteList, UnexpectedAnswer
@@ -19,7 +20,7 @@ from reconciler.http.exchange import MOST_PARTS, too_many_parts
 from reconciler.http.redact import redact_names
 from reconciler.model import Activity, CreatedKey, KeyPatch, KeyTally, LiveKey, NewKey, Statistics, Tally, Usage
 from reconciler.secret import Secret
-from reconciler.units import format_instant, format_money, parse_instant
+from reconciler.units import format_instant, format_money, parse_instant, same_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -507,3 +508,42 @@ def _read_day(text: str) -> date | None:
         return date.fromisoformat(match[1]) if match else None
     except ValueError:
         return None
+
+
+# Whether what the service shows of a key is what it was asked for, or what it showed before.
+
+_STATE: Final = attrgetter("name", "is_enabled", "credit_limit", "expires_at")
+
+
+def altered_fields(asked: KeyPatch, answered: LiveKey) -> str:
+    """Say which fields of a key are otherwise than they were asked to be; empty when the service did as told."""
+    differences = []
+    for field, value in asked.items():
+        got = getattr(answered, field)
+        if not same_value(got, value):
+            differences.append(f"{field} {_show(got)} where {_show(value)} was asked")
+    return ", ".join(differences)
+
+
+def same_key(one: LiveKey, other: LiveKey) -> bool:
+    """True for two answers about one key between which nothing has changed."""
+    return one.id == other.id and same_value(one.created_at, other.created_at) and same_state(one, other)
+
+
+def same_state(one: LiveKey, other: LiveKey) -> bool:
+    """True when nothing that can be set differs between two keys."""
+    return all(map(same_value, _STATE(one), _STATE(other)))
+
+
+def _show(value: object) -> str:
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return str(value).lower()
+        case Decimal():
+            return format_money(value)
+        case datetime():
+            return format_instant(value)
+        case _:
+            return str(value)

@@ -22,8 +22,8 @@ from reconciler.errors import (
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 
+    from reconciler.cli.apply import ApplyRecord, Output
     from reconciler.cli.options import SharedOptions
-    from reconciler.cli.output import ApplyRecord, Output
     from reconciler.diagnostic import Diagnostic
     from reconciler.engine.accounts import PlanRequest
     from reconciler.forge.github import Repository

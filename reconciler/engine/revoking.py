@@ -19,7 +19,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, Protocol
 
 from reconciler.account.lock import Lock
-from reconciler.account.record import altered_fields
+from reconciler.account.wire import altered_fields
 from reconciler.destinations.base import FOREIGN, Searching
 from reconciler.destinations.registry import Registry
 from reconciler.destinations.shared import unforeseen

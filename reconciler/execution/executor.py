@@ -7,7 +7,7 @@ import contextlib
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, assert_never
 
-from reconciler.account.record import same_key
+from reconciler.account.wire import same_key
 from reconciler.destinations.base import FOREIGN, Describing, Ending
 from reconciler.destinations.shared import unforeseen
 from reconciler.diagnostic import Severity

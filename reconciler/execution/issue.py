@@ -15,7 +15,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from reconciler.account.client import Trial
-from reconciler.account.record import altered_fields
+from reconciler.account.wire import altered_fields
 from reconciler.destinations.base import FOREIGN, SecretDelivery
 from reconciler.destinations.shared import unforeseen
 from reconciler.errors import (

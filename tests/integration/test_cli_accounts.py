@@ -17,7 +17,7 @@ from jsonschema import Draft202012Validator
 
 from reconciler.account import lock
 from reconciler.account.client import Account
-from reconciler.cli.output import Output, Progress
+from reconciler.cli.apply import Output, Progress
 from reconciler.destinations.dotenv import Dotenv
 from reconciler.engine import accounts as of_accounts
 from reconciler.engine import applying, planning

@@ -15,9 +15,8 @@ import pytest
 from dotenv import dotenv_values
 
 from reconciler.account import lock
-from reconciler.cli import apply, output
-from reconciler.cli.apply import exit_code
-from reconciler.cli.output import Progress
+from reconciler.cli import apply
+from reconciler.cli.apply import Progress, exit_code
 from reconciler.engine import applying
 from reconciler.execution import executor
 from reconciler.planning.actions import ApplyResult, Outcome, Status
@@ -380,7 +379,7 @@ def test_who_waits_for_another_apply_says_for_whom(front: Front, monkeypatch: py
             asyncio.get_running_loop().call_later(0.03, front.state.delete_key, rival)
         notes.append(message)
 
-    monkeypatch.setattr(output, "note", hear)
+    monkeypatch.setattr(apply, "note", hear)
     assert front.declare(ONE)("apply", "--auto-approve", "--lock-timeout", "90s").code == 0
     said = notes[0]
     assert said.startswith(f"Waiting up to 90s for another apply: key {rival} (reconciler~lock.rival) has locked the")
@@ -402,7 +401,7 @@ def test_ctrl_c_while_waiting_for_the_lock_changes_nothing_and_leaves_no_lock(
     front: Front, monkeypatch: pytest.MonkeyPatch, output_format: str
 ) -> None:
     post_rival(front)
-    monkeypatch.setattr(output, "note", lambda *_, **__: signal.raise_signal(signal.SIGINT))
+    monkeypatch.setattr(apply, "note", lambda *_, **__: signal.raise_signal(signal.SIGINT))
     ended = front.declare(ONE)("apply", "--auto-approve", "--format", output_format)
     assert ended.code == 130
     assert ended.err.endswith("Interrupted.\n")

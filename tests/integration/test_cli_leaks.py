@@ -179,7 +179,7 @@ def test_not_even_a_bug_gives_a_secret_away(where: str) -> None:
 
     with somewhere("keys.yaml") as front, patch.object(Dotenv, "deliver", deliver):
         front.declare("{a: {credit_limit: 1}}")
-        with patch("reconciler.cli.output.Progress.report", stumble) if where == "report" else patch.dict(os.environ):
+        with patch("reconciler.cli.apply.Progress.report", stumble) if where == "report" else patch.dict(os.environ):
             ended = front("-v", "apply", "--auto-approve")
     assert ended.code == 1
     assert "unexpected ValueError" in ended.out + ended.err

@@ -13,7 +13,7 @@ import pytest
 from dotenv import dotenv_values
 
 from reconciler.account.lock import Lock
-from reconciler.cli.output import Progress
+from reconciler.cli.apply import Progress
 from reconciler.destinations.dotenv import Dotenv
 from reconciler.execution import executor
 from reconciler.secret import Secret

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from reconciler.account.client import Account, Trial, connect
-from reconciler.account.record import PAUSES
+from reconciler.account.client import PAUSES, Account, Trial, connect
 from reconciler.errors import (
     AmbiguousCreate,
     ConnectionFailed,

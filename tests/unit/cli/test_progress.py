@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from reconciler.cli.output import Progress
+from reconciler.cli.apply import Progress
 from reconciler.planning.actions import Create, Delete, DeleteReason, Outcome, Status
 from support.builders import declared, live
 from support.command import Output
