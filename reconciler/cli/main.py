@@ -115,8 +115,9 @@ class _LazyGroup(click.Group):
 def _format_epilog(command: click.Command, name: str, ctx: click.Context, formatter: click.HelpFormatter) -> None:
     from reconciler.cli import help as help_pages
 
-    command.epilog = help_pages.of_command(name, command)
+    own, command.epilog = command.epilog, help_pages.of_command(name, command)
     click.Command.format_epilog(command, ctx, formatter)
+    command.epilog = own
 
 
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
