@@ -9,11 +9,19 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from email.message import Message
 
 ROOT = "root"
 _PATIENCE = 60.0
@@ -99,6 +107,53 @@ def moto() -> str:
     url = f"http://127.0.0.1:{port}"
     _wait(f"{url}/moto-api/data.json")
     return url
+
+
+@functools.cache
+def drongo() -> str:
+    """Start drongo's Google Cloud; gives its address."""
+    port = _free_port()
+    _start(port, "drongo", "server", "--host", "127.0.0.1", "--port", str(port))
+    url = f"http://127.0.0.1:{port}"
+    _wait(f"{url}/v1/projects/nobody/secrets")
+    return url
+
+
+Answer = tuple[int, bytes, Mapping[str, str]]
+"""A status, a body of JSON, and headers."""
+
+
+@contextmanager
+def answering(answer: Callable[[str, str, Message, bytes], Answer]) -> Iterator[str]:
+    """Let other processes ask a fake: by method, path with query, headers and content; gives its address."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def handle_one(self) -> None:
+            content = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            status, body, headers = answer(self.command, self.path, self.headers, content)
+            self.send_response(status)
+            for name, value in {**headers, "Content-Type": "application/json"}.items():
+                self.send_header(name, value)
+            if status != HTTPStatus.NO_CONTENT:
+                self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = handle_one  # noqa: N815  # the names that http.server calls
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the signature is http.server's
+            """Keep the tests' output quiet."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def _free_port() -> int:

@@ -8,11 +8,8 @@ from __future__ import annotations
 import io
 import json
 import re
-import threading
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qs, unquote, urlencode, urlsplit
 
@@ -23,9 +20,11 @@ from requests.adapters import BaseAdapter
 from reconciler.forge import gitlab
 from reconciler.http.connection import open_client
 from reconciler.model import Target
+from support.servers import answering
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     import pytest
@@ -289,38 +288,13 @@ class Driven(BaseAdapter):
     def close(self) -> None: ...
 
 
-@contextmanager
-def served(fake: FakeGitLab) -> Iterator[str]:
+def served(fake: FakeGitLab) -> AbstractContextManager[str]:
     """Let other processes ask it; gives its address."""
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def handle_one(self) -> None:
-            content = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            token = self.headers.get("Authorization", "").removeprefix("Bearer ")
-            status, body, headers = fake.answer(self.command, self.path, token, content)
-            self.send_response(status)
-            for name, value in {**headers, "Content-Type": "application/json"}.items():
-                self.send_header(name, value)
-            if status != HTTPStatus.NO_CONTENT:
-                self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        do_GET = do_POST = do_PUT = do_DELETE = handle_one  # noqa: N815  # the names that http.server calls
-
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the signature is http.server's
-            """Keep the tests' output quiet."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
+    return answering(
+        lambda method, path, headers, content: fake.answer(
+            method, path, headers.get("Authorization", "").removeprefix("Bearer "), content
+        )
+    )
 
 
 def lead_to(fake: FakeGitLab, monkeypatch: pytest.MonkeyPatch) -> None:

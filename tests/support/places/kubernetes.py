@@ -13,9 +13,12 @@ from lightkube.config.client_adapter import ConnectionParams
 from reconciler.destinations import kubernetes
 from reconciler.model import Target
 from support.descriptions import check
+from support.servers import Answer, answering
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
+    from email.message import Message
     from pathlib import Path
 
     import pytest
@@ -81,8 +84,8 @@ class FakeCluster:
                 del self.data[entry], self.owners[entry]
             self.data |= body["data"]
             self.owners |= {entry: [manager] for entry in body["data"]}
-            self.annotations |= body["metadata"]["annotations"]
-        return httpx2.Response(200, json={"metadata": self._metadata()})
+            self.annotations |= body["metadata"].get("annotations", {})
+        return httpx2.Response(200, json={"apiVersion": "v1", "kind": "Secret", "metadata": self._metadata()})
 
     def _metadata(self) -> dict[str, object]:
         fields = [
@@ -144,6 +147,19 @@ def _roll(made: dict[str, Any]) -> None:
 
 def _error(status: int, message: str) -> httpx2.Response:
     return httpx2.Response(status, json={"kind": "Status", "status": "Failure", "message": message, "code": status})
+
+
+def served(cluster: FakeCluster) -> AbstractContextManager[str]:
+    """Let other programs ask it, kubectl for instance; gives its address."""
+
+    def answer(method: str, path: str, headers: Message, content: bytes) -> Answer:
+        # kubectl sends a token over https only.
+        sent = [("Authorization", "Bearer the-token"), *headers.items()]
+        request = httpx2.Request(method, f"http://cluster{path}", headers=sent, content=content)
+        response = cluster(request)
+        return response.status_code, response.content, {}
+
+    return answering(answer)
 
 
 def lead_to(cluster: FakeCluster, folder: Path, monkeypatch: pytest.MonkeyPatch, config: str = KUBECONFIG) -> None:
