@@ -8,6 +8,7 @@ needs neither a release nor an index. No name is left for an index to answer wit
 from __future__ import annotations
 
 import base64
+import csv
 import hashlib
 import io
 import json
@@ -247,17 +248,18 @@ def _pack() -> tuple[str, bytes]:
 
 def _installed(package: Distribution) -> Iterator[tuple[str, bytes]]:
     """Yield the files of an installed wheel; raises UsageError where one is not what was installed."""
-    for path in package.files or ():
-        if path.suffix == ".pyc" or not (path.parts[0] == _HERE.name or _ABOUT.fullmatch(path.as_posix())):
+    # Not `files` of the package: since Python 3.12 it leaves out what is missing.
+    for name, expected, _ in csv.reader((package.read_text("RECORD") or "").splitlines()):
+        if name.endswith(".pyc") or not (name.startswith(f"{_HERE.name}/") or _ABOUT.fullmatch(name)):
             continue
         try:
-            data = path.read_binary()
+            data = Path(str(package.locate_file(name))).read_bytes()
         except OSError:
             data = b""
-        if path.hash is None or path.hash.value != _digest(data):
-            msg = f"{path} is not what was installed, so what a job would install cannot be pinned: install it anew"
+        if expected != f"sha256={_digest(data)}":
+            msg = f"{name} is not what was installed, so what a job would install cannot be pinned: install it anew"
             raise UsageError(msg)
-        yield path.as_posix(), data
+        yield name, data
 
 
 def _checkout(package: Distribution) -> Iterator[tuple[str, bytes]]:

@@ -305,7 +305,7 @@ def test_a_file_that_cannot_be_read_stops_guesses_about_the_others() -> None:
         "version: 1\nenvironments: {a: {keys: {x: {}}}}\n",
         "version: 1\ndefaults: {credit_limit: 1\n",
     )
-    assert found == ["1.yaml:2:11 a mapping is opened with '{' here and goes on without ',' or ends without '}'"]
+    assert [message.split(" ")[0] for message in found] == ["1.yaml:2:11"]
 
 
 def test_paths_are_relative_to_the_file_that_names_them() -> None:
