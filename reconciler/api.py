@@ -111,12 +111,14 @@ def load(path: str | Path | None = None, *, text: str | None = None) -> Declarat
     return load_sources([SourceFile("<text>", Path(), text.encode(errors="surrogatepass"))])
 
 
-def plan(
+def plan(  # noqa: PLR0913  # by keyword, each with a default
     declaration: Declaration,
     *,
     base: Declaration | None = None,
     options: Options = AS_THE_FILE_SAYS,
     due: bool = False,
+    preflight: bool = False,
+    check_destinations: bool = False,
     simulator: str | Path | None = None,
     credentials: Mapping[str, str] | None = None,
 ) -> Plan:
@@ -127,6 +129,8 @@ def plan(
         base: The declaration before the change: what it protects stays protected.
         options: What is selected, rotated and allowed beyond the file.
         due: Only what the clock asks for, as `plan --due`.
+        preflight: Asks the destinations whether they would take the secrets; what they say against it are findings.
+        check_destinations: Asks them whether they hold the secrets of the live keys.
         simulator: Keeps simulated accounts at this path in place of the service's.
         credentials: The provisioning keys by variable, in place of the environment.
 
@@ -139,12 +143,12 @@ def plan(
             running event loop.
         AccountError: the only account, or none of several, could be read.
     """
-    from reconciler.engine.planning import read_plan
+    from reconciler.engine.planning import read_plan_and_ask
 
     options = replace(options, due=due or options.due)
     _check(options, declaration, base)
     request = PlanRequest(declaration, base, options, _path(simulator), credentials)
-    readings = _run(read_plan(request))
+    readings = _run(read_plan_and_ask(request, preflight=preflight, destinations=check_destinations))
     for text in readings.warnings:
         _log.warning("%s", text)
     return readings.plan

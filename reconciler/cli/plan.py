@@ -12,7 +12,6 @@ from reconciler.cli.options import format_option, full_option, request_options
 if TYPE_CHECKING:
     from reconciler.cli.options import SharedOptions
     from reconciler.engine.accounts import PlanRequest
-    from reconciler.engine.planning import Readings
     from reconciler.planning.actions import Plan
 
 CHANGES_PENDING: Final = 2
@@ -97,8 +96,9 @@ def command(
             plan, complete = plan_offline(request), True
         else:
             from reconciler.cli import console
+            from reconciler.engine.planning import read_plan_and_ask
 
-            readings = console.run(_read(request, preflight=preflight, check_destinations=check_destinations))
+            readings = console.run(read_plan_and_ask(request, preflight=preflight, destinations=check_destinations))
             plan, complete = readings.plan, not readings.unread
             console.tell(readings)
         plan = _with_exposed(plan, request)
@@ -154,31 +154,6 @@ def _check_offline(shared_options: SharedOptions, out: Path | None, *, asks: boo
     if asks:
         msg = "--offline asks nobody, so --preflight and --check-destinations do not go with it"
         raise UsageError(msg)
-
-
-async def _read(request: PlanRequest, *, preflight: bool, check_destinations: bool) -> Readings:
-    """Plan against the accounts, and ask the destinations what was to be asked."""
-    from reconciler.engine.planning import read_plan
-
-    readings = await read_plan(request)
-    if not (preflight or check_destinations):
-        return readings
-    from contextlib import aclosing
-    from dataclasses import replace
-
-    from reconciler.destinations.registry import Registry
-    from reconciler.execution.executor import allowances, ask_destinations, obstacles
-    from reconciler.planning.deliveries import due_deliveries, undelivered
-    from reconciler.planning.planner import with_findings
-
-    accounts = readings.accounts.items() if check_destinations else ()
-    due = [each for name, one in accounts for each in due_deliveries(request.part(name), one.snapshot, one.plan)]
-    # Of an exec destination, the program is looked for and not run: only a delivery would do that.
-    async with aclosing(Registry(allow_exec=True)) as registry:
-        issues = readings.plan.actions if preflight else ()
-        findings = await obstacles(issues, registry) + allowances(issues)
-        findings += undelivered(due, await ask_destinations(due, registry))
-    return replace(readings, plan=with_findings(readings.plan, findings))
 
 
 def format_plan(plan: Plan, output_format: str, *, verbose: bool, full: bool = False) -> str:

@@ -179,6 +179,34 @@ async def _read_one(request: PlanRequest, variable: str, account: Account, *, sw
     return Reading(plan, inputs, snapshot, account.clock_skew, gone)
 
 
+async def read_plan_and_ask(
+    request: PlanRequest, *, preflight: bool = False, destinations: bool = False, sweeps: bool = False
+) -> Readings:
+    """Plan against the accounts as `read_plan` does, and ask the destinations.
+
+    With `preflight`, whether they would take the secrets of the plan; with `destinations`, whether they hold those of
+    the live keys. What they say against it are findings.
+    """
+    readings = await read_plan(request, sweeps=sweeps)
+    if not (preflight or destinations):
+        return readings
+    from contextlib import aclosing
+
+    from reconciler.destinations.registry import Registry
+    from reconciler.execution.executor import allowances, ask_destinations, obstacles
+    from reconciler.planning.deliveries import due_deliveries, undelivered
+    from reconciler.planning.planner import with_findings
+
+    accounts = readings.accounts.items() if destinations else ()
+    due = [each for name, one in accounts for each in due_deliveries(request.part(name), one.snapshot, one.plan)]
+    # Of an exec destination, the program is looked for and not run: only a delivery would do that.
+    async with aclosing(Registry(allow_exec=True)) as registry:
+        issues = readings.plan.actions if preflight else ()
+        findings = await obstacles(issues, registry) + allowances(issues)
+        findings += undelivered(due, await ask_destinations(due, registry))
+    return replace(readings, plan=with_findings(readings.plan, findings))
+
+
 def doubtful(plan: AccountPlan, inputs: PlanInputs) -> frozenset[int]:
     """Give the ids of the keys that a list must not lack, or what is there would be created once more."""
     return used(inputs) if any(isinstance(action, Create) for action in plan.actions) else frozenset()

@@ -103,6 +103,13 @@ def test_a_report_becomes_a_page_and_metrics(front: Front) -> None:
     assert [line for line in to_openmetrics(metrics).splitlines() if "timestamp" not in line] == written
 
 
+def test_a_plan_asks_the_destinations_too(front: Front) -> None:
+    del front
+    assert [each.rule for each in reconciler.plan(load(), **SIMULATOR).findings] == []
+    asked = reconciler.plan(load(), preflight=True, check_destinations=True, **SIMULATOR)
+    assert {each.rule for each in asked.findings} == {"not-checked"}
+
+
 @pytest.mark.usefixtures("front")
 @pytest.mark.parametrize(
     ("read", "said"),
