@@ -81,6 +81,7 @@ def test_what_could_not_be_read_is_a_warning() -> None:
     ("balance", "limit", "account", "expected"),
     [
         ("5", "5", [], []),
+        ("6", "5", [], []),
         ("4.5", "5", [], ["the limits add up to $5, which is $0.50 more than the balance of $4.50"]),
         ("-1", "5", [], ["the limits add up to $5, which is $6 more than the balance of -$1"]),
         ("4", "5", [live(1, "ci/a")], []),
