@@ -142,6 +142,7 @@ class Ground:
         self._folder = folder
         self._earlier = earlier or Earlier(fingerprint_of)
         self._fingerprints: dict[str, str] = {}
+        self._lexicals: dict[str, str] = {}
         self._parents: dict[str, str] = {}
         self._files: dict[str, str] = {}
 
@@ -172,8 +173,10 @@ class Ground:
         return bool(links) and (lexical != real or any(f"{lexical}/".startswith(f"{link}/") for link in links))
 
     def _lexical(self, path: str) -> str:
-        inside = path.removeprefix(f"{self._folder}/")
-        return os.path.normpath(os.path.join(self._home, inside))  # noqa: PTH118  # text is faster
+        if path not in self._lexicals:
+            inside = path.removeprefix(f"{self._folder}/")
+            self._lexicals[path] = os.path.normpath(os.path.join(self._home, inside))  # noqa: PTH118  # text is faster
+        return self._lexicals[path]
 
     def fingerprint(self, real: str) -> str:
         """Give the SHA-256 of what a file holds by its real path; empty where there is none. It is read once."""
