@@ -42,6 +42,7 @@ def test_an_account_gets_its_environments_and_the_rules_for_all() -> None:
     assert set(part.environments) == {"production", "staging"}
     assert [str(key.address) for key in part.keys] == ["production/api", "staging/api"]
     assert part.guardrails == SEVERAL.guardrails
+    assert set(part_of(SEVERAL, "NAGA_PROVISIONING_KEY").environments) == {"ci"}
 
 
 def test_the_only_account_gets_the_declaration_as_it_is() -> None:
