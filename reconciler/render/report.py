@@ -178,8 +178,9 @@ def months(account: AccountReport) -> Section | None:
     if not any(found.totals):
         return Section("months", "Months", "Nothing is recorded of these months.")
     columns = tuple(f"{month:%b %Y}" for month in found.months)
-    series = [Series(_group(account, group), costs, sum(costs, ZERO)) for group, costs in found.lines[:MOST_KINDS]]
-    rest = [costs for _, costs in found.lines[MOST_KINDS:]]
+    kept = len(found.lines) if len(found.lines) <= MOST_KINDS + 1 else MOST_KINDS
+    series = [Series(_group(account, group), costs, sum(costs, ZERO)) for group, costs in found.lines[:kept]]
+    rest = [costs for _, costs in found.lines[kept:]]
     if rest:
         together = tuple(sum(each, ZERO) for each in zip(*rest, strict=True))
         series.append(Series(f"{len(rest)} others", together, sum(together, ZERO)))

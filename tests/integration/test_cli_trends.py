@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
@@ -9,12 +10,16 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from reconciler import api
+from reconciler.account.client import Account
+from reconciler.errors import AccountError
 from support.command import Front, on_a_file, on_a_socket
 from support.spending import spend
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Awaitable, Callable, Iterator
     from pathlib import Path
+
+    from reconciler.model import Statistics
 
 FILE: Final = """\
 version: 1
@@ -27,6 +32,7 @@ environments:
   ci: {keys: {tests: {credit_limit: 1000, team: core}}}
   production: {credit_budget: 200, keys: {api: {credit_limit: 200, team: web}}}
 """
+STATISTICS: Final = Account.statistics
 NOON: Final = datetime(2026, 11, 15, 12, tzinfo=UTC)
 
 
@@ -208,11 +214,51 @@ def test_the_page_has_months_side_by_side_and_how_it_goes_on(front: Front, tmp_p
     page = (tmp_path / "page.html").read_text()
     for text in ("Nov 2026", "Dec 2026", "How it goes on", "What each team cost by month", "$95.00", "of Oct 2026"):
         assert text in page, text
+    ended = front(*words, "--from", "history", "--month", "2026-09")
+    assert ended.code == 1
     ended = front(*words, "--from", "history", "--month", "2026-10")
     assert (ended.code, "Nothing is recorded of these months" in (tmp_path / "page.html").read_text()) == (0, True)
     keys = tmp_path / "history" / "keys.csv"
     keys.write_text(keys.read_text().replace("\n1,2026", "\n1,2025"))
     assert front(*words, "--from", "history").code == 1
+
+
+def test_the_page_takes_small_environments_together_and_says_what_is_reached(front: Front, tmp_path: Path) -> None:
+    more = "".join(f"  e{number}: {{keys: {{k: {{credit_limit: 9}}}}}}\n" for number in range(8))
+    (tmp_path / "keys.yaml").write_text(FILE + more)
+    for number in range(8):
+        spend(front.state, front.state.create_key(f"e{number}/k", None)[0].id, 1, days_ago=1)
+    assert front("record", "--to", "history").code == 0
+    assert front("report", "--out", "page.html", "--days", "17", "--from", "history").code == 0
+    page = (tmp_path / "page.html").read_text()
+    for text in ("4 others", "limit of $200.00 on 2026-11-24", "cost $50 on 2026-11-14"):
+        assert text in page, text
+    # Without a declaration, there is nothing to be held against, and there are months all the same.
+    (tmp_path / "keys.yaml").unlink()
+    assert front("report", "--out", "page.html", "--days", "2", "--from", "history").code == 0
+    page = (tmp_path / "page.html").read_text()
+    assert ("Spend by month" in page, "How it goes on" in page) == (True, False)
+
+
+async def _no_keys(account: Account, days: int) -> Statistics:
+    return replace(await STATISTICS(account, days), by_key=(), absent=("api_key_usage",))
+
+
+async def _no_fifth(account: Account, days: int) -> Statistics:
+    if days == 5:
+        msg = "it is down"
+        raise AccountError(msg)
+    return await STATISTICS(account, days)
+
+
+@pytest.mark.parametrize("answer", [_no_keys, _no_fifth])
+def test_without_each_day_of_keys_a_spike_is_not_judged(
+    front: Front, monkeypatch: pytest.MonkeyPatch, answer: Callable[[Account, int], Awaitable[Statistics]]
+) -> None:
+    monkeypatch.setattr(Account, "statistics", answer)
+    ended = front("check", "--format", "json")
+    assert (ended.code, [each["rule"] for each in ended.document["not_judged"]]) == (1, ["spend_spike"])
+    assert ended.document["forecasts"] == []
 
 
 def test_the_activity_of_a_month_that_is_not_over_says_what_it_comes_to(front: Front) -> None:

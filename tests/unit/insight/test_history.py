@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from reconciler.errors import UsageError
 from reconciler.insight.activity import Question
-from reconciler.insight.breakdown import Grouping
+from reconciler.insight.breakdown import Grouping, Kind
 from reconciler.insight.history import (
     NOBODY,
     History,
@@ -22,6 +22,7 @@ from reconciler.insight.history import (
     ModelDay,
     Recorded,
     Span,
+    by_month,
     gaps,
     is_of_another,
     missing_windows,
@@ -123,6 +124,35 @@ def test_use_of_no_key_is_looked_at_once_more() -> None:
     assert costs(first.history) == {(1, 1): 3, (1, None): 2}
     second, windows = recorded(first.history, {1: {1: 5}})
     assert (costs(second.history), windows) == ({(1, 1): 5}, 2)
+
+
+def test_what_was_nobodys_is_no_part_of_later_windows() -> None:
+    first, _ = recorded(History(), {5: {1: 3}}, {5: {1: 5}})
+    tomorrow = NOW + timedelta(days=1)
+    second, windows = recorded(first.history, {6: {1: 3}, 1: {1: 1}}, {6: {1: 5}, 1: {1: 1}}, tomorrow)
+    assert (costs(second.history, tomorrow), windows) == ({(6, 1): 3, (6, None): 2, (1, 1): 1}, 2)
+
+
+def test_months_stand_side_by_side_for_one_account() -> None:
+    days = [NOW.date() - timedelta(days=ago) for ago in (40, 1, 0)]
+    lines = tuple(
+        KeyDay(day, account, f"{name}/k", name, "", number, "", Tally(1, Decimal(cost)))
+        for number, (day, account, name, cost) in enumerate(
+            [
+                *((days[0], A, "ci", 2), (days[1], A, "ci", 3), (days[1], A, "dev", 9)),
+                *((days[1], "NAGA_B", "ci", 50), (days[2], A, "ci", 100)),
+            ]
+        )
+    )
+    history = History({A: (Span(days[0], days[0]), Span(days[1], days[1]))}, (), lines)
+    found = by_month(history, A, Span(days[0], days[1]), Grouping.ENVIRONMENT)
+    assert [str(month)[:7] for month in found.months] == ["2026-10", "2026-11"]
+    assert found.days == (1, 1)
+    assert [(group.name, *map(int, costs)) for group, costs in found.lines] == [("dev", 0, 9), ("ci", 2, 3)]
+    assert [*map(int, found.totals)] == [2, 12]
+    selected = by_month(history, A, Span(days[0], days[1]), Grouping.ENVIRONMENT, ("ci",))
+    shown = [(group.kind, *map(int, costs)) for group, costs in selected.lines]
+    assert shown == [(Kind.ENVIRONMENT, 2, 3), (Kind.REST, 0, 9)]
 
 
 def test_whose_use_was_stays_and_whose_it_is_follows_the_file() -> None:

@@ -90,7 +90,7 @@ def test_an_alert_names_the_key_the_environment_the_team_or_the_foreign_key() ->
     by_day = {today - timedelta(days=ago): cost for ago, cost in lines.items()}
     known = DailyCosts(KEY_VARIABLE, frozenset(by_day), dict.fromkeys(groups, by_day))
     wanted = declared("production/api", "100")
-    stands = standing([live(1, "production/api", "100")], declaration([wanted]))
+    stands = standing([live(1, "production/api", "100")], declaration([wanted, declared("production/missing")]))
     verdict = judge(alerts(spend_spike=RULE), evidence(standing=stands, costs=known))
     assert {
         (each.rule, each.subject, each.address is not None, each.name, each.environment, each.team)
