@@ -149,10 +149,7 @@ def make_plan(
     options: Options = AS_THE_FILE_SAYS,
     inputs: PlanInputs = NOTHING_READ,
 ) -> AccountPlan:
-    """Work out what has to be done in an account, and judge it; the same inputs, in whatever order, give the same plan.
-
-    Of `facts`, nothing changes what is done: they say what speaks against it, and what a reviewer wants to know.
-    """
+    """Work out what has to be done in an account, and judge it: the same inputs, in any order, give the same plan."""
     now = snapshot.now
     declaration, unknown = _in_force(declaration, inputs, now)
     matching = match(declaration, snapshot)
