@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from reconciler.model import Raise
 from reconciler.planning.actions import Create, Field, Options, PlanInputs, Rename, Renew, Restore, Rotate, Update
 from reconciler.planning.base_review import snapshot_of
-from reconciler.planning.budgets import allowance, period_begin, renews_like, windows_of
+from reconciler.planning.budgets import allowance, days_since, period_begin, period_end, renews_like, windows_of
 from reconciler.planning.names import Period, period_name, period_of, without_period
 from reconciler.planning.planfile import digest
 from reconciler.planning.planner import make_plan
@@ -62,6 +62,32 @@ def rules(plan: AccountPlan) -> list[str]:
 )
 def test_a_period_begins_by_the_calendar_or_by_its_length(renew: str, today: date, begin: date) -> None:
     assert period_begin(renew, today, date(2026, 10, 1)) == begin
+
+
+@pytest.mark.parametrize(
+    ("renew", "begin", "end"),
+    [
+        ("month", date(2026, 1, 1), date(2026, 2, 1)),
+        ("month", date(2026, 2, 1), date(2026, 3, 1)),
+        ("month", date(2026, 12, 31), date(2027, 1, 1)),
+        ("week", date(2026, 11, 2), date(2026, 11, 9)),
+        ("week", date(2026, 11, 8), date(2026, 11, 9)),
+        ("day", date(2026, 2, 28), date(2026, 3, 1)),
+        ("10d", date(2026, 10, 21), date(2026, 10, 31)),
+    ],
+)
+def test_a_period_ends_where_the_next_one_begins(renew: str, begin: date, end: date) -> None:
+    assert period_end(renew, begin) == end
+    assert period_begin(renew, end, begin) == end
+    assert period_begin(renew, end - timedelta(days=1), begin) < end
+
+
+@pytest.mark.parametrize(
+    ("day", "days"),
+    [(NOW.date() + timedelta(days=1), 1), (NOW.date(), 1), (date(2026, 11, 1), 2), (date(2026, 1, 1), 30)],
+)
+def test_a_window_of_activity_has_today_and_at_most_thirty_days(day: date, days: int) -> None:
+    assert days_since(day, NOW) == days
 
 
 @given(st.dates(min_value=date(1000, 1, 1)), st.decimals(0, 10**11, places=6))
