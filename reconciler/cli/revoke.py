@@ -115,12 +115,15 @@ def _declaration(context: click.Context, file: Path) -> tuple[Declaration | None
     from reconciler.errors import DeclarationError
 
     try:
-        return declaration_if_any(context, file), False
+        declaration = declaration_if_any(context, file)
     except DeclarationError as error:
         for line in str(error).split("\n"):
             note(f"warning: {line}")
         note("warning: so names are read as environment/key, in the account of NAGA_PROVISIONING_KEY alone")
         return None, True
+    if declaration is None:
+        note("warning: there is no declaration here, so what is killed is not replaced; name another place with -f")
+    return declaration, False
 
 
 def _ask(found: Mapping[str, Found]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gzip
 import resource
 import subprocess
 import sys
@@ -10,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from support.command import environment
+from support.raw_server import http, raw_server, say_and_close
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,10 +47,10 @@ ATTACKS = {
 }
 
 
-def limited() -> None:
+def limited(seconds: int = 60) -> None:
     """Let a process have no more memory than this, and no more time of a processor: it would end by a signal."""
     resource.setrlimit(resource.RLIMIT_AS, (800 * 1024**2,) * 2)
-    resource.setrlimit(resource.RLIMIT_CPU, (60, 60))
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
 
 
 def run(*words: str) -> subprocess.CompletedProcess[str]:
@@ -91,3 +94,46 @@ def test_no_duration_is_too_long_to_be_an_error(front: Front, field: str) -> Non
     assert ended.code == 1
     assert "keys.yaml:3:" in ended.err
     assert "bug" not in ended.err
+
+
+SPACES = b" " * 100_000_000
+ANSWERS = {
+    "more than it says": http(200, b"", "X: y") + SPACES,
+    "without an end": b"HTTP/1.1 200 X\r\n\r\n" + SPACES,
+    "of a length beyond all bounds": b"HTTP/1.1 200 X\r\nContent-Length: 99999999999999\r\n\r\n" + SPACES,
+    "in one endless piece": b"HTTP/1.1 200 X\r\nTransfer-Encoding: chunked\r\n\r\nffffffff\r\n" + SPACES,
+    "with headers without an end": b"HTTP/1.1 200 X\r\n" + b"X: y\r\n" * 1_000_000,
+    "that unpacks to more": http(200, gzip.compress(SPACES), "Content-Encoding: gzip"),
+    "that unpacks twice": http(200, gzip.compress(gzip.compress(SPACES)), "Content-Encoding: gzip, gzip"),
+    "that is deep": http(200, b'{"keys": ' + b"[" * 3_000_000 + b"]" * 3_000_000 + b"}"),
+    "of three million digits": http(200, b'{"balance": "' + b"9" * 3_000_000 + b'"}'),
+    "of a number of three million digits": http(200, b'{"keys": [{"id": ' + b"9" * 3_000_000 + b"}]}"),
+    "of an exponent": http(200, b'{"balance": "1e999999999", "keys": [{"id": 1, "credit_limit": 1e999999999}]}'),
+    "of a million keys": http(200, b'{"keys": [' + b"{}," * 1_000_000 + b"{}]}"),
+    "of an error without an end": b"HTTP/1.1 400 X\r\n\r\n" + b"<html>" * 10_000_000,
+}
+
+
+@pytest.mark.proof
+@pytest.mark.parametrize("answer", ANSWERS)
+def test_an_answer_ends_in_an_error_after_seconds(front: Front, answer: str) -> None:
+    """Ten seconds of a processor are the bound, and each request of the command gets this answer."""
+    front.write(HEAD)
+
+    async def asked() -> tuple[int | None, str]:
+        async with raw_server(*[say_and_close(ANSWERS[answer])] * 100) as service:
+            url = f"http://127.0.0.1:{service.port}/v1"
+            command = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "reconciler", "balance"),
+                env=environment(NAGA_BASE_URL=url, NAGA_PROVISIONING_KEY="ng-x"),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                preexec_fn=lambda: limited(10),
+            )
+            _, errors = await command.communicate()
+            return command.returncode, errors.decode()
+
+    code, errors = asyncio.run(asked())
+    assert code == 1, errors
+    assert errors.startswith("error: ")
+    assert len(errors) < 5_000

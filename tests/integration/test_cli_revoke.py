@@ -120,6 +120,7 @@ def test_without_a_file_an_id_or_a_glob_of_names_is_enough(done: Front) -> None:
     Path("keys.yaml").unlink()
     ended = done("revoke", "ci/*", "--yes", "--format", "json")
     assert (ended.code, of(ended.document), kinds(done)) == (0, [], ["ci/a~old", "ci/b~old"])
+    assert ended.err.startswith("warning: ")
     assert [each["dead"] for each in done("revoke", "ci/*", "--yes", "--format", "json").document["keys"]] == [True] * 2
 
 
