@@ -89,6 +89,16 @@ def test_no_program_is_led_astray_by_a_variable(front: Front, tree: Path, name: 
     assert not (tree / "x.env").exists()
 
 
+@pytest.mark.parametrize("name", ["LD_PRELOAD", "PATH", "BASH_ENV", "path", "GIT_SSH_COMMAND", "CI_JOB_TOKEN"])
+def test_no_job_of_gitlab_is_led_astray_by_a_variable(front: Front, name: str) -> None:
+    text = FILE.format(path="x.env", name=name).replace("type: dotenv, path: x.env", "type: gitlab-ci, project: a/b")
+    assert "gitlab-ci" in text
+    front.write(text)
+    for ended in (call("validate"), front("plan"), front("apply", "--auto-approve")):
+        assert ended.code == 1
+        assert "keys.yaml:6:" in ended.err
+
+
 @pytest.mark.parametrize("way", ["../elsewhere.env", "link.env", "folder/elsewhere.env"])
 def test_what_looks_like_the_repository_is_in_it(front: Front, tree: Path, tmp_path: Path, way: str) -> None:
     (tree / "link.env").symlink_to(tmp_path / "elsewhere.env")
