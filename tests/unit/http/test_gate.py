@@ -17,8 +17,8 @@ from support.account import FakeTime
 POLICY = RetryPolicy()
 
 
-def with_gate(width: int, do: Callable[[Gate, FakeTime], Awaitable[None]]) -> FakeTime:
-    time = FakeTime(chance=1.0)
+def with_gate(width: int, do: Callable[[Gate, FakeTime], Awaitable[None]], chance: float = 1.0) -> FakeTime:
+    time = FakeTime(chance=chance)
 
     async def run() -> None:
         await do(Gate(width, POLICY, time.timing), time)
@@ -63,6 +63,15 @@ def test_after_a_429_everybody_waits_until_the_pause_is_over() -> None:
             assert seen == 1
 
     assert with_gate(4, do).naps == [7.0]
+
+
+@pytest.mark.parametrize(("chance", "share"), [(0.0, 0.5), (0.5, 0.75), (1.0, 1.0)])
+def test_at_least_half_of_a_pause_that_nobody_asked_for_is_not_left_to_chance(chance: float, share: float) -> None:
+    async def do(gate: Gate, _: FakeTime) -> None:
+        gate.slow_down(0, 0.0)
+        await pass_through(gate)
+
+    assert with_gate(4, do, chance).naps == [POLICY.backoff(1) * share]
 
 
 def test_a_pause_that_grows_while_one_waits_is_waited_for_too() -> None:
