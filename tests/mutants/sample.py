@@ -40,6 +40,7 @@ FURTHER: Final = {
     "account": ["tests/integration/test_account_client.py", "tests/integration/test_lock.py"],
     "declaration": ["tests/properties/test_declaration.py"],
     "formatting": ["tests/properties/test_fmt.py", "tests/properties/test_import.py"],
+    "http": ["tests/integration/test_account_client.py"],
     "insight": ["tests/properties/test_insight.py", "tests/golden/insight"],
     "planning": ["tests/properties/test_plan.py", "tests/properties/test_guardrails.py"],
     "render": ["tests/properties/test_render.py", "tests/golden"],
