@@ -85,7 +85,7 @@ def test_two_applies_of_everything_there_is_do_it_once(make_world: MakeWorld, fo
             id=f"{scenario.name}-{number}-{label}",
             marks=() if scenario is ROTATE else pytest.mark.proof,
         )
-        for scenario in (CREATE, ROTATE, RETIRE, DELETE, RENEW)
+        for scenario in (CREATE, ROTATE, RETIRE, DELETE)
         for number, label in enumerate(scenario.requests, 1)
         if number > len(PLAN + LOCK[:1])  # its lock is posted
     ],
