@@ -40,7 +40,7 @@ def default_path() -> Path:
 
 
 def real_path(path: str | Path) -> str:
-    """Give the absolute path behind all symbolic links, also of what does not exist (yet).
+    """Return the absolute path behind all symbolic links, also of what does not exist (yet).
 
     `Path.resolve` raises on a circle of links; here the circle stays in the path, and opening it fails.
     """
@@ -48,7 +48,7 @@ def real_path(path: str | Path) -> str:
 
 
 def repository_of(path: str | Path) -> str | None:
-    """Give the real path of the top folder of the git work tree that a path is in, None where it is in none.
+    """Return the real path of the top folder of the git work tree that a path is in, None where it is in none.
 
     The nearest folder that holds an entry `.git` counts, as it does for git. Git itself isn't asked: its answer would
     depend on variables and on who owns the folder.
@@ -63,12 +63,12 @@ def repository_of(path: str | Path) -> str | None:
 
 
 def is_within(path: str, folder: str) -> bool:
-    """Tell whether a real path is that of a folder or of something below it."""
+    """Return whether a real path is that of a folder or of something below it."""
     return path == folder or path.startswith(folder.rstrip(os.sep) + os.sep)
 
 
 def link_out(path: str | Path) -> str | None:
-    """Give the first symbolic link on the way to a path that leads out of its repository or into `.git`; None for none.
+    """Return the first symbolic link on the way to a path that leads out of its repository or into `.git`, or None.
 
     Where there is no repository, the working directory stands for it, or the folder of the file if that is elsewhere.
     """
@@ -100,7 +100,7 @@ SUFFIX: Final = ".tmp"
 
 @contextmanager
 def opened(folder: str | Path) -> Iterator[int]:
-    """Give the descriptor of a folder; what goes by it stays in that folder, should somebody move it meanwhile."""
+    """Yield the descriptor of a folder; what goes by it stays in that folder, should somebody move it meanwhile."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         yield descriptor
@@ -210,7 +210,7 @@ def write_files(contents: Mapping[Path, bytes], before: Mapping[Path, bytes]) ->
 
 
 def _mode_of(file: Path) -> int | None:
-    """Give the mode of a file, None where there is none."""
+    """Return the mode of a file, None where there is none."""
     with suppress(FileNotFoundError):
         return stat.S_IMODE(file.stat().st_mode)
     return None
@@ -290,7 +290,7 @@ def why_unfit(path: str, root: str, *, outside: bool) -> str | None:
 
 
 def _hops(written: str, real: str) -> Iterator[str]:
-    """Give what a path leads to, link by link."""
+    """Yield what a path leads to, link by link."""
     if written == real:
         return
     path = written
@@ -304,7 +304,7 @@ def _hops(written: str, real: str) -> Iterator[str]:
 
 
 def _acts(path: str) -> bool:
-    """Tell whether a part of a path is .git or .github, as any file system may understand it."""
+    """Return whether a part of a path is .git or .github, as any file system may understand it."""
     if path.isascii() and "git" not in path.lower():
         return False
     # HFS+ leaves invisible characters out, NTFS what follows a colon and dots and spaces at the end; git too takes
@@ -314,7 +314,7 @@ def _acts(path: str) -> bool:
 
 
 def not_ignored(paths: Iterable[str]) -> dict[str, str]:
-    """Say why git would take files, for those of these real paths that it would; blocks until git has answered.
+    """Return why git would take files, for those of these real paths that it would; blocks until git has answered.
 
     A file that is in no work tree is nothing to git. Where git can't be asked, that is the reason.
     """

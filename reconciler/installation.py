@@ -64,12 +64,12 @@ class Installation:
 
 
 def installing(extra: str) -> str:
-    """Give the command that adds an extra to this installation, to be typed into a shell."""
+    """Return the command that adds an extra to this installation, to be typed into a shell."""
     return command_for(extra, installation())
 
 
 def command_for(extra: str, installed: Installation) -> str:
-    """Give the command that adds an extra to an installation.
+    """Return the command that adds an extra to an installation.
 
     uv tool and pipx make the environment anew, so for them the extras that are there already are named too.
     """
@@ -122,7 +122,7 @@ def _origin(package: Distribution) -> tuple[str, str]:
 
 
 def _extras(package: Distribution) -> frozenset[str]:
-    """Give the extras of which everything is installed."""
+    """Return the extras of which everything is installed."""
     complete: dict[str, bool] = {}
     for name, extra in _requires(package):
         if extra:
@@ -192,7 +192,7 @@ def pinned_names(requirements: str) -> set[str]:
 
 
 def _pins(extras: Iterable[str]) -> Mapping[str, str]:
-    """Give the pins of what these extras need, and of what that needs, out of the list that ships with the program."""
+    """Return the pins of what these extras need, and of what that needs, from the list that ships with the program."""
     text = next(path for folder in (_HERE, _HERE.parent) if (path := folder / "requirements" / "runtime.txt").is_file())
     pins = {pin["name"]: pin for pin in _PIN.finditer(text.read_text("utf-8"))}
     chosen = {"", *extras}

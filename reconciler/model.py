@@ -132,7 +132,7 @@ class Usage:
     requests: int
 
     def __bool__(self) -> bool:
-        """Tell whether the key was used at all."""
+        """Return whether the key was used at all."""
         return bool(self.requests or self.cost)
 
 
@@ -144,7 +144,7 @@ class Activity:
     by_key: Mapping[int, Usage]
 
     def of(self, key_id: int) -> Usage:
-        """Give the usage of a key, zero for one that was not used."""
+        """Return the usage of a key, zero for one that was not used."""
         return self.by_key.get(key_id) or Usage(self.days, Decimal(0), 0)
 
 
@@ -237,7 +237,7 @@ _ACTED_ON: Final = re.compile(
 
 
 def is_acted_on(variable: str) -> bool:
-    """Tell whether shells and programs change what they do by a variable of this name, so that no secret may be in it.
+    """Return whether a variable of this name changes what shells and programs do, so that no secret may be in it.
 
     Small letters count too: zsh ties `path` to PATH, and every program reads `https_proxy`.
     """
@@ -489,18 +489,18 @@ _PLAIN: Final = re.compile(r"(?![a-f]{7})[a-z_]+", re.ASCII)  # seven hexadecima
 
 
 def place_words(delivery: Delivery, name: Callable[[str], str] = str) -> str:
-    """Say where a secret goes: `github-actions, repository acme/api, as NAGA_API`; `name` sets off the values."""
+    """Return where a secret goes: `github-actions, repository acme/api, as NAGA_API`; `name` sets off the values."""
     return f"{target_words(delivery.target, name)}{link_words(delivery, name)}, as {name(delivery.name)}"
 
 
 def link_words(delivery: Delivery, name: Callable[[str], str] = str) -> str:
-    """Say which file links lead to, if any do: `, which leads to /etc/hosts`."""
+    """Return which file links lead to, if any do: `, which leads to /etc/hosts`."""
     file = delivery.place.file if delivery.linked else None
     return "" if file is None else f", which leads to {name(file)}"
 
 
 def target_words(target: Target, name: Callable[[str], str] = str) -> str:
-    """Say what takes secrets: `github-actions, environment production, repository acme/api`."""
+    """Return what takes secrets: `github-actions, environment production, repository acme/api`."""
     settings = [
         f"{setting if _PLAIN.fullmatch(setting) else name(setting)} {name(setting_words(value))}"
         for setting, value in target.settings
@@ -531,7 +531,7 @@ def account_variables(declaration: Declaration, environments: Collection[str] = 
 
 
 def part_of(declaration: Declaration, variable: str) -> Declaration:
-    """Give what is declared for one account: its environments and their keys, and the rules, which hold for each."""
+    """Return what is declared for one account: its environments and their keys, and the rules, which hold for each."""
     if account_variables(declaration) == (variable,):
         return declaration
     return only_of(

@@ -31,7 +31,7 @@ class Secret:
         self._content = bytearray(value, "utf-8", "surrogatepass")
 
     def reveal(self) -> str:
-        """Give out the secret, for the destination that stores it and for nothing else.
+        """Return out the secret, for the destination that stores it and for nothing else.
 
         Raises:
             RuntimeError: it was wiped, so whoever asks has kept it for too long.
@@ -42,7 +42,7 @@ class Secret:
         return self._content.decode("utf-8", "surrogatepass")
 
     def copy(self) -> Secret:
-        """Give another that is wiped for itself; raises RuntimeError like `reveal()`."""
+        """Return another that is wiped for itself; raises RuntimeError like `reveal()`."""
         return Secret(self.reveal())
 
     def wipe(self) -> None:
@@ -57,7 +57,7 @@ class Secret:
         return not self._content
 
     def __enter__(self) -> Self:
-        """Give the secret itself."""
+        """Return the secret itself."""
         return self
 
     def __exit__(self, *_: object) -> None:

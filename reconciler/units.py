@@ -121,7 +121,7 @@ def plural(count: int, noun: str) -> str:
 
 
 def near(name: str, known: Collection[str]) -> str:
-    """Say which of the known names may have been meant, or which there are if they are few; empty for neither."""
+    """Return which of the known names may have been meant, or which there are if they are few; empty for neither."""
     from difflib import get_close_matches  # only where something is wrong
 
     found = get_close_matches(name, known, n=1) or sorted(each for each in known if each.startswith(name))

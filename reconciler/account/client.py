@@ -83,7 +83,7 @@ def failure(
     secrets: Iterable[Secret],
     variable: str = KEY_VARIABLE,
 ) -> AccountError:
-    """Give the error for an outcome that is no success; the credential came from `variable`.
+    """Return the error for an outcome that is no success; the credential came from `variable`.
 
     ConnectionFailed without an answer, RefusedByService for 4xx and 5xx, UnexpectedAnswer for anything else.
     """
@@ -102,7 +102,7 @@ def failure(
 
 
 def _hint(request: Request, answer: Answer, parts: list[str] | None, said: str) -> str:
-    """Say what can be done about an error; `parts` is what the service says of it, None for what it does not."""
+    """Return what can be done about an error; `parts` is what the service says of it, None for what it does not."""
     if parts and parts[0] == "invalid_provisioning_key":
         return _WRONG_KEY
     if answer.status == HTTPStatus.FORBIDDEN and parts is None:
@@ -117,7 +117,7 @@ def _hint(request: Request, answer: Answer, parts: list[str] | None, said: str) 
 
 
 def _explained(body: bytes) -> list[str] | None:
-    """Give what an error's body says, in the documented shape or as FastAPI has it; None for any other body."""
+    """Return what an error's body says, in the documented shape or as FastAPI has it; None for any other body."""
     try:
         raw = json.loads(body)
     except (ValueError, RecursionError):
@@ -137,7 +137,7 @@ def _explained(body: bytes) -> list[str] | None:
 
 
 def _of_a_field(entry: object) -> str:
-    """Say what is wrong with a field, of an entry like `{"loc": ["body", "name"], "msg": "too long"}`."""
+    """Return what is wrong with a field, of an entry like `{"loc": ["body", "name"], "msg": "too long"}`."""
     if not isinstance(entry, dict) or not isinstance(entry.get("msg"), str):
         return ""
     where = entry.get("loc")
@@ -214,7 +214,7 @@ class Account:
         self._proofs: dict[str, bool] = {}
 
     async def __aenter__(self) -> Self:
-        """Give the account itself."""
+        """Return the account itself."""
         return self
 
     async def __aexit__(
@@ -224,7 +224,7 @@ class Account:
         await self._sender.aclose()
 
     def now(self) -> datetime:
-        """Tell the service's time in UTC; this machine's before the first answer."""
+        """Return the service's time in UTC; this machine's before the first answer."""
         return self._sender.clock.now()
 
     @property
@@ -341,7 +341,7 @@ class Account:
         self._record.lost.discard(name)
 
     def lost(self, names: Iterable[str]) -> frozenset[str]:
-        """Give those of these names whose POST got no answer that can be used."""
+        """Return those of these names whose POST got no answer that can be used."""
         return frozenset(self._record.lost.intersection(names))
 
     async def update_key(self, key_id: int, patch: KeyPatch) -> LiveKey:
@@ -432,7 +432,7 @@ class Account:
         return Trial.UNPROVEN
 
     async def _refuses(self, wrong: Secret, like: Request) -> bool:
-        """Tell whether a key that is surely wrong is refused where another is tried; found out once for each way."""
+        """Return whether a key that is surely wrong is refused where another is tried; found out once for each way."""
         async with self._proving:
             if like.label not in self._proofs:
                 conclusion = await self._sender.perform(replace(like, bearer=wrong))
@@ -524,7 +524,7 @@ def _decode(request: Request, answer: Answer, read: Callable[[bytes], _Decoded])
 
 
 def _is_refusal(conclusion: Conclusion) -> bool:
-    """Tell whether a write was certainly not carried out: a clear refusal, or nothing was sent."""
+    """Return whether a write was certainly not carried out: a clear refusal, or nothing was sent."""
     if conclusion.maybe_done:
         return False
     if isinstance(conclusion.outcome, NoAnswer):
@@ -534,7 +534,7 @@ def _is_refusal(conclusion: Conclusion) -> bool:
 
 
 def _looked_at_the_key(conclusion: Conclusion) -> bool:
-    """Tell whether an answer depends on the key that was sent, as far as can be seen from outside."""
+    """Return whether an answer depends on the key that was sent, as far as can be seen from outside."""
     final = HTTPStatus.OK <= conclusion.status < HTTPStatus.INTERNAL_SERVER_ERROR
     redirect = HTTPStatus.MULTIPLE_CHOICES <= conclusion.status < HTTPStatus.BAD_REQUEST
     return final and not redirect and conclusion.status not in _BESIDE_THE_POINT
@@ -586,12 +586,12 @@ class Record:
         self._keys[key_id] = None
 
     def differing(self, keys: Iterable[LiveKey]) -> list[int]:
-        """Give the ids of the keys that a list shows otherwise than this run left them."""
+        """Return the ids of the keys that a list shows otherwise than this run left them."""
         shown = {key.id: key for key in keys}
         return [key_id for key_id, left in self._keys.items() if not _shows(shown.get(key_id), left)]
 
     def expects(self, key_id: int) -> str:
-        """Say what a list would have to show of a key that it shows otherwise."""
+        """Return what a list would have to show of a key that it shows otherwise."""
         left = self._keys[key_id]
         return f"key {key_id}, which this run deleted, is still in it" if left is None else f"it does not show {left}"
 

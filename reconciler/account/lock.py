@@ -149,7 +149,7 @@ class Lock:
             await self._pause(len(posted))
 
     async def _alone(self, lock: LiveKey, posted: Collection[str]) -> Snapshot | None:
-        """Give the account if nobody else's lock is in it, else withdraw ours; whatever is raised, it is withdrawn."""
+        """Return the account if nobody else's lock is in it, else withdraw ours; whatever is raised withdraws it."""
         try:
             snapshot = await self.account.read_back()
             rivals = _rivals(snapshot, posted)
@@ -226,7 +226,7 @@ class Lock:
             await self._pause()
 
     def _came_late(self, snapshot: Snapshot, posted: Collection[str]) -> LiveKey | None:
-        """Give a lock of ours whose answer was lost and that came all the same, unless it ends soon."""
+        """Return a lock of ours whose answer was lost and that came all the same, unless it ends soon."""
         late = _named(snapshot, self.account.lost(posted))
         if late is None or not late.expires_at or late.expires_at - snapshot.now < LEASE / 2:
             return None
@@ -279,12 +279,12 @@ def _holds(key: LiveKey, now: datetime) -> bool:
 
 
 def _rivals(snapshot: Snapshot, posted: Collection[str]) -> list[LiveKey]:
-    """Give the locks of others that have not run out."""
+    """Return the locks of others that have not run out."""
     return [key for key in snapshot.keys if key.name not in posted and _holds(key, snapshot.now)]
 
 
 def _in_time(end: datetime, asked: datetime) -> bool:
-    """Tell whether a lock lasts for as long as was asked: not less, and not much longer."""
+    """Return whether a lock lasts for as long as was asked: not less, and not much longer."""
     return timedelta(seconds=-1) < end - asked <= LATEST
 
 

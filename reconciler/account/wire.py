@@ -88,12 +88,12 @@ def read_amount(raw: object) -> Decimal | None:
 
 
 def is_unicode(text: str) -> bool:
-    """Tell whether the text can be written anywhere: JSON can smuggle in halves of surrogate pairs."""
+    """Return whether the text can be written anywhere: JSON can smuggle in halves of surrogate pairs."""
     return text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def writable(text: str) -> str:
-    """Give text that can be written anywhere, `?` in place of what cannot."""
+    """Return text that can be written anywhere, `?` in place of what cannot."""
     return text if is_unicode(text) else text.encode(errors="replace").decode()
 
 
@@ -209,14 +209,14 @@ def decode_activity(body: bytes, days: int) -> Activity:
 
 
 def not_whole(why: str) -> str:
-    """Say why a list of keys is not the whole account, and that this ends the matter."""
+    """Return why a list of keys is not the whole account, and that this ends the matter."""
     return (
         f"the list of keys is not the whole account: {why}; reconciler acts on a whole account only, so it stops here"
     )
 
 
 def redacted(value: _Decoded, credentials: Sequence[Secret]) -> _Decoded:
-    """Give what was read from an answer with the credentials hidden in the names of keys and models: they are shown.
+    """Return what was read from an answer with the credentials hidden in the names of keys and models: they are shown.
 
     Raises UnexpectedAnswer for a new secret that holds a credential, which would go to destinations.
     """
@@ -492,7 +492,7 @@ class _Reader:
         return raw
 
     def _known(self, raw: dict[str, object], field: str, name: str) -> object:
-        """Give a field; None, and its name is noted, where the answer does not have it."""
+        """Return a field; None, and its name is noted, where the answer does not have it."""
         value = raw.get(field)
         if value is None:
             self._lacks(name)
@@ -516,7 +516,7 @@ _STATE: Final = attrgetter("name", "is_enabled", "credit_limit", "expires_at")
 
 
 def altered_fields(asked: KeyPatch, answered: LiveKey) -> str:
-    """Say which fields of a key are otherwise than they were asked to be; empty when the service did as told."""
+    """Return which fields of a key are otherwise than they were asked to be; empty when the service did as told."""
     differences = []
     for field, value in asked.items():
         got = getattr(answered, field)

@@ -215,7 +215,7 @@ def ask(count: int) -> None:
 
 
 def exit_code(result: ApplyResult) -> int:
-    """Give the code of an apply that ran to its end: 0, 130, 5 for a part, 1 for nothing or an unchecked result."""
+    """Return the code of an apply that ran to its end: 0, 130, 5 for a part, 1 for nothing or an unchecked result."""
     from reconciler.errors import Interrupted, PartlyApplied, ReconcilerError
     from reconciler.planning.actions import Status
 
@@ -405,7 +405,7 @@ class Output:
         show(text, err=self._format != "text")
 
     def _so_far(self, *, interrupted: bool, reason: str | None = None) -> ApplyResult:
-        """Give the result of an apply that ended early: an outcome for each action of the plan, in its order."""
+        """Return the result of an apply that ended early: an outcome for each action of the plan, in its order."""
         plan = self.plan
         if plan is None:
             return ApplyResult((), interrupted=interrupted, note=reason)

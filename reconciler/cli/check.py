@@ -272,7 +272,7 @@ def check_state(path: Path) -> None:
 
 
 def read_state(path: Path) -> frozenset[Identity] | None:
-    """Give what was told before, nothing where there is no file yet.
+    """Return what was told before, nothing where there is no file yet.
 
     None, with a warning on stderr, is a file that holds something else: all is told again then.
     """

@@ -170,7 +170,7 @@ def answer(instruction: str, program: click.Command) -> int:
 
 
 def _line() -> str:
-    """Give what is typed so far, as one line."""
+    """Return what is typed so far, as one line."""
     return os.environ[_LINE].replace("\\\n", "")
 
 

@@ -47,7 +47,7 @@ def use_color() -> bool:
 
 
 def width() -> int | None:
-    """Give the terminal's width; None when nobody watches."""
+    """Return the terminal's width; None when nobody watches."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 

@@ -106,7 +106,7 @@ def difference(before: Iterable[SourceFile], after: Iterable[SourceFile]) -> str
 
 
 def _compared(old: Sequence[str], new: Sequence[str]) -> Iterator[str]:
-    """Give the hunks of a diff, a line each."""
+    """Yield the hunks of a diff, a line each."""
     for (old_first, new_first), (old_last, new_last) in pairwise(_cuts(old, new)):
         for line in list(unified_diff(old[old_first:old_last], new[new_first:new_last]))[2:]:
             hunk = _HUNK.match(line)
@@ -119,7 +119,7 @@ def _compared(old: Sequence[str], new: Sequence[str]) -> Iterator[str]:
 
 
 def _cuts(old: Sequence[str], new: Sequence[str]) -> Iterator[tuple[int, int]]:
-    """Give where to cut both into pieces, beginning and end included."""
+    """Yield where to cut both into pieces, beginning and end included."""
     last = 0
     yield 0, 0
     for cut in _shared(old, new):
@@ -130,7 +130,7 @@ def _cuts(old: Sequence[str], new: Sequence[str]) -> Iterator[tuple[int, int]]:
 
 
 def _shared(old: Sequence[str], new: Sequence[str]) -> list[tuple[int, int]]:
-    """Give where both have a line, but for its spaces, that each has once: the most that are in the same order."""
+    """Return where both have a line, but for its spaces, that each has once: the most that are in the same order."""
     before, after = _unique(old), _unique(new)
     pairs = [(place, after[line]) for line, place in before.items() if line in after]
     ends: list[int] = []  # of the best chain of each length, where it ends in the new lines

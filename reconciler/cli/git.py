@@ -60,14 +60,14 @@ def sources_at(revision: str, file: Path) -> list[SourceFile]:
 
 
 def _named_places(path: str, here: Path) -> list[tuple[Path, str]]:
-    """Give the folder, and the file in it if it is one, that a path of a revision may mean."""
+    """Return the folder, and the file in it if it is one, that a path of a revision may mean."""
     top = Path() if path.startswith(("./", "../")) else Path(repository_of(here) or "")
     place = top / path
     return [(place, ""), (place.parent, place.name)]
 
 
 def _usual_places(file: Path) -> list[tuple[Path, str]]:
-    """Give where a declaration may have been: where it is, else the file that a folder replaced, or the other way."""
+    """Return where a declaration may have been: where it is, else the file that a folder replaced, or the other way."""
     if not file.is_dir():
         return [(file.parent, file.name), (file.with_suffix(""), "")]
     beside = dict.fromkeys((f"{file.name}.yaml", "keys.yaml")) if file.name else ()
@@ -75,7 +75,7 @@ def _usual_places(file: Path) -> list[tuple[Path, str]]:
 
 
 def _fingerprints_at(revision: str, folder: Path, commit: str) -> Callable[[str], str]:
-    """Give what tells the SHA-256 of what a file held at a commit; what git does not know is as it is now."""
+    """Return what tells the SHA-256 of what a file held at a commit; what git does not know is as it is now."""
     root = repository_of(folder)
 
     def fingerprint(real: str) -> str:
@@ -91,7 +91,7 @@ def _fingerprints_at(revision: str, folder: Path, commit: str) -> Callable[[str]
 
 
 def _changed_links(revision: str, folder: Path, commit: str) -> frozenset[str]:
-    """Give the real paths of symbolic links that git knows and that are, or were at a commit, something else."""
+    """Return the real paths of symbolic links that git knows and that are, or were at a commit, something else."""
     root = repository_of(folder)
     entries = iter(_git(folder, revision, "diff-index", "--raw", "-z", "--no-renames", commit, "--").split(b"\0"))
     # ":120000 100644 <id> <id> T", and then the path from the top of the repository
@@ -104,7 +104,7 @@ def _changed_links(revision: str, folder: Path, commit: str) -> frozenset[str]:
 
 
 def last_change(file: Path, commit: str) -> str | None:
-    """Give the commit by which a branch that ends with `commit` came to the declaration as it is; None if unknown.
+    """Return the commit by which a branch that ends with `commit` came to the declaration as it is; None if unknown.
 
     Of a merge, that is the commit of the merge.
     """
@@ -117,7 +117,7 @@ def last_change(file: Path, commit: str) -> str | None:
 
 
 def names_of_revisions(file: Path) -> list[str]:
-    """Give the names that a person knows revisions by: HEAD, branches and tags; none where there is no repository."""
+    """Return the names that a person knows revisions by: HEAD, branches and tags; none where there is no repository."""
     folder = file if file.is_dir() else file.parent
     walk = ("for-each-ref", "--format=%(refname:short)", "refs/heads", "refs/remotes", "refs/tags")
     try:
@@ -127,7 +127,7 @@ def names_of_revisions(file: Path) -> list[str]:
 
 
 def _files(folder: Path, revision: str, commit: str, wanted: str) -> Iterator[tuple[str, str]]:
-    """Give the ids and names of the files that count in a folder, which may be gone by now."""
+    """Yield the ids and names of the files that count in a folder, which may be gone by now."""
     there = next(each for each in (folder, *folder.parents) if each.is_dir())
     inside = f"./{folder.relative_to(there)}/".replace("././", "./")
     listed = _git(there, revision, "ls-tree", "-z", commit, inside).decode(errors="replace")
@@ -219,7 +219,7 @@ def find_repository(folder: Path) -> Repository:
 
 
 def _default_branch(folder: Path) -> str:
-    """Give the branch that the server calls the default one, else a usual or the only one, else what is checked out."""
+    """Return the branch that the server calls its default, else a usual or the only one, else what is checked out."""
     if told := _git_output(folder, "symbolic-ref", "--quiet", "--short", "refs/remotes/origin/HEAD"):
         return told.removeprefix("origin/")
     known = _git_output(folder, "for-each-ref", "--format=%(refname:short)", "refs/heads", "refs/remotes/origin").split(
@@ -235,7 +235,7 @@ def _default_branch(folder: Path) -> str:
 
 
 def _git_output(folder: Path, *arguments: str) -> str:
-    """Give what git answers; nothing when it cannot."""
+    """Return what git answers; nothing when it cannot."""
     command = ["git", "-C", str(folder), *arguments]
     try:
         done = subprocess.run(command, check=False, capture_output=True, stdin=subprocess.DEVNULL)  # noqa: S603  # an argv, no shell

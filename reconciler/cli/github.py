@@ -37,7 +37,7 @@ T = TypeVar("T")
 
 
 def in_gitlab() -> bool:
-    """Tell whether this is a job of GitLab; every other one is taken for one of GitHub."""
+    """Return whether this is a job of GitLab; every other one is taken for one of GitHub."""
     return os.environ.get("GITLAB_CI") == "true"
 
 
@@ -96,7 +96,7 @@ def selection_of(shared_options: SharedOptions) -> str:
 
 
 def origin_of(shared_options: SharedOptions) -> Origin | None:
-    """Tell where a page comes from; None outside of a job."""
+    """Return where a page comes from; None outside of a job."""
     from reconciler.forge import gitlab
     from reconciler.forge.reviews import read_job
     from reconciler.render.github import Origin
@@ -112,7 +112,7 @@ def origin_of(shared_options: SharedOptions) -> Origin | None:
 
 
 def explained(error: BaseException) -> tuple[str, Sequence[Diagnostic | str]]:
-    """Say why there is no plan or result; of an error that nobody foresaw, nothing that it holds."""
+    """Return why there is no plan or result; of an error that nobody foresaw, nothing that it holds."""
     match error:
         case DeclarationError(diagnostics=diagnostics):
             return "The file is not valid", diagnostics
@@ -125,7 +125,7 @@ def explained(error: BaseException) -> tuple[str, Sequence[Diagnostic | str]]:
 
 
 def code_of(error: BaseException) -> int:
-    """Give the exit code that the process ends with after an error."""
+    """Return the exit code that the process ends with after an error."""
     match error:
         case ReconcilerError():
             return error.exit_code
@@ -333,7 +333,7 @@ class PlanReport:
 
 
 def _needed() -> str:
-    """Say which token can write a comment."""
+    """Return which token can write a comment."""
     if in_gitlab():
         return (
             "GITLAB_TOKEN has to be an access token of the project with the scope api and the role Reporter or more; "
@@ -346,7 +346,7 @@ def _needed() -> str:
 
 
 def reviewed_digest(shared_options: SharedOptions, request: PlanRequest) -> str | StalePlan:
-    """Give the digest of the plan that was reviewed, or what is to be said where one has to be and was not.
+    """Return the digest of the plan that was reviewed, or what is to be said where one has to be and was not.
 
     It stands on the pull request that this commit came from, or else the last commit that changed the file: a merge of
     something else in the meantime takes no review away.

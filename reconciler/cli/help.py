@@ -77,12 +77,12 @@ _SAVED_BY: Final = frozenset({"plan", "apply"})
 
 
 def of_all() -> str:
-    """Give what holds for the program as a whole."""
+    """Return what holds for the program as a whole."""
     return "\n\n".join([_exit_codes(EXIT_CODES), _variables(VARIABLES), _files(FILES), _MORE])
 
 
 def of_command(name: str, command: click.Command) -> str:
-    """Give what holds for one command, after what it says there itself; what it reads follows from its options."""
+    """Return what holds for one command, after what it says there itself; what it reads follows from its options."""
     options = {parameter.name for parameter in command.params}
     variables = [variable for option, each in _READ_FOR.items() if option in options for variable in each]
     files = [file for option, file in _USED_FOR.items() if option in options]
@@ -167,7 +167,7 @@ _LOGIN: Final = "There is nothing to log in to: NAGA_PROVISIONING_KEY holds the 
 
 
 def unknown_command(word: str, commands: Sequence[str]) -> str:
-    """Say that there is no such command, and which one may have been meant."""
+    """Return the message that there is no such command, with the one that may have been meant."""
     from difflib import get_close_matches
 
     near = [HABITS[word]] if word in HABITS else get_close_matches(word, commands, n=1)
@@ -180,7 +180,7 @@ def unknown_command(word: str, commands: Sequence[str]) -> str:
 def before_the_command(
     group: click.Group, context: click.Context, error: click.NoSuchOption, words: Sequence[str]
 ) -> click.UsageError:
-    """Give what to raise for an option that the program lacks: it may be one of the command that follows it."""
+    """Return what to raise for an option that the program lacks: it may be one of the command that follows it."""
     name = error.option_name
     commands = {each: group.get_command(context, each) for each in group.list_commands(context)}
     takers = {each: option for each, command in commands.items() if command and (option := _option(command, name))}
@@ -200,7 +200,7 @@ def before_the_command(
 
 
 def after_the_command(group: click.Group, context: click.Context, error: click.UsageError) -> click.UsageError:
-    """Give what to raise for what is wrong after a command: it says which one, and knows the program's own options."""
+    """Return what to raise for what is wrong after a command: it says which one, and knows the program's options."""
     command, path = context.invoked_subcommand, context.command_path
     if isinstance(error, click.NoSuchOption) and _option(group, error.option_name):
         name = error.option_name
@@ -213,7 +213,7 @@ def after_the_command(group: click.Group, context: click.Context, error: click.U
 
 
 def _from_elsewhere(error: click.NoSuchOption, context: click.Context) -> click.UsageError:
-    """Give what to raise for an option that other tools have: what does that here, if this command does it."""
+    """Return what to raise for an option that other tools have: what does that here, if this command does it."""
     if context.info_name == "plan" and error.option_name == "--dry-run":
         return click.UsageError("No such option '--dry-run'. A plan changes nothing: leave it out.", context)
     for needed, hint in _OPTIONS.get(error.option_name, ()):
@@ -259,7 +259,7 @@ def excerpt(diagnostic: Diagnostic) -> Iterator[str]:
 
 
 def explain(error: BaseException, *, verbose: bool) -> int:
-    """Say what is wrong and give the exit code; an error of a kind that nobody foresaw shows nothing it holds."""
+    """Return what is wrong and give the exit code; an error of a kind that nobody foresaw shows nothing it holds."""
     match error:
         case DeclarationError(diagnostics=diagnostics):
             from reconciler.diagnostic import Severity
@@ -319,7 +319,7 @@ def _explain_bug(error: BaseException, *, verbose: bool) -> None:
 
 
 def _frames(error: BaseException) -> Iterator[str]:
-    """Give where an error and those it came from were raised, without their messages: these might hold a secret."""
+    """Yield where an error and those it came from were raised, without their messages: these might hold a secret."""
     import traceback
 
     link: BaseException | None = error

@@ -217,7 +217,7 @@ def _adopt(
 def _additions(
     place: _Place, variable: str, adoption: Adoption, inputs: PlanInputs, now: datetime
 ) -> Sequence[SourceFile]:
-    """Give the files to write; raises UsageError where they would not be valid."""
+    """Return the files to write; raises UsageError where they would not be valid."""
     from reconciler.errors import DeclarationError, UsageError
     from reconciler.formatting.edit import Additions, added, inheritance, key_texts
     from reconciler.model import KEY_VARIABLE
@@ -273,7 +273,7 @@ def report(
     *,
     is_written: bool,
 ) -> Iterator[str]:
-    """Say what was added, a line each; ends with the commands to go on with. `plan` is that of the result.
+    """Yield what was added, a line each; ends with the commands to go on with. `plan` is that of the result.
 
     What went to standard output counts as written too.
     """

@@ -129,7 +129,7 @@ def _set_up(folder: Path, place: Repository, repository: str | None, package: st
 
 
 def _pins_alone(folder: Path, package: str | None) -> Mapping[str, bytes]:
-    """Give what a job installs: for the destinations of the declaration in a folder, or for all without one."""
+    """Return what a job installs: for the destinations of the declaration in a folder, or for all without one."""
     from reconciler.declaration import load
     from reconciler.declaration.destinations import kinds
     from reconciler.installation import pinned
@@ -143,7 +143,7 @@ def _types(declaration: Declaration) -> set[str]:
 
 
 def _find_declaration(folder: Path, root: Path) -> str | None:
-    """Give what declares keys already: keys.yaml, the folder keys/, or the folder itself with such files in it."""
+    """Return what declares keys already: keys.yaml, the folder keys/, or the folder itself with such files in it."""
     if (folder / FILE).exists():
         return FILE
     names = [FOLDER] if folder.resolve() == root else [FOLDER, "."]
@@ -151,7 +151,7 @@ def _find_declaration(folder: Path, root: Path) -> str | None:
 
 
 def _project(folder: Path, name: str, place: Repository, declaration: Declaration | None, forge: _Forge) -> Project:
-    """Say what the workflows have to know; without a declaration, of the starter file."""
+    """Return what the workflows have to know; without a declaration, of the starter file."""
     from reconciler.errors import UsageError
     from reconciler.model import KEY_VARIABLE
 
@@ -178,7 +178,7 @@ def _project(folder: Path, name: str, place: Repository, declaration: Declaratio
 
 
 def extras_of(types: Iterable[str]) -> list[str]:
-    """Give the extras that destinations of these types need."""
+    """Return the extras that destinations of these types need."""
     from reconciler.declaration.destinations import kind_of
 
     return sorted(extra for kind in types if (extra := kind_of(kind).extra))
@@ -277,14 +277,14 @@ class Project:
 
 
 def starter_file(repository: str, forge: _Forge | None = None) -> str:
-    """Give the starter keys.yaml of a repository, whose environments get the secrets; owner/name needs no quotes."""
+    """Return the starter keys.yaml of a repository, whose environments get the secrets; owner/name needs no quotes."""
     forge = forge or FORGES["github"]
     destination = fill(f"destination-{forge.name}.yaml", {"repository": repository})
     return fill("keys.yaml", {"destination": destination, "to": forge.name, "request": forge.request})
 
 
 def workflow(name: str, project: Project, replaced: Mapping[str, str] | None = None) -> str:
-    """Give one of the WORKFLOWS of a project; `replaced` are placeholders that are filled in otherwise."""
+    """Return one of the WORKFLOWS of a project; `replaced` are placeholders that are filled in otherwise."""
     return fill(f"{name}.yml", {**_values(project), **(replaced or {})})
 
 
@@ -339,7 +339,7 @@ def _as_pattern(name: str) -> str:
 
 
 def environments_of(workflow: Path) -> set[str] | None:
-    """Give the environments that an existing workflow has jobs for; None where it does not say them as ours do."""
+    """Return the environments that an existing workflow has jobs for; None where it does not say them as ours do."""
     import yaml
 
     try:
@@ -364,7 +364,7 @@ _NIGHTLY: Final = "nightly"
 def tell(  # what was found and made
     project: Project, root: Path, repository: str | None, folder: Path, forge: _Forge, *, is_new: bool
 ) -> Iterator[str]:
-    """Give the steps, a line each, to be typed at the top of the repository, which is `root`.
+    """Yield the steps, a line each, to be typed at the top of the repository, which is `root`.
 
     `repository` is owner/name where it is known, `folder` what init was called with.
     """
@@ -446,7 +446,7 @@ GITLAB_PINS: Final = ".gitlab/reconciler"
 
 
 def gitlab_files(project: Project) -> dict[str, str]:
-    """Give the jobs of a project, and a pipeline that has nothing else."""
+    """Return the jobs of a project, and a pipeline that has nothing else."""
     watched = f"{project.file}/*.yaml" if project.is_folder else project.file
     values = {
         **_values(project),

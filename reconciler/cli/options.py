@@ -97,7 +97,7 @@ def _read_day(context: click.Context, parameter: click.Parameter, value: str | N
 
 
 def _read_month(context: click.Context, parameter: click.Parameter, value: str | None) -> Span | None:
-    """Give the first and the last day of a month."""
+    """Return the first and the last day of a month."""
     from datetime import date, timedelta
 
     from reconciler.insight.history import Span
@@ -138,7 +138,7 @@ def recorded_options(what: str) -> Callable[[F], F]:
 def asked_period(
     context: click.Context, folder: Path | None, month: Span | None, since: date | None, until: date | None
 ) -> tuple[date | None, date | None]:
-    """Give the first and the last day that are meant, None for as far as the history reaches; raises UsageError."""
+    """Return the first and the last day that are meant, None for as far as the history reaches; raises UsageError."""
     from click.core import ParameterSource
 
     if folder is None and (month or since or until):
@@ -194,13 +194,13 @@ _GIT: Final = "git:"
 
 
 def environments(context: click.Context, parameter: click.Parameter, begun: str) -> list[str]:
-    """Give the declared environments that begin with what is typed so far, without those that are there already."""
+    """Return the declared environments that begin with what is typed so far, without those that are there already."""
     declaration = _declaration(context)
     return _fitting(declaration.environments, context, parameter, begun) if declaration else []
 
 
 def addresses(context: click.Context, parameter: click.Parameter, begun: str) -> list[str]:
-    """Give the addresses of declared keys in the same way; after -e, of those in its environments."""
+    """Return the addresses of declared keys in the same way; after -e, of those in its environments."""
     declaration = _declaration(context)
     chosen = context.params.get("environment") or context.params.get("environments")
     keys = declaration.keys if declaration else ()
@@ -209,21 +209,21 @@ def addresses(context: click.Context, parameter: click.Parameter, begun: str) ->
 
 
 def leases(context: click.Context, parameter: click.Parameter, begun: str) -> list[str]:
-    """Give the addresses of declared leases in the same way."""
+    """Return the addresses of declared leases in the same way."""
     declaration = _declaration(context)
     known = (str(lease.address) for lease in declaration.leases) if declaration else ()
     return _fitting(known, context, parameter, begun)
 
 
 def teams(context: click.Context, parameter: click.Parameter, begun: str) -> list[str]:
-    """Give the teams that declared keys belong to, in the same way."""
+    """Return the teams that declared keys belong to, in the same way."""
     declaration = _declaration(context)
     known = {key.team for key in declaration.keys if key.team is not None} if declaration else ()
     return _fitting(known, context, parameter, begun)
 
 
 def bases(context: click.Context, _: click.Parameter, begun: str) -> list[str] | list[CompletionItem[str]]:
-    """Give git:REV for the revisions that have a name, or else let a path follow."""
+    """Return git:REV for the revisions that have a name, or else let a path follow."""
     if not begun.startswith(_GIT):
         return _paths("file", begun)
     from reconciler.cli.git import names_of_revisions

@@ -128,7 +128,7 @@ def _with_exposed(plan: Plan, request: PlanRequest) -> Plan:
 
 
 def exit_code(plan: Plan, *, complete: bool, detailed: bool) -> int:
-    """Give the code of a plan that was shown: 3 when a finding forbids it, 1 when it lacks an account, 2 or 0."""
+    """Return the code of a plan that was shown: 3 when a finding forbids it, 1 when it lacks an account, 2 or 0."""
     from reconciler.errors import GuardrailRefused, ReconcilerError
     from reconciler.planning.accounts import UNREAD
 

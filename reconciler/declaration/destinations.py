@@ -77,7 +77,7 @@ OTHER: Final = Kind()
 
 @cache
 def kinds() -> dict[str, Kind]:
-    """Give our own types, as their modules describe them.
+    """Return our own types, as their modules describe them.
 
     No such module is imported for it: that takes the library of each system. `make pictures` writes them down.
     """
@@ -86,12 +86,12 @@ def kinds() -> dict[str, Kind]:
 
 
 def kind_of(type_: str) -> Kind:
-    """Give what is known about a type."""
+    """Return what is known about a type."""
     return kinds().get(type_, OTHER)
 
 
 def _ambient(sources: Iterable[str]) -> str:
-    """Give the first thing that the environment says: in a variable, or as a setting of AWS's own configuration."""
+    """Return the first thing that the environment says: in a variable, or as a setting of AWS's own configuration."""
     said = (_of_aws(each.removeprefix(_AWS)) if each.startswith(_AWS) else os.environ.get(each, "") for each in sources)
     return next((found for each in said if (found := each.strip())), "")
 
@@ -160,7 +160,7 @@ class Ground:
         return real_path(self._folder)
 
     def written(self, path: str) -> str:
-        """Give a path as the file has it, as it is on every machine; no link in it is followed."""
+        """Return a path as the file has it, as it is on every machine; no link in it is followed."""
         return self.portable(os.path.normpath(os.path.join(self._home, path)))  # noqa: PTH118  # text, maybe with braces
 
     def is_linked(self, path: str, real: str) -> bool:
@@ -179,17 +179,17 @@ class Ground:
         return self._lexicals[path]
 
     def fingerprint(self, real: str) -> str:
-        """Give the SHA-256 of what a file holds by its real path; empty where there is none. It is read once."""
+        """Return the SHA-256 of what a file holds by its real path; empty where there is none. It is read once."""
         if real not in self._fingerprints:
             self._fingerprints[real] = self._earlier.fingerprint(real)
         return self._fingerprints[real]
 
     def joined(self, path: str) -> str:
-        """Give a path of the file as this process can open it."""
+        """Return a path of the file as this process can open it."""
         return str(self._folder / path)
 
     def real(self, path: str) -> str:
-        """Give the real path of one that has been joined; each file and each folder is looked at once."""
+        """Return the real path of one that has been joined; each file and each folder is looked at once."""
         if path not in self._files:
             self._files[path] = self._look(path)
         return self._files[path]
@@ -204,12 +204,12 @@ class Ground:
         return real_path(whole) if os.path.islink(whole) else whole  # noqa: PTH114
 
     def portable(self, real: str) -> str:
-        """Give a real path as it is on every machine: relative to the root inside of it."""
+        """Return a real path as it is on every machine: relative to the root inside of it."""
         return real.removeprefix(f"{self.root.rstrip('/')}/")
 
 
 def resolved(type_: str, settings: Mapping[str, Setting], ground: Ground) -> tuple[tuple[str, Setting], ...]:
-    """Give the settings of a target as they are in truth; see `Target`."""
+    """Return the settings of a target as they are in truth; see `Target`."""
     kind = kind_of(type_)
     found: dict[str, Setting] = dict(settings)
     for name in settings.keys() & kind.paths:
@@ -227,7 +227,7 @@ def resolved(type_: str, settings: Mapping[str, Setting], ground: Ground) -> tup
 
 
 def _scripts(command: tuple[str, ...], folder: str, ground: Ground) -> tuple[str, ...]:
-    """Give the fingerprints of what a command runs and reads of the repository, as far as its words are paths there."""
+    """Return the fingerprints of what a command runs and reads of the repository, where its words are paths there."""
     program, *arguments = command
     words = [program if "/" in program else "", *("" if each.startswith(("-", "/")) else each for each in arguments)]
     reals = [ground.real(os.path.join(folder, word)) if word else "" for word in words]  # noqa: PTH118  # text is faster
@@ -235,7 +235,7 @@ def _scripts(command: tuple[str, ...], folder: str, ground: Ground) -> tuple[str
 
 
 def fingerprint_of(path: str) -> str:
-    """Give the SHA-256 of what a regular file holds now, whatever its size; empty where there is none."""
+    """Return the SHA-256 of what a regular file holds now, whatever its size; empty where there is none."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
         with open(descriptor, "rb") as file:  # noqa: PTH123  # a descriptor, not a path
@@ -246,7 +246,7 @@ def fingerprint_of(path: str) -> str:
 
 
 def file_written(target: Target, name: str, ground: Ground) -> tuple[str | None, bool]:
-    """Give the real path of the file that a secret of this name is written to, and whether links lead there.
+    """Return the real path of the file that a secret of this name is written to, and whether links lead there.
 
     None for what is no file.
     """
@@ -281,7 +281,7 @@ def check_files(keys: Iterable[DeclaredKey], marks: Mapping[str, Mapping[str, Ma
 
 
 def exposed(keys: Iterable[DeclaredKey]) -> Iterator[tuple[Delivery, str]]:
-    """Give a delivery to each file of secrets that git would take into a commit, and what to do about it.
+    """Yield a delivery to each file of secrets that git would take into a commit, and what to do about it.
 
     Git is asked once for each repository, and not at all where no key is delivered to such a file.
     """
@@ -327,7 +327,7 @@ def _one_spelling(path: str) -> str:
 
 
 def _way(target: Target, defaults: dict[str, str]) -> object:
-    """Give what targets have in common that lead to one place; `defaults` keeps what the environment says."""
+    """Return what targets have in common that lead to one place; `defaults` keeps what the environment says."""
     kind = kind_of(target.type)
     settings = dict(target.resolved)
     for name, sources in kind.ambient.items():
@@ -403,7 +403,7 @@ def parse_template(text: str, known: Collection[str] = FIELDS, kept: Collection[
 
 
 def address_values(address: Address, live_name: str) -> dict[str, str]:
-    """Give the values of all FIELDS for a key."""
+    """Return the values of all FIELDS for a key."""
     environment, key = address.environment, address.key
     return {
         "environment": environment,
@@ -475,7 +475,7 @@ class Destination:
     _targets: dict[str, Target] = field(default_factory=dict)
 
     def target(self, values: Mapping[str, str]) -> Target:
-        """Give the place that it is for a key; keys of one environment share it where the settings allow."""
+        """Return the place that it is for a key; keys of one environment share it where the settings allow."""
         if self.is_per_key:
             return self._filled(values)
         environment = values["environment"]
@@ -566,7 +566,7 @@ def _check_duration(text: str) -> None:
 
 
 def _written(setting: str, pattern: _Pattern, kind: Kind, ground: Ground, naming: str) -> Setting:
-    """Give a setting with its templates open, but for the live name, of which `naming` decides what it is."""
+    """Return a setting with its templates open, but for the live name, of which `naming` decides what it is."""
     if isinstance(pattern, tuple):
         return tuple(template.fill({**_OPEN, "live_name": naming}) for template in pattern)
     if not isinstance(pattern, Template):

@@ -200,7 +200,7 @@ def _group(node: Fields, name: str = "guardrails") -> Fields:
 
 
 def _rules(node: Fields, report: Report) -> dict[str, Any]:
-    """Give the rules of a mapping that is sound in shape; one that is `false` is no rule and is left out."""
+    """Return the rules of a mapping that is sound in shape; one that is `false` is no rule and is left out."""
     rules = {}
     for name, value in node.items():
         try:

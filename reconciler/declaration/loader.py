@@ -69,7 +69,7 @@ _AT_THE_END: Final = (
 
 
 def meaning(error: yaml.MarkedYAMLError, lines: Sequence[str]) -> tuple[Mark | None, str]:
-    """Say what a syntax error means and where it is; in the parser's own words where no better ones are known.
+    """Return what a syntax error means and where it is; in the parser's own words where no better ones are known.
 
     `lines` are those of the file.
     """
@@ -172,7 +172,7 @@ def read(source: SourceFile, report: Report) -> Fields | None:
 
 
 def _checked(source: SourceFile, report: Report) -> bytes | None:
-    """Give bytes that are UTF-8 text without invisible characters or open merge conflicts, as YAML wants it."""
+    """Return bytes that are UTF-8 text without invisible characters or open merge conflicts, as YAML wants it."""
     content = source.content.removeprefix(_UTF8_MARK)
     start = Place(source.name)
     if len(content) > LARGEST_FILE:
@@ -199,7 +199,7 @@ def _checked(source: SourceFile, report: Report) -> bytes | None:
 
 
 def quoted(diagnostics: Iterable[Diagnostic], sources: Iterable[SourceFile]) -> list[Diagnostic]:
-    """Give diagnostics with the lines that they are about.
+    """Return diagnostics with the lines that they are about.
 
     Nothing is quoted of a file that is no declaration, which may be anything that somebody has put in its place, nor a
     line that may hold a secret.
@@ -230,7 +230,7 @@ def _lines(content: bytes) -> list[str]:
 
 
 def _end(name: str, text: str) -> Place:
-    """Give the place just after a text."""
+    """Return the place just after a text."""
     lines = _LINE_BREAK.split(text)
     return Place(name, len(lines) - 1, len(lines[-1]))
 

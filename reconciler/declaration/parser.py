@@ -144,11 +144,11 @@ class Report:
             self._found[found] = None
 
     def __bool__(self) -> bool:
-        """Tell whether anything was found."""
+        """Return whether anything was found."""
         return bool(self._found)
 
     def in_reading_order(self) -> list[Diagnostic]:
-        """Give what was found first, by file, line and column; how much more there is comes last."""
+        """Return what was found first, by file, line and column; how much more there is comes last."""
         found = sorted(self._found, key=lambda found: (found.location, found.message))
         if self.more:
             words = (
@@ -159,7 +159,7 @@ class Report:
 
 
 def location(mark: Mark) -> Location:
-    """Give a place as people count: from 1."""
+    """Return a place as people count: from 1."""
     return Location(mark.name, mark.line + 1, mark.column + 1)
 
 
@@ -266,7 +266,7 @@ def named(name: str, otherwise: str) -> str:
 
 
 def described(value: object) -> str:
-    """Say what stands in the file: `the text '5O0'`, `the number 3`, `a list`."""
+    """Return what stands in the file: `the text '5O0'`, `the number 3`, `a list`."""
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -279,7 +279,7 @@ def described(value: object) -> str:
 
 
 def closest(word: str, known: Iterable[str]) -> str | None:
-    """Give the known word that a misspelt one most likely means; None too where there are too many to compare with."""
+    """Return the known word that a misspelt one most likely means; None also where there are too many to compare."""
     import difflib
 
     names = list(islice(known, _MOST_KNOWN + 1))
@@ -289,13 +289,13 @@ def closest(word: str, known: Iterable[str]) -> str | None:
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:
-    """Give `; did you mean 'credit_limit'?` when one of the known words is close, and nothing otherwise."""
+    """Return `; did you mean 'credit_limit'?` when one of the known words is close, and nothing otherwise."""
     meant = closest(word, known)
     return "" if meant is None else f"; did you mean '{shown(meant)}'?"
 
 
 def spelling(name: str) -> str:
-    """Give `; 'nightly-batch' would do` for a name that can be spelt as names must be, and nothing otherwise."""
+    """Return `; 'nightly-batch' would do` for a name that can be spelt as names must be, and nothing otherwise."""
     proposal = _NOT_IN_NAMES.sub("-", name.lower()).strip("-._")[:63]
     return f"; '{proposal}' would do" if proposal else ""
 
@@ -354,7 +354,7 @@ class _Anchored:
 
 
 def _without_value(name: str) -> str:
-    """Say what to write for a name that has no value."""
+    """Return what to write for a name that has no value."""
     if name.isdigit():
         return _AFTER_A_COMMA
     return _EMPTY_KEYS if name == "keys" else _EMPTY

@@ -178,7 +178,7 @@ class _Context:
 
 
 def resolve(root: Fields, grounds: Mapping[str, Ground], report: Report, *, is_base: bool) -> Declaration:
-    """Give what a merged document means; where the report has errors, the result is good for nothing.
+    """Return what a merged document means; where the report has errors, the result is good for nothing.
 
     `grounds` holds what the paths of each file are relative to, by the file's name. Of a file that `is_base`, which is
     there to be compared with, nobody asks where its secrets would go.
@@ -219,12 +219,12 @@ def resolve(root: Fields, grounds: Mapping[str, Ground], report: Report, *, is_b
 
 
 def _group(node: Fields, name: str) -> Fields:
-    """Give a mapping that the schema allows to be left out."""
+    """Return a mapping that the schema allows to be left out."""
     return cast("Fields", node.get(name, Fields(node.mark)))
 
 
 def _read_naming(root: Fields, report: Report) -> str | None:
-    """Give the naming to use; None, with the reason in the report, where it can't be used."""
+    """Return the naming to use; None, with the reason in the report, where it can't be used."""
     naming = str(root.get("naming", DEFAULT_NAMING))
     try:
         check_naming(naming)

@@ -101,7 +101,7 @@ def _entries(node: Fields, name: str) -> Iterable[tuple[str, Any]]:
 
 @functools.cache
 def _explainer() -> Validator:
-    """Give a validator of jsonschema that agrees with the gate."""
+    """Return a validator of jsonschema that agrees with the gate."""
     import json
 
     from jsonschema import Draft202012Validator, ValidationError, validators
@@ -148,7 +148,7 @@ def _explain(error: ValidationError, document: Fields, report: Report) -> list[_
 
 
 def _of_package(error: ValidationError) -> ValidationError:
-    """Give what is wrong with the type of a destination: with a dot in it, it is meant to be another package's."""
+    """Return what is wrong with the type of a destination: with a dot in it, it is meant to be another package's."""
     choice = int("." in str(error.instance))
     return next(inner for inner in error.context or () if inner.relative_schema_path[0] == choice)
 
@@ -202,7 +202,7 @@ def _explain_missing(error: ValidationError, path: _Path, document: Fields, repo
 
 
 def _requirement(error: ValidationError) -> str:
-    """Say what would be right and what is there."""
+    """Return what would be right and what is there."""
     found = error.instance
     if error.validator in _BOUNDS:
         bound = _BOUNDS[error.validator].format(error.validator_value)
@@ -215,7 +215,7 @@ def _requirement(error: ValidationError) -> str:
 
 
 def _hint(found: str, schema: Mapping[str, Any]) -> str:
-    """Say what was probably meant by a text: one of several words, a number, a duration; empty for no idea."""
+    """Return what was probably meant by a text: one of several words, a number, a duration; empty for no idea."""
     if "enum" in schema:
         return suggestion(found, schema["enum"])
     if "number" in schema.get("type", "") and (amount := _AMOUNT.fullmatch(found)):
@@ -230,7 +230,7 @@ def _hint(found: str, schema: Mapping[str, Any]) -> str:
 
 
 def _schema(error: ValidationError) -> dict[str, Any]:
-    """Give the part of the schema that an error comes from; jsonschema sets it on every error that it yields."""
+    """Return the part of the schema that an error comes from; jsonschema sets it on every error that it yields."""
     return cast("dict[str, Any]", error.schema)
 
 
@@ -239,12 +239,12 @@ def _step(value: Value, step: str | int) -> Value:
 
 
 def _node(document: Fields, path: _Path) -> Fields:
-    """Give the mapping at a path that leads to one."""
+    """Return the mapping at a path that leads to one."""
     return cast("Fields", functools.reduce(_step, path, cast("Value", document)))
 
 
 def _key_mark(document: Fields, path: _Path) -> Mark:
-    """Give the place of the name at the end of a path; of the value where there is no name."""
+    """Return the place of the name at the end of a path; of the value where there is no name."""
     if path and isinstance(path[-1], str):
         return _node(document, path[:-1]).key_marks[path[-1]]
     return _value_mark(document, path)

@@ -67,7 +67,7 @@ class _Connection:
     session: boto3.session.Session
 
     def credentials(self) -> Iterator[Secret]:
-        """Give what of the credentials is secret; nothing where they cannot be had any more."""
+        """Yield what of the credentials is secret; nothing where they cannot be had any more."""
         with suppress(Exception):  # whatever the configuration makes it raise: the call itself has told of it
             found: Any = self.session.get_credentials()
             _, key, token, *_ = found.get_frozen_credentials()
@@ -109,7 +109,7 @@ class SecretsManager:
         return await self._in_thread(lambda: _call(connection, operation, parameters))
 
     async def region(self) -> str:
-        """Give the region that calls go to; empty when there is no client."""
+        """Return the region that calls go to; empty when there is no client."""
         connection = await self._clients.get("client", self._connect)
         return "" if isinstance(connection, Reply) else connection.client.meta.region_name
 
@@ -184,7 +184,7 @@ def _refusal(error: exceptions.ClientError, secrets: list[Secret]) -> Reply:
 
 
 def _no_reply(error: Exception) -> Reply:
-    """Say why there is no reply, in words of our own: those of the library hold parameters and addresses."""
+    """Return why there is no reply, in words of our own: those of the library hold parameters and addresses."""
     for kind, reply in _NO_REPLIES.items():
         if isinstance(error, kind):
             return reply
@@ -280,7 +280,7 @@ class AwsSecretsManager:
         raise DestinationError(msg, uncertain=uncertain)
 
     async def describe(self, names: Sequence[str]) -> Mapping[str, Held]:
-        """Say which of the secrets there are, by their tags; see `Describing`."""
+        """Return which of the secrets there are, by their tags; see `Describing`."""
         found = await asyncio.gather(*(self._held(name) for name in names))
         return {name: held for name, held in zip(names, found, strict=True) if held is not None}
 
@@ -338,7 +338,7 @@ class AwsSecretsManager:
         return await with_retries(attempt, self._timing)
 
     async def _obstacles(self, names: Sequence[str]) -> list[str]:
-        """Say what keeps secrets of these names from being stored."""
+        """Return what keeps secrets of these names from being stored."""
         found: dict[str, None] = {}
         try:
             # One first: where there is no way to AWS at all, the others need not find out again.
@@ -389,7 +389,7 @@ def _expect(reply: Reply) -> None:
 
 
 def _refused(secret_delivery: SecretDelivery) -> str:
-    """Say why a secret cannot be stored; empty when it can."""
+    """Return why a secret cannot be stored; empty when it can."""
     content = utf8(secret_delivery.secret)
     if not _NAME.fullmatch(secret_delivery.name):
         return "it is no name for a secret"
@@ -403,7 +403,7 @@ def _unusable(names: Sequence[str]) -> list[str]:
 
 
 def _states(name: str, described: Mapping[str, Any], region: str) -> Iterator[str]:
-    """Say what about an existing secret would refuse a new version."""
+    """Yield what about an existing secret would refuse a new version."""
     if described.get("DeletedDate"):
         yield f"{name} is scheduled for deletion; restore it with `aws secretsmanager restore-secret`, or wait"
     if owner := described.get("OwningService"):

@@ -87,7 +87,7 @@ class Describing(Protocol):
     """A destination that can tell whose secrets it holds."""
 
     async def describe(self, names: Sequence[str]) -> Mapping[str, Held]:
-        """Say which of these names hold a secret, and of which key; reads no secret and writes nothing.
+        """Return which of these names hold a secret, and of which key; reads no secret and writes nothing.
 
         A name that holds none is left out.
 
@@ -102,7 +102,7 @@ class Searching(Protocol):
     """A destination that can find a secret among those it holds: by comparing, or by the fingerprint it has noted."""
 
     async def holds(self, secret: Secret, names: Sequence[str]) -> Collection[str]:
-        """Say under which of these names this very secret is; writes nothing.
+        """Return under which of these names this very secret is; writes nothing.
 
         Raises:
             DestinationError: it cannot be found out; the error does not hold the secret.
@@ -111,7 +111,7 @@ class Searching(Protocol):
 
 
 def fingerprint(secret: Secret) -> str:
-    """Give what a destination notes beside a secret: its SHA-256 in hex, which tells nothing of a random secret."""
+    """Return what a destination notes beside a secret: its SHA-256 in hex, which tells nothing of a random secret."""
     return hashlib.sha256(secret.reveal().encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -165,7 +165,7 @@ class Description:
 def text_setting(  # what a text can be restricted by, each by its name
     description: str, must: str, *examples: str, pattern: str = "", most: int = 255, default: str = "", title: str = ""
 ) -> Schema:
-    """Give the schema of a setting that is a text of at most so many characters, which must be what `must` says."""
+    """Return the schema of a setting that is a text of at most so many characters, which must be what `must` says."""
     return {
         **({"title": title} if title else {}),
         "description": description,
@@ -180,7 +180,7 @@ def text_setting(  # what a text can be restricted by, each by its name
 
 
 def flag_setting(description: str, *, default: bool = False) -> Schema:
-    """Give the schema of a setting that is true or false, and `default` where nothing is said."""
+    """Return the schema of a setting that is true or false, and `default` where nothing is said."""
     return {
         "description": description,
         "type": "boolean",

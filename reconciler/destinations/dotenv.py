@@ -82,7 +82,7 @@ Document = tuple[Binding, ...]
 
 
 def is_name(name: str) -> bool:
-    """Tell whether sh takes this for the name of a variable."""
+    """Return whether sh takes this for the name of a variable."""
     return _NAME.fullmatch(name) is not None
 
 
@@ -182,7 +182,7 @@ class _Git:
         self._answer: asyncio.Task[dict[str, str]] | None = None
 
     async def trouble(self, path: str) -> str | None:
-        """Say why git would take a file, None where it would not."""
+        """Return why git would take a file, None where it would not."""
         self._asked[path] = None
         if self._answer is None:
             self._answer = asyncio.create_task(self._ask())

@@ -334,7 +334,7 @@ def _is_credential(name: str) -> bool:
 
 
 def _variables(secret_delivery: SecretDelivery, names: Sequence[str]) -> dict[str, str]:
-    """Give the environment of the program: what every program needs, what the file names, and what it is about.
+    """Return the environment of the program: what every program needs, what the file names, and what it is about.
 
     Nothing else: the environment of this process holds what other destinations log in with.
     """
@@ -349,7 +349,7 @@ def _variables(secret_delivery: SecretDelivery, names: Sequence[str]) -> dict[st
 
 
 def _is_usable(name: str) -> bool:
-    """Tell whether a program takes a name for what it is: not for one of its options, nor for two lines."""
+    """Return whether a program takes a name for what it is: not for one of its options, nor for two lines."""
     return name.isprintable() and name != "" and not name.startswith("-")
 
 
@@ -360,7 +360,7 @@ def _manner(status: int) -> str:
 
 
 def _last_words(output: bytes, secret: Secret) -> str:
-    """Give the end of what a program has said, after a colon."""
+    """Return the end of what a program has said, after a colon."""
     # Without what colours a terminal or moves about on it: a secret that is broken by that is one to whoever looks.
     said = _ESCAPE_CODE.sub("", output.decode(errors="replace"))
     text = " ".join(redact(said, [secret]).split())

@@ -67,7 +67,7 @@ def locked(folder: Path) -> Iterator[int]:
 
 
 def read(folder: int, name: str, *, own: bool = False) -> bytes | None:
-    """Give the content of a regular file in the folder, None when there is no file.
+    """Return the content of a regular file in the folder, None when there is no file.
 
     One that is to be replaced has to be our `own`: another user's, made beforehand to get at what is written into it,
     is refused, and so is a program.
@@ -124,7 +124,7 @@ def replace(folder: int, name: str, content: bytes, before: bytes | None) -> Non
 
 
 def obstacles(path: Path) -> list[str]:
-    """Say what would keep the file from being replaced, as far as that can be told without writing anything.
+    """Return what would keep the file from being replaced, as far as that can be told without writing anything.
 
     Raises:
         OSError: not even that much can be found out.

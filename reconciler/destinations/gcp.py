@@ -131,7 +131,7 @@ class GcpSecretManager:
         raise self._failed(name, f"{there}{failure}", uncertain=shipment.maybe_there)
 
     async def describe(self, names: Sequence[str]) -> Mapping[str, Held]:
-        """Say whose the latest versions are, by the annotations; see `Describing`."""
+        """Return whose the latest versions are, by the annotations; see `Describing`."""
         found = await asyncio.gather(*map(self._latest, names))
         return {name: note.held for name, note in zip(names, found, strict=True) if note}
 
@@ -175,7 +175,7 @@ class GcpSecretManager:
         return DestinationError(one_line(f"{name} {word} project {self._project}: {why}"), uncertain=uncertain)
 
     async def _obstacle(self, name: str) -> str:
-        """Say what keeps a version from being added; a secret that is not there yet is created by the delivery."""
+        """Return what keeps a version from being added; a secret that is not there yet is created by the delivery."""
         if await self._read(self._path(name)) is None:
             return ""
         body = {"permissions": list(NEEDED)}
@@ -184,7 +184,7 @@ class GcpSecretManager:
         return f"the login lacks {' and '.join(lacking)} on {name}" if lacking else ""
 
     async def _latest(self, name: str) -> Note | None:
-        """Give what is noted of the latest version; None where there is none that could be read."""
+        """Return what is noted of the latest version; None where there is none that could be read."""
         secret = await self._read(self._path(name)) if _NAME.fullmatch(name) else None
         latest = None if secret is None else await self._read(f"{self._path(name)}/versions/latest")
         if secret is None or latest is None or latest.get("state") != "ENABLED":
@@ -269,7 +269,7 @@ class Server:
         await self._api.aclose()
 
     async def _token(self) -> str:
-        """Give a token that is valid for a while; one waiter gets it for all."""
+        """Return a token that is valid for a while; one waiter gets it for all."""
         async with self._login:
             try:
                 self._credentials = await self._threads.run(lambda: _logged_in(self._credentials), LOGIN_SECONDS)
@@ -285,7 +285,7 @@ SERVERS: Final[PerRun[Server]] = PerRun()
 
 
 def _logged_in(known: google.auth.credentials.Credentials | None) -> google.auth.credentials.Credentials:
-    """Give credentials with a valid token; blocks."""
+    """Return credentials with a valid token; blocks."""
     credentials = known or google.auth.default(scopes=[SCOPE])[0]
     if not credentials.valid:
         credentials.refresh(_Transport())  # type: ignore[no-untyped-call]  # Google has typed only a part of it
@@ -344,7 +344,7 @@ class _Response(google.auth.transport.Response):
 
 
 def _done(reply: Reply) -> dict[str, Any]:
-    """Give what a request has done; raises Passing or DestinationError where it has not."""
+    """Return what a request has done; raises Passing or DestinationError where it has not."""
     if reply.ok:
         return dict(reply.body)
     failure = DestinationError(reply.said)
@@ -359,7 +359,7 @@ def _complaint(body: Mapping[str, Any]) -> str:
 
 
 def _versions(secret: Mapping[str, Any]) -> list[_Version]:
-    """Give the versions that the annotations of a secret tell of, the newest first."""
+    """Return the versions that the annotations of a secret tell of, the newest first."""
     found = []
     for name, text in secret.get("annotations", {}).items():
         number, noted = _NOTE_NAME.fullmatch(name), read_note(text)

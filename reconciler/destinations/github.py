@@ -82,7 +82,7 @@ class GitHubActions:
             raise DestinationError(one_line(message), uncertain=failure.uncertain)
 
     async def describe(self, names: Sequence[str]) -> Mapping[str, Held]:
-        """Say which of the secrets there are, and since when; of which key, GitHub cannot tell. See `Describing`."""
+        """Return which of the secrets there are, and since when; of which key, GitHub cannot tell. See `Describing`."""
         held = await self._connected().held(self._place)
         if isinstance(held, Reply):
             msg = one_line(f"{self._place.label}: what is there cannot be read: {self._words(held)}")
@@ -122,7 +122,7 @@ class GitHubActions:
         return [f"{count} secrets are too many for it ({place.capacity})"] if count > place.capacity else []
 
     async def _why_no_key(self, github: GitHub, reply: Reply) -> str:
-        """Tell an environment that is not there from one that this login may not look into."""
+        """Return an environment that is not there from one that this login may not look into."""
         place = self._place
         if reply.status != HTTPStatus.NOT_FOUND or place.environment is None:
             return self._words(reply)
@@ -160,7 +160,7 @@ class GitHubActions:
         return await github.put(self._place, f"{self._place.secrets}/{secret_delivery.name}", body)
 
     def _words(self, reply: Reply) -> str:
-        """Say what an answer that is no success means, and what to do about it."""
+        """Return what an answer that is no success means, and what to do about it."""
         place = self._place
         match reply.status:
             case HTTPStatus.UNAUTHORIZED:

@@ -170,15 +170,15 @@ class GitHub:
         return await self._client.persist(lambda: self._ask(place, "PUT", path, body))
 
     async def home(self, place: Place) -> Reply:
-        """Give what GitHub says about the repository or organisation of a place."""
+        """Return what GitHub says about the repository or organisation of a place."""
         return await self._homes.get(place.home, lambda: self.read(place, place.home))
 
     async def public_key(self, place: Place) -> PublicKey | Reply:
-        """Give what secrets of a place are sealed with, or what GitHub answers instead."""
+        """Return what secrets of a place are sealed with, or what GitHub answers instead."""
         return await self._public_keys.get(place.secrets, lambda: self._fetch_key(place))
 
     async def another_key(self, place: Place, stale: PublicKey) -> PublicKey | Reply:
-        """Give the public key that came after one that is refused; whoever comes first has it fetched for all."""
+        """Return the public key that came after one that is refused; whoever comes first has it fetched for all."""
         known = await self.public_key(place)
         if known != stale:
             return known
@@ -186,7 +186,7 @@ class GitHub:
         return await self.public_key(place)
 
     async def held(self, place: Place) -> Mapping[str, datetime | None] | Reply:
-        """Give the names of all secrets of a place, and since when they are what they are."""
+        """Return the names of all secrets of a place, and since when they are what they are."""
         found: dict[str, datetime | None] = {}
         for page in range(1, _MOST_PAGES + 1):
             reply = await self.read(place, f"{place.secrets}?per_page={_PAGE}&page={page}")
@@ -337,7 +337,7 @@ def read_place(target: Target) -> Place:
 
 
 def is_name(name: str) -> bool:
-    """Tell whether GitHub takes a secret of this name; it would turn small letters into capitals."""
+    """Return whether GitHub takes a secret of this name; it would turn small letters into capitals."""
     return len(name) <= LONGEST_NAME and _NAME.fullmatch(name) is not None
 
 

@@ -91,7 +91,7 @@ class GitLabCI:
             raise DestinationError(one_line(message), uncertain=is_uncertain)
 
     async def describe(self, names: Sequence[str]) -> Mapping[str, Held]:
-        """Say whose the variables are, by their descriptions; see `Describing`.
+        """Return whose the variables are, by their descriptions; see `Describing`.
 
         A description that does not fit the value, where that can be seen, tells nothing: somebody has changed it since.
         """
@@ -197,7 +197,7 @@ class GitLabCI:
     async def _differs(
         self, client: Client, name: str, asked: Mapping[str, object], stored: Mapping[str, Any], *, is_new: bool
     ) -> tuple[str, bool]:
-        """Say what of a stored variable is not as it was asked for; a new one of that kind is taken away again.
+        """Return what of a stored variable is not as it was asked for; a new one of that kind is taken away again.
 
         An edition of GitLab without scopes for groups, or one that cannot hide, leaves out what it does not know.
         """
@@ -222,7 +222,7 @@ def _is_name(name: str) -> bool:
 
 
 def _words(reply: Reply) -> str:
-    """Say what a reply that is no success means, and what to do about it."""
+    """Return what a reply that is no success means, and what to do about it."""
     match reply.status:
         case HTTPStatus.UNAUTHORIZED:
             return f"the token is refused ({reply.said}): it is wrong, expired or revoked"
@@ -240,7 +240,7 @@ def _held(variable: Variable) -> Held:
 
 
 def _fingerprint_of(variable: Variable) -> str:
-    """Give the SHA-256 of a value, or what is noted of one that is hidden."""
+    """Return the SHA-256 of a value, or what is noted of one that is hidden."""
     value = variable.get("value")
     if isinstance(value, str) and not variable.get("hidden"):
         return fingerprint(Secret(value))

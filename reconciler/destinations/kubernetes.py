@@ -132,7 +132,7 @@ class Kubernetes:
             raise self._failed(secret_delivery.name, failure, uncertain=any(maybe_there))
 
     async def describe(self, names: Sequence[str]) -> Mapping[str, Held]:
-        """Say whose the entries are, by annotations and field managers; asks for no values. See `Describing`."""
+        """Return whose the entries are, by annotations and field managers; asks for no values. See `Describing`."""
         return {name: note.held for name, note in (await self._noted(names)).items()}
 
     async def holds(self, secret: Secret, names: Sequence[str]) -> Collection[str]:
@@ -147,7 +147,7 @@ class Kubernetes:
             await cluster.aclose()
 
     async def _noted(self, names: Sequence[str]) -> dict[str, Note]:
-        """Give what is known of those entries that there are; an annotation counts while nobody else has written."""
+        """Return what is known of those entries that there are; an annotation counts while nobody else has written."""
         reply = await self._read(self._path(), _METADATA)
         if reply.status == HTTPStatus.NOT_FOUND:
             return {}
@@ -343,18 +343,18 @@ def _is_ours(variable: str) -> bool:
 
 
 def _manager(entry: str) -> str:
-    """Give the field manager of an entry: with one for all, applying an entry would remove the others."""
+    """Return the field manager of an entry: with one for all, applying an entry would remove the others."""
     return f"fieldManager={PREFIX}.{entry}&force=true"
 
 
 def _restart_patch(entry: str, key_id: int) -> dict[str, object]:
-    """Give what makes a workload roll once for each key, and not again for the same one."""
+    """Return what makes a workload roll once for each key, and not again for the same one."""
     annotations = {f"{PREFIX}/{entry}": f"key {key_id}"}
     return {"spec": {"template": {"metadata": {"annotations": annotations}}}}
 
 
 def _never_rolls(kind: str, workload: Mapping[str, Any]) -> str:
-    """Say why a workload would not roll; empty where it would."""
+    """Return why a workload would not roll; empty where it would."""
     spec = workload.get("spec", {})
     if spec.get("paused"):
         return "is paused, so a restart would wait for ever: kubectl rollout resume"
@@ -385,7 +385,7 @@ def _rolled_out(kind: str, workload: Mapping[str, Any]) -> bool:
 
 
 def _managers(metadata: Mapping[str, Any]) -> dict[str, list[tuple[str, datetime | None]]]:
-    """Give by entry who manages it, and since when."""
+    """Return by entry who manages it, and since when."""
     found: dict[str, list[tuple[str, datetime | None]]] = {}
     for each in metadata.get("managedFields", ()):
         for entry in _entries(each):

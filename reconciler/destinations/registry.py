@@ -39,7 +39,7 @@ class Registry:
         self._offers: EntryPoints | None = None
 
     def open(self, target: Target) -> Destination:
-        """Give the destination of a target.
+        """Return the destination of a target.
 
         Raises:
             DestinationError: no installed package offers the type, it cannot be loaded, it refuses the settings, or
@@ -77,7 +77,7 @@ class Registry:
         return destination
 
     def _find(self, kind: str) -> Callable[..., Destination]:
-        """Give what creates the destinations of a type; nobody else can offer one of ours."""
+        """Return what creates the destinations of a type; nobody else can offer one of ours."""
         try:
             if module := kind_of(kind).module:
                 description: Description = import_module(module).DESCRIPTION

@@ -34,7 +34,7 @@ class PerRun(Generic[_Value]):
         self._values: WeakValueDictionary[tuple[asyncio.AbstractEventLoop, Hashable], _Value] = WeakValueDictionary()
 
     def get(self, key: Hashable, make: Callable[[], _Value]) -> _Value:
-        """Give the value of the running loop for a key; whoever gets it keeps a reference."""
+        """Return the value of the running loop for a key; whoever gets it keeps a reference."""
         place = (asyncio.get_running_loop(), key)
         value = self._values.get(place)
         if value is None:
@@ -53,14 +53,14 @@ class Memo(Generic[_Value]):
         self._tasks: dict[str, asyncio.Task[_Value]] = {}
 
     async def get(self, question: str, ask: Callable[[], Coroutine[Any, Any, _Value]]) -> _Value:
-        """Give the answer, asking for it when nobody has before."""
+        """Return the answer, asking for it when nobody has before."""
         task = self._tasks.get(question)
         if task is None:
             task = self._tasks[question] = asyncio.create_task(ask())
         return await asyncio.shield(task)
 
     def known(self, question: str) -> _Value | None:
-        """Give the answer when it is already there."""
+        """Return the answer when it is already there."""
         task = self._tasks.get(question)
         return task.result() if task is not None and task.done() and not task.cancelled() else None
 
@@ -81,7 +81,7 @@ class Threads:
         self._name = name
 
     async def run(self, work: Callable[[], _Result], seconds: float) -> _Result:
-        """Give what the work gives, once there is a slot for it.
+        """Return what the work gives, once there is a slot for it.
 
         Raises:
             TimeoutError: it was not done after so many seconds; it may be yet. And whatever the work raises.
@@ -131,7 +131,7 @@ class Note:
 
 
 def note(secret_delivery: SecretDelivery, since: str) -> str:
-    """Give what to note of a secret: nothing that helps anybody who may read it and not the secret."""
+    """Return what to note of a secret: nothing that helps anybody who may read it and not the secret."""
     what = secret_delivery
     return f"key_id={what.key_id} since={since} sha256={fingerprint(what.secret)} address={what.address}"
 
@@ -163,18 +163,18 @@ def one_line(message: str) -> str:
 
 
 def unforeseen(error: BaseException) -> str:
-    """Say that a destination raised what none may raise; only its type, for its text might hold the secret."""
+    """Return the message that a destination raised what none may; only its type, for its text might hold the secret."""
     return f"unexpected {type(error).__name__}, a bug of the destination"
 
 
 def repeated(names: Sequence[str]) -> Iterator[str]:
-    """Say which names more than one key would be delivered as."""
+    """Yield which names more than one key would be delivered as."""
     for name, count in sorted(Counter(names).items()):
         if count > 1:
             yield f"{count} keys would be delivered as {name}"
 
 
 def utf8(secret: Secret) -> bytes | None:
-    """Give a secret as bytes, None where it has none: the error that Python raises for that carries the secret."""
+    """Return a secret as bytes, None where it has none: the error that Python raises for that carries the secret."""
     text = secret.reveal()
     return None if _LONE_SURROGATE.search(text) else text.encode()

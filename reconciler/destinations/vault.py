@@ -107,7 +107,7 @@ class Vault:
             raise DestinationError(msg, uncertain=failure.uncertain)
 
     async def describe(self, names: Sequence[str]) -> Mapping[str, Held]:
-        """Say which of the fields there are, by what the custom metadata notes; see `Describing`."""
+        """Return which of the fields there are, by what the custom metadata notes; see `Describing`."""
         fields = await self._known("subkeys", "subkeys")
         notes = (await self._known("metadata", "custom_metadata")) if fields else {}
         found = {name: read_note(notes.get(_note_name(name))) for name in names if name in fields}

@@ -220,11 +220,11 @@ class Server:
         return await self._api.persist(lambda: self.ask(method, path, body))
 
     async def trouble(self) -> str:
-        """Say what keeps the server from serving anybody, or this login; empty when nothing does."""
+        """Return what keeps the server from serving anybody, or this login; empty when nothing does."""
         return await self._findings.get("health", self._look) or await self._findings.get(_LOGIN, self._try_login)
 
     async def mount_trouble(self, mount: str) -> str:
-        """Say what keeps a mount from taking secrets; empty when nothing does."""
+        """Return what keeps a mount from taking secrets; empty when nothing does."""
         return await self._findings.get(f"mount {mount}", lambda: self._look_at_mount(mount))
 
     async def aclose(self) -> None:

@@ -112,7 +112,7 @@ def refuse_same_credential(variables: Iterable[str], credentials: Mapping[str, s
 
 
 def seal_key(request: PlanRequest) -> bytes | None:
-    """Give the key that comments on a plan are sealed with, made of all provisioning keys that the plan needs.
+    """Return the key that comments on a plan are sealed with, made of all provisioning keys that the plan needs.
 
     So somebody with the key of one account forges no plan of several. None where a key is missing. What is made with it
     may be public: a provisioning key is too long to be guessed from it.
@@ -126,7 +126,7 @@ def seal_key(request: PlanRequest) -> bytes | None:
 
 
 def simulated_at(simulator: Path, variable: str) -> Path:
-    """Say where the simulated account of a variable is kept: one beside the other, where a file declares several."""
+    """Return where the simulated account of a variable is kept: one beside the other, where a file declares several."""
     if variable == KEY_VARIABLE:
         return simulator
     return simulator.with_name(f"{simulator.stem}.{variable.lower()}{simulator.suffix}")
@@ -175,11 +175,11 @@ class PlanRequest:
         return None if alone else variable
 
     def part(self, variable: str) -> Declaration:
-        """Give what is declared for one account."""
+        """Return what is declared for one account."""
         return part_of(self.declaration, variable)
 
     def base_part(self, variable: str) -> Declaration | None:
-        """Give what of the base is held against that."""
+        """Return what of the base is held against that."""
         return None if self.base is None else base_of(self.base, self.declaration, variable)
 
 
@@ -404,7 +404,7 @@ def _period_windows(declaration: Declaration | None, snapshot: Snapshot) -> set[
 
 
 async def tried(what: str, read: Callable[[], Awaitable[T]]) -> T | str:
-    """Give what is read, or say in a line why it could not be."""
+    """Return what is read, or say in a line why it could not be."""
     # Called in here, so that a run that ends before this starts leaves nothing behind that was never awaited.
     try:
         return await read()

@@ -246,7 +246,7 @@ class _Crew:
             self.listener.finished(self._result())
 
     def conclude(self) -> ApplyResult:
-        """Give the result, or raise what stands in its place."""
+        """Return the result, or raise what stands in its place."""
         if failure := self._failure():
             raise failure
         for leg in self.legs:
@@ -257,7 +257,7 @@ class _Crew:
         return self._result()
 
     def _failure(self) -> BaseException | None:
-        """Give what leaves no result to tell.
+        """Return what leaves no result to tell.
 
         Of one account it is what went wrong before a change; of several a bug in one, or that all became stale.
         """
@@ -302,7 +302,7 @@ class _Leg:
         self.stopping = Stopping(self.task, self.crew.say)
 
     def outcome(self) -> ApplyResult:
-        """Give what became of it, also when it came to nothing."""
+        """Return what became of it, also when it came to nothing."""
         interrupted = self.result is None and self.error is None
         return self.result or cut_short(whole([self._plan]), self._reported, interrupted=interrupted)
 

@@ -104,7 +104,7 @@ class Scope:
 
 
 def named(variable: str, text: str, variables: Collection[object]) -> str:
-    """Say whose complaint it is, where there are several accounts."""
+    """Return whose complaint it is, where there are several accounts."""
     return f"account of {variable}: {text}" if len(variables) > 1 else text
 
 
@@ -132,7 +132,7 @@ class AccountKeys:
 
 
 def wanted_of_keys(declared: Declaration | None, days: int = LONGEST_DAYS) -> Wanted:
-    """Say what the inventory of an account, and a plan, want to know of it."""
+    """Return what the inventory of an account, and a plan, want to know of it."""
     then = {*WINDOWS, days, *(() if declared is None else windows(declared))}
     return Wanted(then=then, declaration=declared, periods=True, keys=False)
 
@@ -268,7 +268,7 @@ def _account_of(text: str, declaration: Declaration | None) -> str | None:
 
 
 def _settles(answer: _Find | ReconcilerError) -> bool:
-    """Tell whether the account of an address leaves nothing to ask the others for."""
+    """Return whether the account of an address leaves nothing to ask the others for."""
     return not isinstance(answer, _Find) or any(each.key.live is not None for each in answer.details)
 
 
@@ -281,7 +281,7 @@ def _details(found: Iterable[InventoryKey], inventory: AccountKeys) -> tuple[Key
 
 
 def _the_one(text: str, finds: Sequence[_Find], errors: Sequence[str]) -> KeyDetail:
-    """Give the key that is meant; raises UsageError for none and for several, which are named by their ids.
+    """Return the key that is meant; raises UsageError for none and for several, which are named by their ids.
 
     Where `errors` say that accounts are left out, there may be one in these, and AccountError says so.
     """
@@ -308,7 +308,7 @@ def _which(key: InventoryKey, *, apart: bool) -> str:
 
 
 def _names(keys: Iterable[InventoryKey]) -> tuple[str, ...]:
-    """Give all that a key can be called by."""
+    """Return all that a key can be called by."""
     live = [key.live for key in keys if key.live is not None]
     return (*(key.name for key in keys), *(each.name for each in live), *(str(each.id) for each in live))
 
@@ -346,7 +346,7 @@ def _balance_of(scope: Scope, variable: str, answer: AccountReading[Statistics] 
 
 
 def balance_of(reading: AccountReading[Statistics], declared: Declaration | None) -> Balance:
-    """Say what the balance of an account means that was read."""
+    """Return what the balance of an account means that was read."""
     statistics, snapshot = reading.windows.get(LONGEST_DAYS), reading.snapshot
     lasting: tuple[Runway, ...] = ()
     if reading.balance is not None and statistics is not None:

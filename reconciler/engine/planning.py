@@ -208,12 +208,12 @@ async def read_plan_and_ask(
 
 
 def doubtful(plan: AccountPlan, inputs: PlanInputs) -> frozenset[int]:
-    """Give the ids of the keys that a list must not lack, or what is there would be created once more."""
+    """Return the ids of the keys that a list must not lack, or what is there would be created once more."""
     return used(inputs) if any(isinstance(action, Create) for action in plan.actions) else frozenset()
 
 
 def used(inputs: PlanInputs) -> frozenset[int]:
-    """Give the ids of all keys that activity names."""
+    """Return the ids of all keys that activity names."""
     return frozenset(key_id for activity in inputs.activity for key_id in activity.by_key)
 
 

@@ -154,7 +154,7 @@ def _refuse_another(history: History, folder: Path, variable: str, snapshot: Sna
 
 
 def _open_months(folder: Path, history: History) -> list[str]:
-    """Give the months of which the service may still tell a day, or correct one: no later run goes further back."""
+    """Return the months of which the service may still tell a day, or correct one: no later run goes further back."""
     days = [span.until for spans in history.spans.values() for span in spans]
     first = first_day(max(days, default=date.min + timedelta(days=LONGEST_DAYS)))
     return [month for month in months_of(folder) if month >= str(first)[:7]]

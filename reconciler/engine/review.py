@@ -49,7 +49,7 @@ MOST_MONTHS: Final = 12
 
 
 def wanted_alerts(declaration: Declaration, *, check_destinations: bool) -> tuple[Alerts, bool]:
-    """Give the alerts to judge by, and whether they are the usual ones because the file declares none."""
+    """Return the alerts to judge by, and whether they are the usual ones because the file declares none."""
     standard = declaration.alerts == Alerts()
     alerts = standard_alerts(declaration.source) if standard else declaration.alerts
     if check_destinations and alerts.undelivered is None:
@@ -128,7 +128,7 @@ def _windows(rule: SpendSpike) -> range:
 
 
 def costs_of(keys: AccountKeys, alerts: Alerts, recorded: tuple[Path, History] | None) -> DailyCosts | Unread | None:
-    """Give what is known of whole days, from what is recorded, else from the windows; None where nobody asked."""
+    """Return what is known of whole days, from what is recorded, else from the windows; None where nobody asked."""
     reading, today = keys.reading, keys.snapshot.now.date()
     if recorded is not None:
         folder, history = recorded
@@ -184,7 +184,7 @@ def evidence_of(
 
 
 def _runway(reading: AccountReading[Statistics]) -> Runway | Unread:
-    """Say how long the balance lasts at the pace of late, which is that of the last 7 days."""
+    """Return how long the balance lasts at the pace of late, which is that of the last 7 days."""
     statistics = reading.windows.get(LONGEST_DAYS)
     if reading.balance is None:
         return _unread(reading.unread, "the balance")

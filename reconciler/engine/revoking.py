@@ -92,7 +92,7 @@ class RevokeRequest:
     credentials: Mapping[str, str] | None = field(default=None, repr=False)
 
     def part(self, variable: str) -> Declaration | None:
-        """Give what is declared for one account."""
+        """Return what is declared for one account."""
         return None if self.declaration is None else part_of(self.declaration, variable)
 
 

@@ -286,7 +286,7 @@ async def preflight(actions: Sequence[Action], registry: Registry) -> None:
 
 
 def allowances(actions: Sequence[Action]) -> list[Finding]:
-    """Tell which destinations of a plan run a command, so that whoever applies it knows to allow that."""
+    """Return which destinations of a plan run a command, so that whoever applies it knows to allow that."""
     needs: dict[str, list[tuple[DeclaredKey, Delivery]]] = {}
     for key in _issued(actions):
         for delivery in key.deliver:
@@ -307,7 +307,7 @@ def _issued(actions: Sequence[Action]) -> list[DeclaredKey]:
 
 
 async def obstacles(actions: Sequence[Action], registry: Registry) -> list[Finding]:
-    """Give everything that would keep a secret from arriving, each at its place in the file; writes nothing."""
+    """Return everything that would keep a secret from arriving, each at its place in the file; writes nothing."""
     targets: dict[Target, list[tuple[DeclaredKey, Delivery]]] = {}
     for key in _issued(actions):
         for delivery in key.deliver:

@@ -129,7 +129,7 @@ def _judge(outcome: Answer | NoAnswer, now: datetime) -> Setback | None:
 
 
 def _limit(status: int, headers: Mapping[str, str], said: str, now: datetime) -> float | None:
-    """Tell a limit from a refusal, GitHub answers 403 to both: gives how many seconds it lasts; None for no limit."""
+    """Return a limit from a refusal, GitHub answers 403 to both: gives how many seconds it lasts; None for no limit."""
     if status not in {HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS}:
         return None
     spent = headers.get("x-ratelimit-remaining") == "0"
@@ -157,7 +157,7 @@ _TOKEN: Final = re.compile(r"[!-~]+", re.ASCII)
 
 
 def base_url(environment: Mapping[str, str]) -> str:
-    """Give the address of the API: GITHUB_API_URL where there is one, as on a GitHub Enterprise server.
+    """Return the address of the API: GITHUB_API_URL where there is one, as on a GitHub Enterprise server.
 
     Raises:
         ForgeError: a token must not be sent there.
@@ -170,7 +170,7 @@ def base_url(environment: Mapping[str, str]) -> str:
 
 
 def is_token(text: str) -> bool:
-    """Tell whether a text can stand in a header as a token does."""
+    """Return whether a text can stand in a header as a token does."""
     return _TOKEN.fullmatch(text) is not None
 
 
@@ -209,11 +209,11 @@ class Repository:
         await self._client.aclose()
 
     def called(self, number: int) -> str:
-        """Give what people call a pull request."""
+        """Return what people call a pull request."""
         return f"pull request #{number}"
 
     async def comments(self, number: int) -> list[Item]:
-        """Give the comments on a pull request; raises ForgeError like `ask`."""
+        """Return the comments on a pull request; raises ForgeError like `ask`."""
         return await self.every(f"/issues/{number}/comments")
 
     async def add_comment(self, number: int, find: Find, body: str) -> list[Item]:
@@ -229,15 +229,15 @@ class Repository:
         return await self.delete(f"/issues/comments/{comment}")
 
     async def pull_requests(self, commit: str) -> list[Item]:
-        """Give the pull requests that a commit belongs to; raises ForgeError like `ask`."""
+        """Return the pull requests that a commit belongs to; raises ForgeError like `ask`."""
         return await self.every(f"/commits/{commit}/pulls")
 
     async def planner(self) -> str:
-        """Give whose comments on a plan may be believed: those of our own account alone; raises ForgeError."""
+        """Return whose comments on a plan may be believed: those of our own account alone; raises ForgeError."""
         return await self.viewer()
 
     async def viewer(self) -> str:
-        """Give the name that what we write has as its author, like github-actions[bot]; raises ForgeError."""
+        """Return the name that what we write has as its author, like github-actions[bot]; raises ForgeError."""
         if self._viewer is None:
             data = await self._query(_VIEWER)
             match data:
@@ -249,7 +249,7 @@ class Repository:
         return self._viewer
 
     async def edited_by_another(self, comment: Item) -> bool:
-        """Tell whether somebody else has edited a comment of ours since we did: its author stays the same then.
+        """Return whether somebody else has edited a comment of ours since we did: its author stays the same then.
 
         Raises ForgeError like `ask`, also when that is not to be known.
         """
@@ -265,7 +265,7 @@ class Repository:
                 raise ForgeError(msg)
 
     async def default_branch(self) -> str:
-        """Give the name of the branch that merges go to; raises ForgeError like `ask`."""
+        """Return the name of the branch that merges go to; raises ForgeError like `ask`."""
         if self._branch is None:
             branch = (await self.ask("")).get("default_branch")
             if not isinstance(branch, str) or not branch:
@@ -275,7 +275,7 @@ class Repository:
         return self._branch
 
     async def tip(self, branch: str) -> str:
-        """Give the commit that a branch ends with now; raises ForgeError like `ask`."""
+        """Return the commit that a branch ends with now; raises ForgeError like `ask`."""
         match await self.ask(f"/git/ref/{quote(f'heads/{branch}', safe='')}"):
             case {"object": {"sha": str(commit)}}:
                 return commit
@@ -354,7 +354,7 @@ async def open_repository(
 
 
 def find_token(environment: Mapping[str, str]) -> Secret:
-    """Give the token of the job; raises UsageError where there is none."""
+    """Return the token of the job; raises UsageError where there is none."""
     token = environment.get("GITHUB_TOKEN", "").strip()
     if not token:
         msg = 'GITHUB_TOKEN is not set; give it to the step: env: {GITHUB_TOKEN: "${{ github.token }}"}'

@@ -140,11 +140,11 @@ class Project:
         self._project: Mapping[str, Any] | None = None
 
     def called(self, number: int) -> str:
-        """Give what people call a merge request."""
+        """Return what people call a merge request."""
         return f"merge request !{number}"
 
     async def viewer(self) -> str:
-        """Give the name of the account whose token this is; raises ForgeError."""
+        """Return the name of the account whose token this is; raises ForgeError."""
         if self._viewer is None:
             self._viewer = str(checked(await self._client.ask("GET", "user")).body.get("username"))
         return self._viewer
@@ -157,7 +157,7 @@ class Project:
         return False
 
     async def comments(self, number: int) -> list[Item]:
-        """Give the notes on a merge request; raises ForgeError."""
+        """Return the notes on a merge request; raises ForgeError."""
         return [_comment(each) for each in await self._every(f"merge_requests/{number}/notes?sort=asc")]
 
     async def add_comment(self, number: int, find: Find, body: str) -> list[Item]:
@@ -179,7 +179,7 @@ class Project:
         return was_there(await self._client.ask("DELETE", self._note(number, comment)))
 
     async def default_branch(self) -> str:
-        """Give the name of the branch that merges go to; raises ForgeError."""
+        """Return the name of the branch that merges go to; raises ForgeError."""
         branch = (await self._itself()).get("default_branch")
         if not isinstance(branch, str) or not branch:
             msg = f"GitLab does not say which the default branch of {self.name} is"
@@ -187,7 +187,7 @@ class Project:
         return branch
 
     async def tip(self, branch: str) -> str:
-        """Give the commit that a branch ends with now; raises ForgeError."""
+        """Return the commit that a branch ends with now; raises ForgeError."""
         found = checked(await self._client.ask("GET", f"{self._home}/repository/branches/{quote(branch, safe='')}"))
         match found.body:
             case {"commit": {"id": str(commit)}}:
@@ -197,7 +197,7 @@ class Project:
                 raise ForgeError(msg)
 
     async def pull_requests(self, commit: str) -> list[Item]:
-        """Give the merge requests that a commit belongs to, as one of their own, of a squash or of a merge."""
+        """Return the merge requests that a commit belongs to, as one of their own, of a squash or of a merge."""
         itself = (await self._itself()).get("id")
         listed = await self._every(f"repository/commits/{commit}/merge_requests")
         return [
@@ -225,7 +225,7 @@ class Project:
 
 
 def _comment(note: Mapping[str, Any]) -> Item:
-    """Give a note as `Forge` has comments; one that GitLab has written itself is nobody's."""
+    """Return a note as `Forge` has comments; one that GitLab has written itself is nobody's."""
     author = note.get("author")
     login = author.get("username") if isinstance(author, dict) and not note.get("system") else None
     return {**note, "user": {"login": login}}

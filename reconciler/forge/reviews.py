@@ -28,7 +28,7 @@ _PAUSE_SECONDS: Final = 2.0
 
 
 async def reviewed_digest(forge: Forge, commits: Iterable[str], selection: str, key: bytes | None) -> str:
-    """Give the digest that our comment shows on the pull request which a commit of the default branch came from.
+    """Return the digest that our comment shows on the pull request which a commit of the default branch came from.
 
     Of several commits, the first whose pull request has such a comment counts, and of several comments the first that
     was sealed with `key`: who has the token but not the provisioning key can write comments that look like ours.
@@ -53,7 +53,7 @@ async def reviewed_digest(forge: Forge, commits: Iterable[str], selection: str, 
 
 
 async def _read_digest(forge: Forge, pull_request: Item, ours: list[Item], selection: str, key: bytes | None) -> str:
-    """Give the digest of our comment on a pull request, if it is a review of what was merged."""
+    """Return the digest of our comment on a pull request, if it is a review of what was merged."""
     head, where = pull_request["head"]["sha"], forge.called(pull_request["number"])
     thread = (forge.name, pull_request["number"])
 
@@ -93,7 +93,7 @@ async def refuse_superseded(forge: Forge, commit: str) -> None:
 
 
 async def _merged(forge: Forge, commit: str) -> Item | None:
-    """Give the pull request by which a commit came to the default branch, merged, squashed or rebased; None if none."""
+    """Return the pull request by which a commit came to the default branch, merged, squashed or rebased, or None."""
     branch = await forge.default_branch()
     for look in range(_LOOKS):
         if look:

@@ -41,19 +41,19 @@ class Forge(Protocol):
     timing: Timing
 
     def called(self, number: int) -> str:
-        """Give what people call one of a number, like pull request #7."""
+        """Return what people call one of a number, like pull request #7."""
         ...
 
     async def viewer(self) -> str:
-        """Give the name that what we write has as its author."""
+        """Return the name that what we write has as its author."""
         ...
 
     async def planner(self) -> str | None:
-        """Give whose comments on a plan may be believed, if they are sealed; None for anybody's."""
+        """Return whose comments on a plan may be believed, if they are sealed; None for anybody's."""
         ...
 
     async def comments(self, number: int) -> list[Item]:
-        """Give the comments on a pull request."""
+        """Return the comments on a pull request."""
         ...
 
     async def add_comment(self, number: int, find: Find, body: str) -> list[Item]:
@@ -69,19 +69,19 @@ class Forge(Protocol):
         ...
 
     async def edited_by_another(self, comment: Item) -> bool:
-        """Tell whether somebody else has edited a comment of ours since we did, as far as a seal does not tell it."""
+        """Return whether somebody else has edited a comment of ours since we did, as far as a seal does not tell it."""
         ...
 
     async def default_branch(self) -> str:
-        """Give the name of the branch that merges go to."""
+        """Return the name of the branch that merges go to."""
         ...
 
     async def tip(self, branch: str) -> str:
-        """Give the commit that a branch ends with now."""
+        """Return the commit that a branch ends with now."""
         ...
 
     async def pull_requests(self, commit: str) -> list[Item]:
-        """Give the pull requests that a commit belongs to."""
+        """Return the pull requests that a commit belongs to."""
         ...
 
 
@@ -119,7 +119,7 @@ def checked(reply: Reply) -> Reply:
 
 
 def was_there(reply: Reply) -> bool:
-    """Tell whether there was something to change; raises ForgeError like `checked` for anything else."""
+    """Return whether there was something to change; raises ForgeError like `checked` for anything else."""
     if reply.status in _GONE:
         return False
     checked(reply)
@@ -150,13 +150,13 @@ async def keep_comment(forge: Forge, number: int, prefix: str, body: str) -> Non
 
 
 async def own_comments(forge: Forge, number: int, prefix: str, made: Sequence[Item] = ()) -> list[Item]:
-    """Give our comments that begin with `prefix`, the oldest first; `made` are some that the list may not have yet."""
+    """Return our comments that begin with `prefix`, the oldest first; `made` are some that the list may lack yet."""
     listed = await forge.comments(number)
     return _beginning([*made, *listed], prefix, await forge.viewer())
 
 
 async def planned_comments(forge: Forge, number: int, prefix: str) -> list[Item]:
-    """Give the comments that begin with `prefix` and may be believed if they are sealed, the oldest first."""
+    """Return the comments that begin with `prefix` and may be believed if they are sealed, the oldest first."""
     return _beginning(await forge.comments(number), prefix, await forge.planner())
 
 
@@ -166,7 +166,7 @@ def _beginning(comments: Iterable[Item], prefix: str, author: str | None) -> lis
 
 
 def is_own(item: Item, author: str | None, prefix: str) -> bool:
-    """Tell whether a comment or an issue was written by `author`, None for anybody, and begins with `prefix`."""
+    """Return whether a comment or an issue was written by `author`, None for anybody, and begins with `prefix`."""
     match item:
         case {"id": int(), "body": str(body), "user": {"login": str(login)}}:
             return author in (None, login) and body.startswith(prefix)
@@ -258,12 +258,12 @@ def selection(file: str, environments: Iterable[str], only: Iterable[str] = ()) 
 
 
 def plan_prefix(selected: str) -> str:
-    """Give how comments on the plan of a selection begin."""
+    """Return how comments on the plan of a selection begin."""
     return f"<!-- reconciler:plan {selected} "
 
 
 def drift_prefix(selected: str) -> str:
-    """Give how issues on the drift of a selection begin."""
+    """Return how issues on the drift of a selection begin."""
     return f"<!-- reconciler:drift {selected} "
 
 
@@ -404,7 +404,7 @@ async def _say(repository: Repository, number: int, word: str) -> None:
 
 
 async def _own_issues(repository: Repository, selection: str, made: Sequence[Item]) -> list[Item]:
-    """Give our issues on a selection, the oldest first; pull requests, which GitHub lists as well, are none."""
+    """Return our issues on a selection, the oldest first; pull requests, which GitHub lists as well, are none."""
     listed = await repository.every(f"/issues?labels={LABEL}&state=all")
     author, prefix = await repository.viewer(), drift_prefix(selection)
     ours = {

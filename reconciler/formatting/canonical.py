@@ -96,7 +96,7 @@ def _text(source: SourceFile) -> str:
 
 
 def _is_the_same(source: SourceFile, content: bytes) -> bool:
-    """Tell whether other content means what a file does, and has its comments."""
+    """Return whether other content means what a file does, and has its comments."""
     other = replace(source, content=content)
     return _data(source) == _data(other) and comments(_text(source)) == comments(_text(other))
 
@@ -122,7 +122,7 @@ def _ordered_unless_anchored(value: Collection, schema: Schema) -> Collection:
 
 
 def _is_tied(entry: Entry) -> bool:
-    """Tell whether an anchor or an alias is in an entry."""
+    """Return whether an anchor or an alias is in an entry."""
     value = entry.value
     if isinstance(value, Alias) or value.anchor is not None or (entry.name and entry.name.anchor is not None):
         return True

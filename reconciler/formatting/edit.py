@@ -56,7 +56,7 @@ class Additions:
 
 
 def added(sources: Sequence[SourceFile], additions: Additions, place: Path, *, is_folder: bool) -> list[SourceFile]:
-    """Give the files that change, with what is added to them; one that is not there yet is among them.
+    """Return the files that change, with what is added to them; one that is not there yet is among them.
 
     In a folder, a key goes into the file that has its environment's keys, or into a file of its environment's name.
 
@@ -83,7 +83,7 @@ def added(sources: Sequence[SourceFile], additions: Additions, place: Path, *, i
 
 
 def changed_in(sources: Sequence[SourceFile], changed: Sequence[SourceFile]) -> list[SourceFile]:
-    """Give all files as they are with these changed."""
+    """Return all files as they are with these changed."""
     return [*{source.name: source for source in (*sources, *changed)}.values()]
 
 
@@ -148,7 +148,7 @@ class _Shelf:
         return path
 
     def changed(self) -> list[SourceFile]:
-        """Give what is different now, or new; what is new is in its canonical form."""
+        """Return what is different now, or new; what is new is in its canonical form."""
         files = []
         for name, document in self.documents.items():
             if document is self._before.get(name):
@@ -201,7 +201,7 @@ def _with_globs(document: Document, globs: Sequence[str], file: str) -> Document
 
 
 def _opened(value: Value | None, what: str, *, is_mapping: bool = True) -> Collection:
-    """Give a collection that takes more, a line each; an empty one where there is none."""
+    """Return a collection that takes more, a line each; an empty one where there is none."""
     if value is None:
         return Collection(is_mapping)
     if not isinstance(value, Collection):
@@ -281,7 +281,7 @@ def _fields(key: Adopted, inherited: Mapping[str, Any]) -> dict[str, Value]:
 
 
 def _comment(key: Adopted, used: Used, now: datetime) -> str:
-    """Say what the service knows of a key besides what is declared."""
+    """Return what the service knows of a key besides what is declared."""
     live = key.live
     parts = [f'was "{shown(live.name)}"' if key.renamed else f"id {live.id}"]
     parts.append(f"created {format_instant(live.created_at).partition('T')[0]}")

@@ -84,7 +84,7 @@ def exists(folder: Path) -> bool:
 
 
 def months_of(folder: Path) -> tuple[str, ...]:
-    """Give the months, like 2026-11, that a history has files of."""
+    """Return the months, like 2026-11, that a history has files of."""
     names = [each.name for each in (folder / "usage").glob("*.csv")] if (folder / "usage").is_dir() else []
     return tuple(sorted({found[1] for name in names if (found := _MONTH.fullmatch(name))}))
 
@@ -156,7 +156,7 @@ def write_history(folder: Path, history: History, before: dict[Path, bytes]) -> 
 
 
 def _files(folder: Path, history: History, before: Iterable[Path]) -> dict[Path, bytes]:
-    """Give the files in the order in which they are written: a day counts as recorded once its use is written."""
+    """Return the files in the order in which they are written: a day counts as recorded once its use is written."""
     files = {folder / _KEYS: _written(KEY_FIELDS, sorted(map(_key_row, history.keys), key=_key_order))}
     if not (folder / _ATTRIBUTES).exists():  # somebody may have put in more
         files[folder / _ATTRIBUTES] = _MERGED

@@ -60,7 +60,7 @@ def _is_plain(text: str) -> bool:
 
 
 def _is_number(text: str) -> bool:
-    """Tell whether a text is a number for us, or so much like one that we refuse it."""
+    """Return whether a text is a number for us, or so much like one that we refuse it."""
     try:
         return text[0] in NUMERIC and not isinstance(number(text), str)
     except ValueError:
@@ -206,7 +206,7 @@ def _on_one_line(value: Value) -> str:
 
 
 def _block(scalar: Scalar) -> list[str] | None:
-    """Give the lines of a text written with `|` or `>`; None for one that is to be put in quotes instead."""
+    """Return the lines of a text written with `|` or `>`; None for one that is to be put in quotes instead."""
     header = _BLOCK.match(scalar.source)
     if header is None or not scalar.style or scalar.style not in "|>" or not scalar.text.strip():
         return None

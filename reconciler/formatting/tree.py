@@ -67,7 +67,7 @@ class Collection:
     tail: tuple[str, ...] = ()
 
     def find(self, name: str) -> Value | None:
-        """Give the value of a field; None where the mapping does not say it itself."""
+        """Return the value of a field; None where the mapping does not say it itself."""
         return next((entry.value for entry in self.entries if entry.name and entry.name.text == name), None)
 
 
@@ -182,7 +182,7 @@ def parse(text: str) -> Document:
 
 
 def comments(text: str) -> list[str]:
-    r"""Give the comments of a valid file whose lines end with `\n`, in the order of the alphabet."""
+    r"""Return the comments of a valid file whose lines end with `\n`, in the order of the alphabet."""
     return sorted(filter(None, Remarks(text, _spans(text, _events(text))).rest()))
 
 
@@ -276,7 +276,7 @@ class _Reader:
         return Entry(name, value, above, Comment(found[-1].text, found[-1].column) if found else None)
 
     def _content(self) -> Event:
-        """Give the event where the value of a field starts, or the first thing in it."""
+        """Return the event where the value of a field starts, or the first thing in it."""
         return self._events[self._at + _opens(self._next)]
 
 
@@ -289,7 +289,7 @@ def _opens(event: Event) -> bool:
 
 
 def _spans(text: str, events: list[Event]) -> Iterator[Span]:
-    """Give where the scalars stand; of a block, without its header, which a comment may follow, and blank lines."""
+    """Yield where the scalars stand; of a block, without its header, which a comment may follow, and blank lines."""
     for event in events:
         if _is(event, ScalarEvent):
             first, last = event.start_mark.index, event.end_mark.index

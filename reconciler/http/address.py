@@ -12,7 +12,7 @@ from reconciler.errors import UsageError
 
 
 def unencrypted(url: str) -> bool:
-    """Tell whether a secret would travel in the clear: over anything but https, and plain http to this machine."""
+    """Return whether a secret would travel in the clear: over anything but https, and plain http to this machine."""
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -32,7 +32,7 @@ _LOOPBACK_4: Final = IPv4Network("127.0.0.0/8")
 
 
 def check_base_url(url: str) -> str:
-    """Give the URL in its normal form, without a slash at the end.
+    """Return the URL in its normal form, without a slash at the end.
 
     Raises UsageError unless it is https, or plain http to this machine, with nothing but host, port and path. The
     message never repeats the URL: what stands in the wrong place may be a secret.
@@ -71,7 +71,7 @@ def _host(text: str) -> str:
 
 
 def _this_machine(host: str) -> bool:
-    """Tell whether what is sent to a host stays on this machine; a name is taken at its word only if all know it."""
+    """Return whether what is sent to a host stays on this machine; a name is taken at its word only if all know it."""
     address = _address(host)
     if isinstance(address, IPv4Address):
         return address in _LOOPBACK_4

@@ -425,7 +425,7 @@ def tls_context(
 
 
 def _proxy(origin: httpcore.Origin) -> Callable[[ssl.SSLContext, _Network], Carrier] | None:
-    """Give what connects through the proxy that the environment names for https; None for none.
+    """Return what connects through the proxy that the environment names for https; None for none.
 
     Raises ValueError or RuntimeError when it cannot be used.
     """
@@ -501,6 +501,6 @@ async def _on_the_wire(response: httpx.Response) -> AsyncIterator[bytes]:
 
 
 def _as_on_the_wire(error: httpx.TransportError) -> Exception:
-    """Give the error that httpcore has for the same."""
+    """Return the error that httpcore has for the same."""
     kind: type[Exception] = getattr(httpcore, type(error).__name__, httpcore.NetworkError)
     return kind(str(error))

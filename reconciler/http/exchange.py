@@ -66,7 +66,7 @@ class ServiceClock:
             self._heard = (date, self._monotonic())
 
     def now(self) -> datetime:
-        """Tell the service's time, in UTC."""
+        """Return the service's time, in UTC."""
         if self._heard is None:
             return self.machine()
         date, at = self._heard
@@ -181,7 +181,7 @@ class NoAnswer:
     lasting: bool = False
 
     def words(self, variable: str = "SSL_CERT_FILE") -> str:
-        """Say why, and what to do about it: `variable` names the file of an authority that is trusted."""
+        """Return why, and what to do about it: `variable` names the file of an authority that is trusted."""
         if not self.lasting:
             return self.cause
         hint = f"if a company's own authority signed it, name that authority's certificate file in {variable}"
@@ -283,7 +283,7 @@ class Body:
         return False
 
     def content(self) -> bytes:
-        """Give what was wanted of the body; nothing when it is spoilt."""
+        """Return what was wanted of the body; nothing when it is spoilt."""
         if self._unpack is not None and not self._unpack.eof and not self._may_be_cut:
             self.spoilt = self.spoilt or "the answer cannot be decompressed"
         return b"" if self.spoilt else b"".join(self._chunks)

@@ -48,12 +48,12 @@ _ESCAPES: Final = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 
 
 def keys_in(texts: Iterable[str]) -> tuple[str, ...]:
-    """Give what in these texts looks like a key of the service, so that it can be hidden wherever it comes back."""
+    """Return what in these texts looks like a key of the service, so that it can be hidden wherever it comes back."""
     return tuple(found for text in texts for found in _ISSUED_SECRET.findall(text))
 
 
 def quote(text: str, secrets: Iterable[Secret] = ()) -> str:
-    """Give foreign text as one short line without these secrets and without characters that act on a terminal.
+    """Return foreign text as one short line without these secrets and without characters that act on a terminal.
 
     What looks like a key of the service is hidden as well. At most LONGEST_QUOTE characters are given.
     """
@@ -66,7 +66,7 @@ def quote(text: str, secrets: Iterable[Secret] = ()) -> str:
 
 
 def redirect(answer: Answer, secrets: Iterable[Secret]) -> str:
-    """Say of a redirect which host it wants to lead to, and no more: the rest of the address may hold anything."""
+    """Return of a redirect which host it wants to lead to, and no more: the rest of the address may hold anything."""
     try:
         host = urlsplit(answer.location or "").netloc.rpartition("@")[2]
     except ValueError:
@@ -94,7 +94,7 @@ def redact_names(names: Sequence[str], secrets: Iterable[Secret]) -> Sequence[st
 
 
 def without(body: bytes, secret: Secret) -> bytes:
-    """Give a body in which a secret is hidden, since what is read from it may be shown; escapes are not looked into."""
+    """Return a body in which a secret is hidden, since what is read of it may be shown; escapes are not looked into."""
     if not any(code in body for code in _codes(secret)):
         return body
     return redact(body.decode(errors="replace"), [secret]).encode()
@@ -142,7 +142,7 @@ class _Said:
         return _Said(bytes(byte for byte, _ in kept), [span for _, span in kept])
 
     def holding(self, secret: Secret) -> Iterator[tuple[int, int]]:
-        """Give where a secret, or a longer part of it, is spelt."""
+        """Yield where a secret, or a longer part of it, is spelt."""
         parts: dict[int, set[bytes]] = {}
         is_long = len(secret.reveal()) >= _LONG_SECRET
         for code in _codes(secret):
@@ -171,7 +171,7 @@ def _meant(kind: str, spelling: str) -> bytes:
 
 
 def _codes(secret: Secret) -> set[bytes]:
-    """Give the spellings of a secret that are not escapes."""
+    """Return the spellings of a secret that are not escapes."""
     plain = secret.reveal()
     content = plain.encode(errors="surrogatepass")
     codes = {content, content.translate(None, _BLANK)} - {b""}

@@ -52,7 +52,7 @@ class Reply:
         return 0.0 if self.setback is None else self.setback.wait
 
     def part(self, name: str) -> Mapping[str, Any]:
-        """Give a mapping of the body, empty when there is none."""
+        """Return a mapping of the body, empty when there is none."""
         value = self.body.get(name)
         return value if isinstance(value, dict) else {}
 

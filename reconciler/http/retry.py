@@ -54,7 +54,7 @@ class RetryPolicy:
     downtime: float = 300.0
 
     def backoff(self, failures: int) -> float:
-        """Give the upper bound of the delay after so many failures (1 or more) in a row."""
+        """Return the upper bound of the delay after so many failures (1 or more) in a row."""
         return min(self.longest_delay, self.first_delay * 2.0 ** min(failures - 1, 30))
 
 
@@ -90,7 +90,7 @@ class Setback:
 
 
 def judge(outcome: Answer | NoAnswer, now: datetime, passing: frozenset[int] = PASSING) -> Setback | None:
-    """Tell what stood in the way of a request and may pass; None for an outcome that is final.
+    """Return what stood in the way of a request and may pass; None for an outcome that is final.
 
     `now` is the service's time; `passing` are the statuses after which another attempt is made, besides 429.
     """
@@ -117,7 +117,7 @@ class Attempts:
         self.maybe_done = False
 
     def delay(self, setback: Setback | None, started: float) -> float | None:
-        """Give the seconds to wait before the next attempt; None when this one was the last.
+        """Return the seconds to wait before the next attempt; None when this one was the last.
 
         `started` is the monotonic time at which the attempt was sent. After a 429 the gate holds everybody back, so
         there is nothing to wait for here.

@@ -77,7 +77,7 @@ class Insights:
 
 
 def half(days: int) -> int:
-    """Give the days of the second half of a window, which is the shorter one; 0 where there are no halves."""
+    """Return the days of the second half of a window, which is the shorter one; 0 where there are no halves."""
     return days // 2
 
 

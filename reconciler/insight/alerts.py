@@ -169,7 +169,7 @@ class Verdict:
 
 
 def standard_alerts(source: Location) -> Alerts:
-    """Give the alerts that hold where the file declares none; `source` is the place that could say otherwise."""
+    """Return the alerts that hold where the file declares none; `source` is the place that could say otherwise."""
     return Alerts(
         balance_below=Rule(Decimal(10), source),
         runway_below=Rule(timedelta(days=7), source),
@@ -181,7 +181,7 @@ def standard_alerts(source: Location) -> Alerts:
 
 
 def unjudged(alerts: Alerts, account: str, reason: str) -> Verdict:
-    """Give the verdict on an account of which nothing could be read: none of the alerts that are wanted is judged."""
+    """Return the verdict on an account of which nothing could be read: none of the alerts that are wanted is judged."""
     wanted = (rule for rule in AlertRule if getattr(alerts, rule.value) is not None)
     return Verdict(unjudged=tuple(Unjudged(rule, account, reason) for rule in wanted))
 
@@ -554,7 +554,7 @@ class News:
 
 
 def news(verdict: Verdict, told: AbstractSet[Identity]) -> News | None:
-    """Say what to tell to somebody who was told this before; None where nothing has changed.
+    """Return what to tell to somebody who was told this before; None where nothing has changed.
 
     An alert that could not be judged this time is neither over nor new. Only that amounts have moved is no news.
     """

@@ -59,7 +59,7 @@ class Runway:
     days: Decimal | None
 
     def is_below(self, period: timedelta) -> bool:
-        """Tell whether the balance is used up before a period has passed."""
+        """Return whether the balance is used up before a period has passed."""
         return self.days is not None and self.days < Decimal(period / timedelta(seconds=1)) / 86_400
 
 
@@ -96,7 +96,7 @@ def pace(statistics: Statistics, keys: Iterable[LiveKey], now: datetime, asked: 
 
 
 def runway(balance: Decimal, measured: Pace) -> Runway:
-    """Say how many days a balance in USD lasts at a pace, rounded down to a tenth, `LONGEST_RUNWAY` at most."""
+    """Return how many days a balance in USD lasts at a pace, rounded down to a tenth, `LONGEST_RUNWAY` at most."""
     if not measured.cost:
         return Runway(measured, None)
     days = max(balance, Decimal(0)) * measured.days / measured.cost
@@ -141,7 +141,7 @@ class Balance:
     partial: bool = False
 
     def suffices(self, minimum: Decimal | None) -> bool | None:
-        """Tell whether the balance reaches a minimum in USD; None where either is not known."""
+        """Return whether the balance reaches a minimum in USD; None where either is not known."""
         return None if minimum is None or self.amount is None else self.amount >= minimum
 
 
@@ -167,7 +167,7 @@ class BalanceReport:
 
     @property
     def suffices(self) -> bool | None:
-        """Tell whether every account reaches the minimum; None where that is not known, or none was given."""
+        """Return whether every account reaches the minimum; None where that is not known, or none was given."""
         each = [balance.suffices(self.minimum) for balance in self.accounts]
         if False in each:
             return False
@@ -175,7 +175,7 @@ class BalanceReport:
 
 
 def runways(amount: Decimal, statistics: Statistics, keys: Iterable[LiveKey], now: datetime) -> tuple[Runway, ...]:
-    """Say how long a balance lasts at the pace of the last 7 and of the last 30 days, from the statistics of 30."""
+    """Return how long a balance lasts at the pace of the last 7 and of the last 30 days, from the statistics of 30."""
     return tuple(runway(amount, measured) for measured in paces(statistics, keys, now))
 
 

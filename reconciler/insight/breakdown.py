@@ -29,7 +29,7 @@ _TENTHS: Final = 1000
 
 
 def percentages(amounts: Sequence[Decimal]) -> tuple[Decimal, ...] | None:
-    """Give the share of each amount (0 or more) in percent with one decimal, so that they add up to exactly 100.
+    """Return the share of each amount (0 or more) in percent with one decimal, so that they add up to exactly 100.
 
     Those with the largest remainders are rounded up, of equal ones the first. None where there is nothing to share.
     """
@@ -142,7 +142,7 @@ class Sorter:
         return found
 
     def key_ids(self, statistics: Statistics) -> dict[Group, tuple[int, ...]]:
-        """Give the ids of the keys that were used, by group, in order."""
+        """Return the ids of the keys that were used, by group, in order."""
         found: dict[Group, set[int]] = {}
         for usage in statistics.by_key:
             if (key_id := self._attribution.of(usage).key_id) is not None:
@@ -150,7 +150,7 @@ class Sorter:
         return {group: tuple(sorted(ids)) for group, ids in found.items()}
 
     def group(self, owner: Owner) -> Group:
-        """Say where the use of an owner belongs."""
+        """Return where the use of an owner belongs."""
         address = owner.address
         if self._environments and (address is None or address.environment not in self._environments):
             return Group(Kind.REST)
@@ -254,7 +254,7 @@ def together(parts: Iterable[Breakdown]) -> Breakdown:
 
 
 def abridged(breakdown: Breakdown, top: int) -> tuple[tuple[Line, ...], int]:
-    """Give the first `top` lines and, added up under the group `MORE`, the others, with their number.
+    """Return the first `top` lines and, added up under the group `MORE`, the others, with their number.
 
     What was not selected and the difference are always given. The shares add up to 100 again.
     """
@@ -351,7 +351,7 @@ def with_days(
 
 
 def spread(windows: Sequence[Tally]) -> tuple[list[Tally], int]:
-    """Give the use of each day, the oldest first, from windows that get shorter by a day, the longest first.
+    """Return the use of each day, the oldest first, from windows that get shorter by a day, the longest first.
 
     Also counts the days whose difference was below zero. The days add up to the first window.
     """

@@ -119,7 +119,7 @@ class Recorded:
 
 
 def first_day(today: date) -> date:
-    """Give the first whole day that the service tells."""
+    """Return the first whole day that the service tells."""
     return today - timedelta(days=LONGEST_DAYS - 1)
 
 
@@ -145,7 +145,7 @@ _FRESH: Final = 2
 def missing_windows(
     history: History, account: str, windows: Mapping[int, Statistics], unknown: Collection[int], today: date
 ) -> set[int]:
-    """Say which windows would settle the days that do not come out right from those that were read.
+    """Return which windows would settle the days that do not come out right from those that were read.
 
     `windows` has the longest and that of each unknown day. A day comes out wrong where the service moved use from key
     to key in days that are recorded.
@@ -258,7 +258,7 @@ class _Registrar:
 
 
 def _place(address: str | None) -> tuple[str, str]:
-    """Give an address and its environment, or nothing twice."""
+    """Return an address and its environment, or nothing twice."""
     return (address, address.partition("/")[0]) if address else ("", "")
 
 
@@ -268,7 +268,7 @@ _Days = dict[int, dict[Subject, Tally]]
 def _sides(
     history: History, account: str, windows: Mapping[int, Statistics], today: date
 ) -> tuple[tuple[_Days, _Days], tuple[_Days, _Days]]:
-    """Give for keys and for models what is recorded by day and what was read by window."""
+    """Return for keys and for models what is recorded by day and what was read by window."""
     keys = {days: _added((_subject(usage), usage.tally) for usage in each.by_key) for days, each in windows.items()}
     models = {days: _added(each.by_model) for days, each in windows.items()}
     return (
@@ -291,7 +291,7 @@ def _recorded(lines: Iterable[KeyDay] | Iterable[ModelDay], account: str, today:
 
 
 def _told(longest: Statistics, today: date) -> dict[int, Tally]:
-    """Give the service's total of each day, by days before today."""
+    """Return the service's total of each day, by days before today."""
     found = {ago: Tally() for ago in range(LONGEST_DAYS)}
     for day, tally in longest.by_day:
         ago = (today - day).days
@@ -301,7 +301,7 @@ def _told(longest: Statistics, today: date) -> dict[int, Tally]:
 
 
 def _differences(windows: _Days, recorded: _Days, unknown: Collection[int]) -> _Days:
-    """Give the use on each unknown day: what its window has and the window that is a day shorter has not."""
+    """Return the use on each unknown day: what its window has and the window that is a day shorter has not."""
     found: _Days = {}
     longer = {**windows[LONGEST_DAYS]}
     for ago in range(LONGEST_DAYS - 1, 0, -1):
@@ -362,7 +362,7 @@ def joined(spans: Iterable[Span]) -> tuple[Span, ...]:
 
 
 def period_of(history: History, since: date | None, until: date | None) -> Span:
-    """Give the days that are meant: what is None reaches as far as the history does.
+    """Return the days that are meant: what is None reaches as far as the history does.
 
     Raises UsageError when none of them is recorded.
     """
@@ -379,7 +379,7 @@ def period_of(history: History, since: date | None, until: date | None) -> Span:
 
 
 def gaps(history: History, account: str, period: Span) -> tuple[Span, ...]:
-    """Give the days of a period that were not recorded for an account."""
+    """Return the days of a period that were not recorded for an account."""
     found = []
     day = period.since
     for span in history.spans.get(account, ()):
@@ -393,7 +393,7 @@ def gaps(history: History, account: str, period: Span) -> tuple[Span, ...]:
 
 
 def recorded_activity(question: Question, history: History, period: Span) -> ActivityReport:
-    """Tell what is recorded of a period; the days of `question` are those of the period.
+    """Return what is recorded of a period; the days of `question` are those of the period.
 
     Keys count to the address, the environment and the team that they had on the day. Raises UsageError for an
     environment that is not in the period.
@@ -421,7 +421,7 @@ def recorded_activity(question: Question, history: History, period: Span) -> Act
 
 
 def _days(history: History, account: str, period: Span) -> list[date]:
-    """Give the days of a period that were recorded."""
+    """Return the days of a period that were recorded."""
     lost = gaps(history, account, period)
     all_days = [period.since + timedelta(days=at) for at in range((period.until - period.since).days + 1)]
     return [day for day in all_days if not any(span.since <= day <= span.until for span in lost)]
@@ -484,7 +484,7 @@ _LAST: Final = (Kind.REST, Kind.DIFFERENCE)
 
 
 def use_of(history: History, period: Span, keys: Iterable[InventoryKey]) -> tuple[list[Usage | None], Decimal]:
-    """Say what keys were used for in a period, and what the use of others cost.
+    """Return what keys were used for in a period, and what the use of others cost.
 
     What an address was used for under keys that are gone counts to the first of its keys. None is for a key of an
     account that is not recorded.

@@ -48,7 +48,7 @@ class KeyDetail:
 
 
 def matching(keys: Sequence[InventoryKey], text: str) -> list[InventoryKey]:
-    """Give the keys that an address, an id or a live name means; of an address, those that stand first in its life."""
+    """Return the keys that an address, an id or a live name means; of an address, those that come first in its life."""
     if text.isascii() and text.isdecimal():
         return [key for key in keys if key.live is not None and str(key.live.id) == text.lstrip("0")]
     own = [key for key in keys if str(key.address) == text]
@@ -147,7 +147,7 @@ class Attribution:
         self.live: Mapping[int, Owner] = {key.id: self._owner_of(key, places.get(key.id)) for key in snapshot.keys}
 
     def of(self, usage: KeyTally) -> Owner:
-        """Say whose the use is that the service tells of; see `identified` for use without an id."""
+        """Return whose the use is that the service tells of; see `identified` for use without an id."""
         owner = None if usage.id is None else self.live.get(usage.id)
         if owner is not None:
             return owner
@@ -181,7 +181,7 @@ class Attribution:
 
 
 def identified(statistics: Statistics, snapshot: Snapshot) -> Statistics:
-    """Give use that the service tells without an id that of the live key of its name, if there is just one."""
+    """Return use that the service tells without an id that of the live key of its name, if there is just one."""
     if all(usage.id is not None for usage in statistics.by_key):
         return statistics
     names = Counter(key.name for key in snapshot.keys)
@@ -191,7 +191,7 @@ def identified(statistics: Statistics, snapshot: Snapshot) -> Statistics:
 
 
 def tells_of_keys(statistics: Statistics) -> bool:
-    """Tell whether the service says what single keys were used for: not where it leaves out which key it was."""
+    """Return whether the service says what single keys were used for: not where it leaves out which key it was."""
     if "api_key_usage" in statistics.absent:
         return False
     nobodys = any(usage.id is None and not usage.name for usage in statistics.by_key)
@@ -199,7 +199,7 @@ def tells_of_keys(statistics: Statistics) -> bool:
 
 
 def _places(declaration: Declaration, snapshot: Snapshot) -> dict[int, ParsedName]:
-    """Give the address of every live key that the planner gives one, by id."""
+    """Return the address of every live key that the planner gives one, by id."""
     matching = match(declaration, snapshot)
     places = {key.id: parsed for parsed, key in matching.engine}
     places |= {key.id: ParsedName(address, Role.SETTLED) for address, key in matching.undeclared}
@@ -353,7 +353,7 @@ class Inventory:
 
 
 def key_activity(statistics: Statistics) -> Activity | None:
-    """Give what each key was used for, as the planner wants it; None where the service does not tell of keys."""
+    """Return what each key was used for, as the planner wants it; None where the service does not tell of keys."""
     if not tells_of_keys(statistics):
         return None
     by_key: dict[int, Usage] = {}
@@ -484,7 +484,7 @@ def raised_until(declared: DeclaredKey | None, live: LiveKey, now: datetime) -> 
 
 
 def rotation_due(declared: DeclaredKey | None, live: LiveKey, now: datetime) -> datetime | None:
-    """Say when a live key has to be rotated for its age; None where the file asks for no rotation."""
+    """Return when a live key has to be rotated for its age; None where the file asks for no rotation."""
     if declared is None or not declared.rotate_every or not declared.is_enabled:
         return None
     if declared.expires_at is not None and declared.expires_at <= now:

@@ -53,7 +53,7 @@ class Gauge:
 
 
 def gauges(accounts: Sequence[Account], *, version: str, most_keys: int) -> tuple[Gauge, ...]:
-    """Give all gauges of accounts; those without a sample are left out.
+    """Return all gauges of accounts; those without a sample are left out.
 
     `most_keys` is how many keys of an account have series of their own, the first ones by address.
     """
@@ -262,7 +262,7 @@ _OF_ACCOUNTS: Final[Sequence[tuple[_Head, Callable[[AccountReport], Iterator[Sam
 
 
 def _managed(account: AccountReport) -> list[InventoryKey]:
-    """Give the keys that have series of their own: one for an address that is declared."""
+    """Return the keys that have series of their own: one for an address that is declared."""
     return [key for key in account.keys if key.status in _OWN and key.declared is not None]
 
 

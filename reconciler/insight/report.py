@@ -124,7 +124,7 @@ WHOLE_ACCOUNT: Final = Group(Kind.DAY)
 
 
 def calendar(days: int, now: datetime) -> tuple[date, ...]:
-    """Give the days of a window that ends today, in UTC."""
+    """Return the days of a window that ends today, in UTC."""
     today = now.date()
     return tuple(today - timedelta(days=ago) for ago in range(days - 1, -1, -1))
 

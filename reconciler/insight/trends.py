@@ -74,7 +74,7 @@ def recorded_costs(history: History, account: str, today: date) -> DailyCosts:
 
 
 def told_costs(account: str, windows: Mapping[int, Statistics], attribution: Attribution, today: date) -> DailyCosts:
-    """Tell the days apart that the windows of 1, 2, 3 … days have; today, which is not over, is left out."""
+    """Return the days apart that the windows of 1, 2, 3 … days have; today, which is not over, is left out."""
     longest = max(windows)
     found: dict[Group, dict[date, Decimal]] = {}
     for by, kinds in _KINDS.items():
@@ -137,7 +137,7 @@ def spikes(known: DailyCosts, rule: SpendSpike, today: date, since: Mapping[Grou
 
 
 def key_groups(keys: Iterable[InventoryKey]) -> dict[Group, date]:
-    """Say of the groups of keys since when there has been a live one."""
+    """Return of the groups of keys since when there has been a live one."""
     found: dict[Group, date] = {}
     for key in keys:
         if key.live is not None:
@@ -149,7 +149,7 @@ def key_groups(keys: Iterable[InventoryKey]) -> dict[Group, date]:
 
 
 def unknown_day(known: DailyCosts, today: date) -> date | None:
-    """Give the last whole day where it is not known, else None."""
+    """Return the last whole day where it is not known, else None."""
     last = today - timedelta(days=1)
     return None if last in known.days else last
 
@@ -202,12 +202,12 @@ class Forecast:
 
 
 def month_of(day: date) -> Span:
-    """Give the first and the last day of the month of a day."""
+    """Return the first and the last day of the month of a day."""
     return Span(day.replace(day=1), day.replace(day=monthrange(day.year, day.month)[1]))
 
 
 def forecasts(known: DailyCosts, today: date, ceilings: Iterable[Ceiling] = ()) -> tuple[Forecast, ...]:
-    """Say how each group goes on that spends: the account, then environments, teams and keys, the fastest first.
+    """Return how each group goes on that spends: the account, then environments, teams and keys, the fastest first.
 
     Args:
         known: What the groups cost by day.
@@ -254,7 +254,7 @@ def _outlook(history: History, account: str, period: Span) -> Outlook | None:
 
 
 def pace_of(by_day: Mapping[date, Decimal], days: Iterable[date], today: date) -> Decimal:
-    """Give the mean in USD of the last 7 whole days that are known, since the first one with use."""
+    """Return the mean in USD of the last 7 whole days that are known, since the first one with use."""
     begun = min(by_day, default=today)
     counted = [day for day in days if today - timedelta(days=PACE_DAYS) <= day < today and day >= begun]
     cost = sum((by_day.get(day, ZERO) for day in counted), ZERO)
@@ -262,7 +262,7 @@ def pace_of(by_day: Mapping[date, Decimal], days: Iterable[date], today: date) -
 
 
 def _soonest(ceilings: Iterable[Ceiling], per_day: Decimal, today: date) -> tuple[Ceiling, date] | None:
-    """Give the ceiling that is reached first, and when; None where none is within its time."""
+    """Return the ceiling that is reached first, and when; None where none is within its time."""
     found = [(reached, each) for each in ceilings if (reached := _reached(each, per_day, today)) <= each.until]
     if not found:
         return None
@@ -287,7 +287,7 @@ def _order(forecast: Forecast) -> tuple[object, ...]:
 
 
 def told(forecasts: Iterable[Forecast]) -> tuple[str, ...]:
-    """Say which groups reach what they may spend, and when: the soonest first, and of very many the number."""
+    """Return which groups reach what they may spend, and when: the soonest first, and of very many the number."""
     coming = sorted(
         (each for each in forecasts if each.reached is not None), key=lambda each: (each.reached, *_order(each))
     )
@@ -324,7 +324,7 @@ def _cents(amount: Decimal) -> Decimal:
 def ceilings_of(
     keys: Iterable[InventoryKey], environments: Mapping[str, Environment], balance: Decimal | None, today: date
 ) -> tuple[Ceiling, ...]:
-    """Give what must not be reached: limits and allowances of keys, those of environments together, and the balance.
+    """Return what must not be reached: limits and allowances of keys, those of environments together, and the balance.
 
     A limit or the balance is for the month, an allowance for its period. Of an environment it is what its keys may
     spend together, where all of them have a limit, and its `credit_budget`.

@@ -42,7 +42,7 @@ def selected_variables(
 
 
 def base_of(base: Declaration, declaration: Declaration, variable: str) -> Declaration:
-    """Give the part of the base that is held against an account's part of a declaration.
+    """Return the part of the base that is held against an account's part of a declaration.
 
     What the base says of an environment follows it into another account, and goes on to hold for the keys that stay
     behind in its own, so that no protection is lost by naming another variable.
@@ -57,7 +57,7 @@ def base_of(base: Declaration, declaration: Declaration, variable: str) -> Decla
 
 
 def unread_account(declaration: Declaration, variable: str, reason: str) -> Finding:
-    """Say that an account could not be read, so that its environments are not planned."""
+    """Return a finding that an account could not be read, so that its environments are not planned."""
     mine = [each for each in declaration.environments.values() if each.provisioning_key_env == variable]
     whose = f" ({', '.join(sorted(each.name for each in mine))})" if mine else ""
     message = f"the account{whose} is not planned: {reason}"
@@ -77,7 +77,7 @@ def same_account(declaration: Declaration, snapshots: Mapping[str, Snapshot]) ->
 
 
 def _reaches(glob: str, environment: str) -> bool:
-    """Tell whether a glob of addresses may match one of an environment; in doubt it may."""
+    """Return whether a glob of addresses may match one of an environment; in doubt it may."""
     name, slash, _ = glob.partition("/")
     if slash and "[" not in name:
         return fnmatchcase(environment, name)
@@ -127,7 +127,7 @@ def _noted(notes: Mapping[str, str]) -> str | None:
 
 
 def _said_once(plans: Collection[AccountPlan]) -> Iterable[Finding]:
-    """Give all findings; those that are the same for every one of many accounts are not about one of them."""
+    """Yield all findings; those that are the same for every one of many accounts are not about one of them."""
     counts = Counter(replace(finding, account=None) for plan in plans for finding in {*plan.findings})
     for plan in plans:
         for finding in plan.findings:

@@ -79,14 +79,14 @@ class ApplyResult:
 
 
 def untouched(plan: Plan) -> ApplyResult:
-    """Give the result of not having started: nothing attempted, and everything remains."""
+    """Return the result of not having started: nothing attempted, and everything remains."""
     return ApplyResult(tuple(Outcome(action, Status.NOT_ATTEMPTED) for action in plan.actions), remaining=plan)
 
 
 def cut_short(
     plan: Plan, known: Iterable[Outcome], *, interrupted: bool = False, note: str | None = None
 ) -> ApplyResult:
-    """Give the result of an apply that ended early: what is known, and that the other actions were not tried."""
+    """Return the result of an apply that ended early: what is known, and that the other actions were not tried."""
     outcomes = {id(outcome.action): outcome for outcome in known}
     remaining = None if outcomes or plan.errors else plan
     every = tuple(outcomes.get(id(action)) or Outcome(action, Status.NOT_ATTEMPTED) for action in plan.actions)
@@ -115,7 +115,7 @@ class PlanInputs:
     account: str | None = None
 
     def usage(self, key_id: int, days: int = LONGEST_DAYS) -> Usage | None:
-        """Say how much a key was used in the last days; None when that was not read."""
+        """Return how much a key was used in the last days; None when that was not read."""
         return next((activity.of(key_id) for activity in self.activity if activity.days == days), None)
 
 
@@ -123,7 +123,7 @@ NOTHING_READ: Final = PlanInputs()
 
 
 def window(period: timedelta) -> int:
-    """Give how many days of activity show all use within a period: the service counts whole days.
+    """Return how many days of activity show all use within a period: the service counts whole days.
 
     A period of 24 hours reaches into two days of the calendar, so one day more than it has; 30 at most.
     """
@@ -131,17 +131,17 @@ def window(period: timedelta) -> int:
 
 
 def is_whole_life(created_at: datetime, now: datetime, days: int = LONGEST_DAYS) -> bool:
-    """Tell whether the last days of activity hold the whole life of a key: today is one of them."""
+    """Return whether the last days of activity hold the whole life of a key: today is one of them."""
     return (now.date() - created_at.date()).days < days
 
 
 def used(usage: Usage, value: Callable[[str], str] = str) -> str:
-    """Say how much a key was used: `892 requests, $28.34 in 30 days`; `value` sets off the amount."""
+    """Return how much a key was used: `892 requests, $28.34 in 30 days`; `value` sets off the amount."""
     return f"{plural(usage.requests, 'request')}, {value(dollars(usage.cost))} in {plural(usage.days, 'day')}"
 
 
 def used_lately(live: LiveKey, usage: Usage, now: datetime, value: Callable[[str], str] = str) -> str:
-    """Say how much a live key was used: as `used` does, or `not used in 30 days`, of a younger one `never used`."""
+    """Return how much a live key was used: as `used` does, or `not used in 30 days`, of a younger one `never used`."""
     if usage:
         return used(usage, value)
     young = is_whole_life(live.created_at, now, usage.days)
@@ -149,7 +149,7 @@ def used_lately(live: LiveKey, usage: Usage, now: datetime, value: Callable[[str
 
 
 def windows(declaration: Declaration, base: Declaration | None = None) -> tuple[int, ...]:
-    """Give the numbers of days whose activity a plan wants to know: 30, and what `protect_active` asks for."""
+    """Return the numbers of days whose activity a plan wants to know: 30, and what `protect_active` asks for."""
     files = [declaration] if base is None else [declaration, base]
     guardrails = [file.guardrails for file in files]
     guardrails += [environment.guardrails for file in files for environment in file.environments.values()]
@@ -184,7 +184,7 @@ class Options:
         return bool(self.environments or self.only)
 
     def selector(self) -> Callable[[Address], bool]:
-        """Give the test that tells whether the run is about an address."""
+        """Return the test that tells whether the run is about an address."""
         environments, matches = self.environments, matcher(self.only)
         if not self.selective:
             return lambda _: True
@@ -194,7 +194,7 @@ class Options:
 
 
 def matcher(globs: Iterable[str]) -> Callable[[str], bool]:
-    """Give the test that tells whether one of the globs matches a whole text; `*` matches `/` too."""
+    """Return the test that tells whether one of the globs matches a whole text; `*` matches `/` too."""
     pattern = re.compile("|".join(translate(glob) for glob in globs) or "(?!)")
     return lambda text: pattern.match(text) is not None
 
@@ -232,7 +232,7 @@ _VALUES: Final = attrgetter(*map(str, Field))  # plain text: attributes are foun
 
 
 def changed_fields(before: Settable, after: Settable) -> tuple[Field, ...]:
-    """Give the fields that differ, in the order people see them; amounts and instants are compared by value.
+    """Return the fields that differ, in the order people see them; amounts and instants are compared by value.
 
     Instants count as equal at the coarser precision of the two, see `units.same_value`.
     """
@@ -243,7 +243,7 @@ def changed_fields(before: Settable, after: Settable) -> tuple[Field, ...]:
 
 
 def patch(after: KeyState, fields: tuple[Field, ...]) -> KeyPatch:
-    """Give just these fields of the state, as a PATCH sends them."""
+    """Return just these fields of the state, as a PATCH sends them."""
     changes = KeyPatch()
     if Field.NAME in fields:
         changes["name"] = after.name
@@ -579,7 +579,7 @@ class Plan:
         return {each.account: each.usage for each in self.accounts}
 
     def usage_of(self, action: Action) -> Usage | None:
-        """Say how much the live key of one of its actions was used lately; None where that is not known."""
+        """Return how much the live key of one of its actions was used lately; None where that is not known."""
         return None if isinstance(action, Create) else self._usage.get(action.account, {}).get(action.live.id)
 
 
@@ -594,7 +594,7 @@ def errors_of(findings: Iterable[Finding]) -> tuple[Finding, ...]:
 
 
 def order_of(action: Action) -> tuple[bool, str, str, str, int]:
-    """Give what every plan has its actions in the order of."""
+    """Return what every plan has its actions in the order of."""
     if isinstance(action, Create):
         return (False, action.address.environment, action.address.key, "", 0)
     if action.address is None:

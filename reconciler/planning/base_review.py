@@ -66,7 +66,7 @@ def _numbered(base: Declaration) -> Iterator[tuple[int, DeclaredKey]]:
 
 
 def explained(removals: Iterable[Retire | Delete], base: Declaration) -> Iterator[Retire | Delete]:
-    """Say of each key that goes whether the change removes it or no file has ever declared it."""
+    """Yield of each key that goes whether the change removes it or no file has ever declared it."""
     declared = {key.address for key in base.keys}
     for removal in removals:
         if removal.reason is DeleteReason.UNDECLARED:
@@ -77,7 +77,7 @@ def explained(removals: Iterable[Retire | Delete], base: Declaration) -> Iterato
 
 
 def compare(bench: Bench, base: Declaration) -> Iterator[Finding]:
-    """Say what a change of the base does beyond the keys that it adds, changes and removes."""
+    """Yield what a change of the base does beyond the keys that it adds, changes and removes."""
     yield from _dropped(bench.draft, base)
     yield from _renamed_all(bench.draft, base)
     yield from _not_delivered(bench)
@@ -369,7 +369,7 @@ class _Spots:
 
 
 def _lost(before: DeclaredKey, key: DeclaredKey, spots: _Spots) -> list[Delivery]:
-    """Give where the key was delivered, in the base, and is not any more."""
+    """Return where the key was delivered, in the base, and is not any more."""
     now = {spots.of(each) for each in key.deliver}
     return [each for each in before.deliver if spots.of(each) not in now]
 

@@ -48,7 +48,7 @@ class Answer:
 
 
 def due_deliveries(declaration: Declaration, snapshot: Snapshot, plan: AccountPlan) -> list[Due]:
-    """Give the secrets that destinations should hold, less those that the plan delivers anyway."""
+    """Return the secrets that destinations should hold, less those that the plan delivers anyway."""
     holders = match(declaration, snapshot).live
     for action in plan.actions:
         if isinstance(action, Create | Rotate):
@@ -86,7 +86,7 @@ def undelivered(due: Sequence[Due], answers: Mapping[Target, Answer]) -> Iterato
 
 
 def _fault(due: Due, holding: Holding | None) -> str:
-    """Say what is wrong with what is held; empty for nothing."""
+    """Return what is wrong with what is held; empty for nothing."""
     if holding is None:
         return f"does not hold the secret of {due.key}"
     if holding.key_id is not None:

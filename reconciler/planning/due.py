@@ -104,7 +104,7 @@ class Clock:
         return not (works or is_sign or returns)
 
     def left(self, actions: Iterable[Action]) -> list[Finding]:
-        """Say what of all these is not due, and so left undone."""
+        """Return what of all these is not due, and so left undone."""
         names = sorted(named(each) for each in actions if not self.asks_for(each))
         if not names:
             return []

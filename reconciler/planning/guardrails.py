@@ -159,7 +159,7 @@ def _judge_budget(
 
 
 def _most_raised(bench: Bench, environment: str | None) -> Address | None:
-    """Give the address of the change that raises the sum most, the first of equals."""
+    """Return the address of the change that raises the sum most, the first of equals."""
     culprit, most = None, Decimal(0)
     for action in bench.draft.actions:
         if isinstance(action, Delete | Retire) or environment not in {None, action.address.environment}:
@@ -170,7 +170,7 @@ def _most_raised(bench: Bench, environment: str | None) -> Address | None:
 
 
 def _raise(bench: Bench, action: Change, environment: str | None) -> Decimal:
-    """Say by how much a change raises the sum of the limits; no limit raises it beyond all bounds."""
+    """Return by how much a change raises the sum of the limits; no limit raises it beyond all bounds."""
     before, limit = held(action), action.declared.credit_limit
     wanted = _BOUNDLESS if limit is None else limit
     if before is None or isinstance(action, Restore):
@@ -185,7 +185,7 @@ def _raise(bench: Bench, action: Change, environment: str | None) -> Decimal:
 
 
 def judge(bench: Bench) -> Iterator[Finding]:
-    """Give every violation, and a warning beside each change that violates nothing but may hurt somebody."""
+    """Yield every violation, and a warning beside each change that violates nothing but may hurt somebody."""
     for action in bench.draft.actions:
         yield from _judge_action(bench, action)
     yield from _judge_deletions(bench)
@@ -313,7 +313,7 @@ def _count(
 
 
 def review(draft: Draft) -> Iterator[Finding]:
-    """Give the violations of guardrails, and what a reviewer should know besides."""
+    """Yield the violations of guardrails, and what a reviewer should know besides."""
     bench = Bench(draft)
     yield from judge(bench)
     if draft.inputs.base is not None:
@@ -350,12 +350,12 @@ class Guards:
         self.of_keys = cache(self._of_keys)
 
     def account(self) -> Guardrails:
-        """Give what holds for the account, and for all of its keys together."""
+        """Return what holds for the account, and for all of its keys together."""
         own = self._declaration.guardrails
         return own if self._base is None else tightest(own, kept(self._base.guardrails))
 
     def default_deletions(self) -> Rule[int | None] | None:
-        """Give how many deletions a file allows by saying nothing, unless something stricter is declared.
+        """Return how many deletions a file allows by saying nothing, unless something stricter is declared.
 
         With a base, its default too goes on to hold in the change that lifts it.
         """
@@ -372,18 +372,18 @@ class Guards:
         return bool(layers) and all(layer.guardrails.max_deletions is not None for layer in layers)
 
     def _environment(self, name: str) -> Guardrails:
-        """Give what holds for an environment, and for all of its keys together, besides what the account says."""
+        """Return what holds for an environment, and for all of its keys together, besides what the account says."""
         layers = [file.environments.get(name) for file in (self._declaration, self._base) if file is not None]
         rails = [Guardrails() if layer is None else layer.guardrails for layer in layers]
         return tightest(rails[0], *map(kept, rails[1:]))
 
     def _of_keys(self, environments: frozenset[str]) -> Guardrails:
-        """Give what holds for each key that belongs to these environments; a key that moves belongs to two."""
+        """Return what holds for each key that belongs to these environments; a key that moves belongs to two."""
         return tightest(*(self.environment(name) for name in sorted(environments)), self.account())
 
 
 def with_default(declaration: Declaration) -> Guardrails:
-    """Give what a file says for the account, and how many deletions it allows by saying nothing."""
+    """Return what a file says for the account, and how many deletions it allows by saying nothing."""
     return replace(declaration.guardrails, max_deletions=_deletions_of(declaration))
 
 
@@ -392,7 +392,7 @@ def _deletions_of(declaration: Declaration) -> Rule[int | None]:
 
 
 def tightest(*layers: Guardrails) -> Guardrails:
-    """Give the strictest rule of each kind; among equals the first, and one that is kept last."""
+    """Return the strictest rule of each kind; among equals the first, and one that is kept last."""
     return Guardrails(
         max_deletions=_fewest(layer.max_deletions for layer in layers),
         protected=_first(layer.protected for layer in layers),
@@ -412,7 +412,7 @@ def kept(guardrails: Guardrails) -> Guardrails:
 
 
 def rules(guardrails: Guardrails) -> dict[str, Rule[Any]]:
-    """Give the rules that there are, by the name that the file has for them."""
+    """Return the rules that there are, by the name that the file has for them."""
     found = ((field.name, getattr(guardrails, field.name)) for field in fields(guardrails))
     return {name: rule for name, rule in found if rule is not None}
 
@@ -423,7 +423,7 @@ def _least(candidates: Iterable[Rule[_Value] | None]) -> Rule[_Value] | None:
 
 
 def _fewest(candidates: Iterable[Rule[int | None] | None]) -> Rule[int | None] | None:
-    """Give the smallest count; none at all, said on purpose, is above every other."""
+    """Return the smallest count; none at all, said on purpose, is above every other."""
     present = [rule for rule in candidates if rule is not None]
     return min(present, key=lambda rule: (rule.value is None, rule.value or 0, rule.kept), default=None)
 
@@ -471,7 +471,7 @@ EVERYTHING: Final = Subject()
 
 
 def subject_of(address: Address) -> Subject:
-    """Say that a finding is about a declared key."""
+    """Return a declared key as what a finding is about."""
     return Subject(address, (str(address),))
 
 
@@ -498,17 +498,17 @@ class Bench:
         return base is not None and environment in base.environments
 
     def owners(self, key: LiveKey) -> list[Address]:
-        """Give the addresses that own a live key by its name: in the file as it is, in the file as it was."""
+        """Return the addresses that own a live key by its name: in the file as it is, in the file as it was."""
         parsed = (naming.parse(key.name) for naming in self._namings)
         return list(dict.fromkeys(found.address for found in parsed if found is not None))
 
     def addresses(self, action: Action) -> list[Address]:
-        """Give the addresses that an action concerns: its own first, and those that its key comes from."""
+        """Return the addresses that an action concerns: its own first, and those that its key comes from."""
         own = [] if action.address is None else [action.address]
         return own if isinstance(action, Create) else list(dict.fromkeys((*own, *self.owners(action.live))))
 
     def rails(self, action: Action) -> Guardrails:
-        """Give what holds for the key of an action, by all addresses that it concerns."""
+        """Return what holds for the key of an action, by all addresses that it concerns."""
         addresses = self.addresses(action)
         layers = [self.guards.of_keys(frozenset(address.environment for address in addresses))]
         if not isinstance(action, Retire | Delete) and action.declared.protected:
@@ -518,7 +518,7 @@ class Bench:
         return tightest(*layers) if len(layers) > 1 else layers[0]
 
     def left_protection(self, action: Action) -> list[Address]:
-        """Give the protected addresses that a key is taken away from by an action, to one that is not protected."""
+        """Return the protected addresses that a key is taken away from by an action, to one that is not protected."""
         if isinstance(action, Create | Retire | Delete):
             return []
         left = [address for address in self.owners(action.live) if address != action.address]
@@ -527,19 +527,19 @@ class Bench:
         return [address for address in left if self.protection(address)]
 
     def protection(self, address: Address) -> Rule[Any] | None:
-        """Give what protects an address: its environment, or the base file."""
+        """Return what protects an address: its environment, or the base file."""
         rule = self.guards.of_keys(frozenset({address.environment})).protected
         before = self.base_keys.get(address)
         return rule or (kept(_protection(before)).protected if before and before.protected else None)
 
     def rails_of(self, key: DeclaredKey) -> Guardrails:
-        """Give what holds for a key that no action is about."""
+        """Return what holds for a key that no action is about."""
         rule = self.protection(key.address)
         own = _protection(key) if key.protected else Guardrails()
         return tightest(own, self.guards.of_keys(frozenset({key.address.environment})), Guardrails(protected=rule))
 
     def subject(self, action: Action) -> Subject:
-        """Say what findings about an action are about."""
+        """Return what findings about an action are about."""
         if action.address is not None:
             return subject_of(action.address)
         owners = self.owners(action.live)
@@ -547,13 +547,13 @@ class Bench:
         return Subject(owners[0], names) if owners else Subject(None, names, f"{action.live}: ")
 
     def allows(self, subject: Subject) -> bool:
-        """Tell whether the guardrails of a subject are lifted for this run."""
+        """Return whether the guardrails of a subject are lifted for this run."""
         return any(map(self._allows, subject.names))
 
     def violation(
         self, name: str, rule: Rule[Any], message: str, subject: Subject = EVERYTHING, *, once: bool = False
     ) -> Finding:
-        """Say that a guardrail is violated; only a note where that is allowed for this run.
+        """Return a finding that a guardrail is violated; only a note where that is allowed for this run.
 
         With `once`, allowing it for a run is the way to go on.
         """
@@ -567,7 +567,7 @@ class Bench:
         return Finding(name, Severity.ERROR, message, subject.address, rule.source)
 
     def lifted(self, name: str, rule: Rule[Any], message: str, names: tuple[str, ...]) -> Finding:
-        """Say that a guardrail of the account would be violated, were it not for what is allowed for this run."""
+        """Return a finding that a guardrail of the account is violated, but for what is allowed for this run."""
         return _lifted(name, message, None, names, rule.source)
 
     def warning(self, name: str, message: str, subject: Subject) -> Finding:
@@ -577,7 +577,7 @@ class Bench:
         return Finding(name, Severity.WARNING, subject.label + message, subject.address)
 
     def unchecked(self, name: str, rule: Rule[Any], message: str, subject: Subject) -> Finding:
-        """Say that a guardrail could not be checked: as bad as a violation, but not where no account is there."""
+        """Return a finding that a guardrail could not be checked: as bad as a violation where there is an account."""
         if not self.draft.inputs.offline:
             return self.violation(name, rule, message, subject, once=True)
         return Finding(name, Severity.WARNING, subject.label + message, subject.address, rule.source)
@@ -590,5 +590,5 @@ def _lifted(
 
 
 def _protection(key: DeclaredKey) -> Guardrails:
-    """Give the protection that a key has of its own."""
+    """Return the protection that a key has of its own."""
     return Guardrails(protected=Rule(value=True, source=key.source))

@@ -104,7 +104,7 @@ class NameRule:
     key: str | None = None
 
     def address(self, name: str) -> Address | None:
-        """Give the address of a live name, its key not yet made a valid one; None where the pattern does not match."""
+        """Return the address of a live name, its key not made valid yet; None where the pattern does not match."""
         glob = "".join("(.*)" if part == "*" else re.escape(part) for part in re.split(r"(\*)", self.pattern))
         found = re.fullmatch(glob, name, re.DOTALL)
         if found is None:
@@ -179,12 +179,12 @@ def adopt(
 
 
 def _wished(name: str, into: str, rules: Iterable[NameRule]) -> Address:
-    """Give the address that a key with a name that says nothing is to have, its key not yet made a valid one."""
+    """Return the address that a key with a name that says nothing is to have, its key not yet made a valid one."""
     return next((found for rule in rules if (found := rule.address(name))), Address(into, name))
 
 
 def glob_of(name: str) -> str:
-    """Give the glob that matches a name and, but for halves of characters that no file can hold, nothing else."""
+    """Return the glob that matches a name and, but for halves of characters that no file can hold, nothing else."""
     return _SURROGATE.sub("?", _SPECIAL.sub(lambda special: f"[{special[0]}]", name))
 
 
@@ -204,7 +204,7 @@ class _Places:
         self._key_first = naming.index("{key}") < naming.index("{environment}")
 
     def find(self, name: str) -> Address | None:
-        """Give the address that a name would have in an environment that is not declared yet."""
+        """Return the address that a name would have in an environment that is not declared yet."""
         found = self._pattern and self._pattern.fullmatch(without_period(name))
         if not found:
             return None
@@ -262,7 +262,7 @@ def _adopted(fates: Mapping[int, Adopted | LeftOut]) -> list[Adopted]:
 def _obstacles(
     rest: Sequence[LiveKey], mine: Collection[int], unfit: Mapping[int, str], places: _Places
 ) -> Mapping[str, str]:
-    """Say which environments can't be declared and why: they would own a key that is not to be declared."""
+    """Return which environments can't be declared and why: they would own a key that is not to be declared."""
     obstacles = dict.fromkeys(places.taken, "its environment is declared for another account")
     for key in rest:
         owner = places.owner(key.name)
@@ -273,7 +273,7 @@ def _obstacles(
 
 
 def _claimed(matching: Matching, places: _Places) -> Mapping[str, str]:
-    """Say which environments can't be declared and why: what the engine named would be theirs, and is another's now."""
+    """Return which environments can't be declared and why: names of the engine's would be theirs, not another's."""
     return {
         owner: f"its environment would own {key} too, and that one is {address} by its id or renamed_from"
         for address, key in matching.live.items()
@@ -282,7 +282,7 @@ def _claimed(matching: Matching, places: _Places) -> Mapping[str, str]:
 
 
 def _blocked(declaration: Declaration, keys: Iterable[LiveKey]) -> Mapping[str, str]:
-    """Say which names no declared key can have, and why."""
+    """Return which names no declared key can have, and why."""
     earlier = {name: key.address for key in declaration.keys for name in key.renamed_from}
     blocked = {name: f"renamed_from of {address} has its name" for name, address in earlier.items()}
     counts = Counter(key.name for key in keys)
@@ -290,14 +290,14 @@ def _blocked(declaration: Declaration, keys: Iterable[LiveKey]) -> Mapping[str, 
 
 
 def _unfit(key: LiveKey) -> str | None:
-    """Say why a key can't be declared under its own name; None if nothing about the key itself is against it."""
+    """Return why a key can't be declared under its own name; None if nothing about the key itself is against it."""
     if len(key.name) > LONGEST_LIVE_NAME - LONGEST_SUFFIX:
         return f"the name of {key} leaves no room for what reconciler adds to names"
     return _undeclarable(key)
 
 
 def _undeclarable(key: LiveKey) -> str | None:
-    """Say why no file can declare a key as it is; None where one can."""
+    """Return why no file can declare a key as it is; None where one can."""
     limit = key.credit_limit
     if limit is not None and (not 0 <= limit < MONEY_LIMIT or round(limit, MONEY_DECIMALS) != limit):
         return f"no file can declare the limit of {key}: at most {MONEY_DECIMALS} decimals, from 0 to under 10^12"
@@ -311,12 +311,12 @@ def _order(key: LiveKey) -> tuple[str, int]:
 
 
 def _is_engines(key: LiveKey) -> bool:
-    """Tell whether a name ends as only those do that the engine makes."""
+    """Return whether a name ends as only those do that the engine makes."""
     return bool(under("", without_period(key.name)))
 
 
 def _engines(matching: Matching, snapshot: Snapshot) -> Iterator[LiveKey]:
-    """Give what the engine has named, for whichever environment, and its locks."""
+    """Yield what the engine has named, for whichever environment, and its locks."""
     yield from (key for _, key in matching.engine)
     yield from (key for key in matching.foreign if _is_engines(key))
     yield from (key for key in snapshot.keys if is_lock(key.name))
@@ -339,7 +339,7 @@ class _Homes:
             self._taken.update(address for address in (parsed and parsed.address, found) if address)
 
     def propose(self, wanted: Address, key_id: int) -> Address:
-        """Give an address whose key is a valid name that no other has, made from what is wanted."""
+        """Return an address whose key is a valid name that no other has, made from what is wanted."""
         around = len(self._naming.format(Address(wanted.environment, "")))
         room = min(_LONGEST_NAME, LONGEST_LIVE_NAME - LONGEST_SUFFIX - around)
         proposals = (Address(wanted.environment, proposal) for proposal in _proposals(wanted.key, key_id, room))
@@ -349,7 +349,7 @@ class _Homes:
 
 
 def _proposals(name: str, key_id: int, room: int) -> Iterator[str]:
-    """Give names without end: the words of the name, then with the id, then with a number as well."""
+    """Return names without end: the words of the name, then with the id, then with a number as well."""
     letters = normalize("NFKD", name).casefold()
     bare = "".join(letter for letter in letters if not combining(letter))  # é is an e
     words = _NOT_IN_NAMES.sub("-", bare).strip("-")[:room].strip("-")

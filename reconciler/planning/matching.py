@@ -229,7 +229,7 @@ def _no_such_id(wanted: DeclaredKey) -> Finding:
 
 
 def duplicates(wanted: DeclaredKey, keys: list[LiveKey], what: str) -> Finding:
-    """Say that there are several keys where one is wanted, with their ids."""
+    """Return a finding that there are several keys where one is wanted, with their ids."""
     ordered = sorted(keys, key=lambda key: key.id)
     if ordered[0].id < 0:
         found = " and ".join(key.name for key in reversed(ordered))
@@ -287,14 +287,14 @@ class Lineage:
         return next(signs, None)
 
     def _is_about_another(self, sign: LiveKey, live: LiveKey) -> bool:
-        """Tell whether a sign is that of a retired key with an earlier name of the address, unlike the live one."""
+        """Return whether a sign is that of a retired key with an earlier name of the address, unlike the live one."""
         name = _settled_name(sign)
         return name != _settled_name(live) and any(
             _settled_name(key) == name and _is_newer(sign, key) for _, key in self.retired
         )
 
     def superfluous(self, lasting: Sequence[LiveKey]) -> Iterable[tuple[DeleteReason, LiveKey]]:
-        """Give what has to go, if these keys of the address stay or may come back with the secrets that they have.
+        """Yield what has to go, if these keys of the address stay or may come back with the secrets that they have.
 
         A key that was being delivered is the sign that the rotation of an older one was interrupted, and must not be
         forgotten before that is. One that lost its expiry is no such sign: it would work for ever.
@@ -305,7 +305,7 @@ class Lineage:
                 yield reason, key
 
     def restorable(self, key_id: int | None) -> LiveKey | None:
-        """Give the retired key to bring back: the one with this id, else the one that was retired last."""
+        """Return the retired key to bring back: the one with this id, else the one that was retired last."""
         candidates = [entry for entry in self.retired if entry[1].id == key_id] or self.retired
         return max(candidates, key=lambda entry: (entry[0], entry[1].id))[1] if candidates else None
 
@@ -319,7 +319,7 @@ def trace(engine: Iterable[tuple[ParsedName, LiveKey]], now: datetime) -> dict[A
 
 
 def lease_end(key: LiveKey) -> datetime:
-    """Say when a key with a lease may be removed: at its expiry, or a lease after its creation where it has none."""
+    """Return when a key with a lease may be removed: at its expiry, or a lease after its creation where it has none."""
     return key.expires_at or key.created_at + LEASE
 
 

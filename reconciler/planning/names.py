@@ -317,7 +317,7 @@ class Naming:
         self._settled = re.compile(pattern, re.ASCII)
 
     def format(self, address: Address) -> str:
-        """Give the settled live name of an address."""
+        """Return the settled live name of an address."""
         return self._template.replace("{environment}", address.environment).replace("{key}", address.key)
 
     def parse(self, name: str) -> ParsedName | None:
@@ -387,7 +387,7 @@ def without_period(name: str) -> str:
 
 
 def under(settled: str, name: str) -> str:
-    """Give a live name under another address: what the engine added to it stays."""
+    """Return a live name under another address: what the engine added to it stays."""
     _, tilde, suffix = name.rpartition("~")
     return f"{settled}~{suffix}" if _SUFFIX.fullmatch(tilde + suffix) else settled
 
@@ -398,7 +398,7 @@ def lock_name(nonce: str) -> str:
 
 
 def is_lock(name: str) -> bool:
-    """Tell whether a live name is that of an apply's lock."""
+    """Return whether a live name is that of an apply's lock."""
     return _LOCK.fullmatch(name) is not None
 
 

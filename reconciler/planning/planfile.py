@@ -155,7 +155,7 @@ def _saved_plan(document: Mapping[str, Any], name: str) -> SavedPlan:
 
 
 def moved(saved: Sequence[Mapping[str, Any]], current: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
-    """Say in a line each what was planned and is not any more, what is planned now and was not, and what differs."""
+    """Return in a line each what was planned and is not any more, what is planned now and was not, and what differs."""
     before, now = ({_words(change): change for change in changes} for changes in (saved, current))
     gone = [f"was planned, and is not any more: {words}" for words in before if words not in now]
     new = [f"is planned now, and was not: {words}" for words in now if words not in before]
@@ -164,7 +164,7 @@ def moved(saved: Sequence[Mapping[str, Any]], current: Sequence[Mapping[str, Any
 
 
 def _differences(words: str, saved: Mapping[str, Any], current: Mapping[str, Any]) -> Iterator[str]:
-    """Say what differs in two changes of the same words: a place of the secret, or what a new key may spend."""
+    """Yield what differs in two changes of the same words: a place of the secret, or what a new key may spend."""
     was, now = (json.loads(json.dumps({**change, **_BESIDE})) for change in (saved, current))
     if was == now:
         return
@@ -219,7 +219,7 @@ _Json = dict[str, object]
 
 
 def digest(plan: Plan | AccountPlan) -> str:
-    """Give `sha256:` and the fingerprint of what a plan does, under which options, and of what forbids it."""
+    """Return `sha256:` and the fingerprint of what a plan does, under which options, and of what forbids it."""
     content = {
         "operations": [_operation(action) for action in plan.actions],
         "options": options_document(plan.options),

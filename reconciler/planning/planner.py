@@ -74,7 +74,7 @@ def removals(
     changes: Mapping[Address, Change],
     now: datetime,
 ) -> Iterable[Retire | Delete]:
-    """Give what goes, whatever the run is about; `changes` is what happens to the declared addresses."""
+    """Yield what goes, whatever the run is about; `changes` is what happens to the declared addresses."""
     if not (matching.undeclared or lineages):
         return
     naming = Naming(declaration.naming, declaration.environments)
@@ -100,7 +100,7 @@ def removals(
 
 
 def _lasting(live: LiveKey | None, change: Change | None) -> list[LiveKey]:
-    """Give the key of a declared address that goes on with the secret it has."""
+    """Return the key of a declared address that goes on with the secret it has."""
     if isinstance(change, Create | Rotate | Finish):
         return []
     key = change.live if change else live
@@ -195,7 +195,7 @@ def make_plan(
 
 
 def _in_force(declaration: Declaration, inputs: PlanInputs, now: datetime) -> tuple[Declaration, list[Finding]]:
-    """Give what the file asks for at an instant, with places marked that the base does not have."""
+    """Return what the file asks for at an instant, with places marked that the base does not have."""
     unknown: list[Finding] = []
     if inputs.base is not None and inputs.offline:
         declaration, unknown = in_terms_of(inputs.base, declaration)
@@ -211,7 +211,7 @@ def with_findings(plan: Plan, more: Iterable[Finding]) -> Plan:
 
 
 def _chosen(declaration: Declaration, options: Options) -> Sequence[DeclaredKey]:
-    """Give the declared keys that the run is about."""
+    """Return the declared keys that the run is about."""
     if not options.selective:
         return declaration.keys
     covers = options.selector()
@@ -267,7 +267,7 @@ def _as_state(state: Settable) -> KeyState:
 
 
 def _to_change(live: LiveKey, wanted: Settable, now: datetime) -> tuple[Field, ...]:
-    """Give the fields of a live key that have to be changed.
+    """Return the fields of a live key that have to be changed.
 
     One that has expired as declared works neither way, and the service may disable it by itself: to enable it would
     change nothing, at each run anew.
@@ -306,7 +306,7 @@ def _is_due(wanted: DeclaredKey, live: LiveKey, now: datetime) -> bool:
 
 
 def _overlap(wanted: DeclaredKey, options: Options) -> timedelta | None:
-    """Say how long a rotated key goes on; None is not at all."""
+    """Return how long a rotated key goes on; None is not at all."""
     if not wanted.is_enabled or (wanted.address in options.rotate and not options.overlap):
         return None
     declared = DEFAULT_OVERLAP if wanted.rotation_overlap is None else wanted.rotation_overlap
@@ -320,7 +320,7 @@ def _deletions(
     options: Options,
     inputs: PlanInputs,
 ) -> Iterable[Action]:
-    """Give what goes of all that the run is about, and say why."""
+    """Yield what goes of all that the run is about, and say why."""
     covers = options.selector()
     if inputs.base is not None:
         going = explained(going, inputs.base)
@@ -333,7 +333,7 @@ def _deletions(
 def _findings(
     draft: Draft, matching: Matching, lineages: Mapping[Address, Lineage], changes: Iterable[Change]
 ) -> Iterable[Finding]:
-    """Give what a reviewer should know beside the guardrails."""
+    """Yield what a reviewer should know beside the guardrails."""
     declaration, options, now = draft.declaration, draft.options, draft.now
     yield from _mismatches(declaration, matching, options)
     for change in changes:
@@ -347,7 +347,7 @@ def _findings(
 
 
 def _mismatches(declaration: Declaration, matching: Matching, options: Options) -> Iterable[Finding]:
-    """Give what is wrong with the live keys that the run is about; no guardrail's lifting makes it right."""
+    """Yield what is wrong with the live keys that the run is about; no guardrail's lifting makes it right."""
     covers = options.selector()
     yield from (finding for finding in matching.findings if finding.address is not None and covers(finding.address))
     if declaration.unmanaged is Unmanaged.ERROR and not options.selective:
@@ -362,7 +362,7 @@ def _unmanaged(declaration: Declaration, matching: Matching) -> list[LiveKey]:
 
 
 def _periods(draft: Draft, matching: Matching, renewing: frozenset[Address]) -> Iterable[Finding]:
-    """Say which periods begin without all that was spent before being known, and which raises are over."""
+    """Yield which periods begin without all that was spent before being known, and which raises are over."""
     inputs, now = draft.inputs, draft.now
     for wanted in _chosen(draft.declaration, draft.options):
         live = matching.live.get(wanted.address)
@@ -382,7 +382,7 @@ def _periods(draft: Draft, matching: Matching, renewing: frozenset[Address]) -> 
 
 
 def _doubts(action: Change, options: Options, now: datetime) -> Iterable[Finding]:
-    """Say what a reviewer should know about a change, before it is made."""
+    """Yield what a reviewer should know about a change, before it is made."""
     wanted = action.declared
 
     def finding(rule: str, severity: Severity, message: str) -> Finding:
@@ -405,7 +405,7 @@ def _doubts(action: Change, options: Options, now: datetime) -> Iterable[Finding
 
 
 def _healed(change: Change, lineage: Lineage) -> Iterable[Finding]:
-    """Say what a run that stopped early has left at the address of a change, and how the change heals it."""
+    """Yield what a run that stopped early has left at the address of a change, and how the change heals it."""
 
     def note(message: str) -> Finding:
         return Finding("interrupted", Severity.NOTE, message, change.address, change.declared.source)
@@ -424,7 +424,7 @@ def _healed(change: Change, lineage: Lineage) -> Iterable[Finding]:
 
 
 def _going_along(draft: Draft) -> Iterable[Finding]:
-    """Say which other changes a run makes that was asked for a rotation: who is in a hurry may not mean them."""
+    """Yield which other changes a run makes that was asked for a rotation: who is in a hurry may not mean them."""
     asked = draft.options.rotate
     others = [action for action in draft.actions if action.address not in asked] if asked else []
     if others:
@@ -483,7 +483,7 @@ def _alone_together(
     new: Callable[[Create], Hashable],
     old: Callable[[LiveKey], Hashable],
 ) -> dict[Address, LiveKey]:
-    """Give the key that goes for each that comes, where one of each has a trait and no other."""
+    """Return the key that goes for each that comes, where one of each has a trait and no other."""
     news: dict[Hashable, list[Create]] = {}
     olds: dict[Hashable, list[LiveKey]] = {}
     for create in coming:
@@ -531,6 +531,6 @@ def _credit(
 
 
 def _usage(draft: Draft) -> dict[int, Usage]:
-    """Say how much the keys that change were used lately, where that is known."""
+    """Return how much the keys that change were used lately, where that is known."""
     keys = [action.live.id for action in draft.actions if not isinstance(action, Create)]
     return {key_id: usage for key_id in keys if (usage := draft.inputs.usage(key_id)) is not None}

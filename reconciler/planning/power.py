@@ -76,7 +76,7 @@ def cuts_off(action: Action, now: datetime) -> bool:
 
 
 def held(action: Action) -> LiveKey | None:
-    """Give the key that people use until the action is carried out."""
+    """Return the key that people use until the action is carried out."""
     match action:
         case Create():
             return None
@@ -87,7 +87,7 @@ def held(action: Action) -> LiveKey | None:
 
 
 def outcome(action: Action) -> KeyState | None:
-    """Give what people have once it is; None when the key goes for good."""
+    """Return what people have once it is; None when the key goes for good."""
     match action:
         case Create() | Rotate():
             return action.declared.state
@@ -98,7 +98,7 @@ def outcome(action: Action) -> KeyState | None:
 
 
 def disables(action: Action) -> bool:
-    """Tell whether a key that works stops to work but can be enabled again."""
+    """Return whether a key that works stops to work but can be enabled again."""
     before, after = held(action), outcome(action)
     if before is None or after is None or not before.is_enabled:
         return False
@@ -132,7 +132,7 @@ def is_lower(limit: Decimal | None, other: Decimal | None) -> bool:
 
 
 def name_of(action: Action) -> str:
-    """Give what an action goes by on its own: the address, else the live name."""
+    """Return what an action goes by on its own: the address, else the live name."""
     return action.live.name if action.address is None else str(action.address)
 
 
@@ -148,7 +148,7 @@ def is_earlier(expiry: datetime | None, other: datetime | None) -> bool:
 
 
 def new_limit(action: Action) -> tuple[LiveKey, Decimal] | None:
-    """Give the limit that a live key gets which goes on with what it has spent, and the key; None for none."""
+    """Return the limit that a live key gets which goes on with what it has spent, and the key; None for none."""
     match action:
         case Update() | Rename() | Restore() | Finish():
             limit = action.after.credit_limit
@@ -158,7 +158,7 @@ def new_limit(action: Action) -> tuple[LiveKey, Decimal] | None:
 
 
 def endings_of(action: Action, now: datetime) -> list[str]:
-    """Say what an action does that ends a key, or ends it earlier: `disable it`, `let it expire at … instead of …`."""
+    """Return what an action does that ends a key, or ends it earlier: `disable it`, `let it expire at …`."""
     if removes(action, now):
         return ["retire it" if isinstance(action, Retire) else "delete it"]
     found = ["disable it"] if disables(action) and not lacks_overlap(action) else []
@@ -171,7 +171,7 @@ def endings_of(action: Action, now: datetime) -> list[str]:
 
 
 def injuries_of(action: Action, now: datetime) -> list[str]:
-    """Say what an action does that may hurt who uses the key: its endings, and `lower its limit from $5 to $4`."""
+    """Return what an action does that may hurt who uses the key: its endings, and `lower its limit from $5 to $4`."""
     found = endings_of(action, now)
     if isinstance(action, Create | Delete) or ends_raise(action, now):
         return found
@@ -187,7 +187,7 @@ def _short_overlap(action: Action) -> str:
 
 
 def deliveries_of(action: Action) -> tuple[Delivery, ...]:
-    """Give where the secret of an action goes: a create and a rotation have one."""
+    """Return where the secret of an action goes: a create and a rotation have one."""
     return action.declared.deliver if isinstance(action, Create | Rotate) else ()
 
 

@@ -66,7 +66,7 @@ class Revocation:
 
 
 def candidates(declaration: Declaration | None, snapshot: Snapshot) -> list[Candidate]:
-    """Give every live key with the address and the role that its name, or the declaration, gives it."""
+    """Return every live key with the address and the role that its name, or the declaration, gives it."""
     if declaration is None:
         return [Candidate(key, None, _role_of(key)) for key in snapshot.keys]
     naming = Naming(declaration.naming, declaration.environments)
@@ -90,7 +90,7 @@ def _role_of(key: LiveKey) -> Role:
 
 
 def selected(texts: Iterable[str], known: Sequence[Candidate], declaration: Declaration | None) -> list[Candidate]:
-    """Give the keys that these texts mean: an id or a live name means one key, an address or a glob all of its keys.
+    """Return the keys that these texts mean: an id or a live name means one key, an address or a glob all of its keys.
 
     A glob reaches the keys of declared environments; where nothing is declared, all keys. Raises UsageError for a text
     that means none.
@@ -178,7 +178,7 @@ def _death(dying: Candidate, settled: str, now: datetime, taken: Iterable[str]) 
 
 
 def places_of(declaration: Declaration | None) -> Mapping[Address, tuple[str, ...]]:
-    """Give where the secret of each declared key goes, in words."""
+    """Return where the secret of each declared key goes, in words."""
     keys = declaration.keys if declaration else ()
     return {key.address: tuple(f"{d.target.destination} as {d.name}" for d in key.deliver) for key in keys}
 

@@ -55,7 +55,7 @@ def label_of(group: Group, by: Grouping, show: Show, *, declared: bool) -> str:
 
 
 def decimals(lines: Iterable[Line]) -> int:
-    """Give the decimals that show every cost exactly: 2 at least, and 6 at most, where more are rounded."""
+    """Return the decimals that show every cost exactly: 2 at least, and 6 at most, where more are rounded."""
     needed = (-int(line.tally.cost.normalize(_ROOMY).as_tuple().exponent) for line in lines if line.tally.cost)
     return min(max([_FEWEST_DECIMALS, *needed]), _MOST_DECIMALS)
 
@@ -66,7 +66,7 @@ def percent(share: Decimal | None) -> str:
 
 
 def heading(report: ActivityReport) -> str:
-    """Say what days it is about."""
+    """Return what days it is about."""
     days = report.question.days
     if report.question.recorded:
         return f"Activity from {report.since} to {report.today} (UTC), as recorded"
@@ -76,14 +76,14 @@ def heading(report: ActivityReport) -> str:
 
 
 def nothing(report: ActivityReport) -> str:
-    """Say that nothing was used."""
+    """Return the sentence that nothing was used."""
     if report.question.recorded:
         return f"Nothing was used from {report.since} to {report.today}."
     return f"Nothing was used in the last {plural(report.question.days, 'day')}."
 
 
 def observations(insights: Insights, show: Show, *, declared: bool) -> Iterator[str]:
-    """Say what stands out, a sentence each."""
+    """Yield what stands out, a sentence each."""
     if insights.models:
         named = [f"{_name(line, show)} {show.value(cents(line.tally.cost))}" for line in insights.models]
         yield f"Models that cost most: {', '.join(named)}."
@@ -98,7 +98,7 @@ def observations(insights: Insights, show: Show, *, declared: bool) -> Iterator[
 
 
 def notes_of(report: ActivityReport, show: Show) -> Iterator[str]:
-    """Say what has to be known to read the figures, a sentence each."""
+    """Yield what has to be known to read the figures, a sentence each."""
     question, breakdown = report.question, report.whole
     if question.by is Grouping.ENVIRONMENT and not report.declared:
         yield "There is no file: environments are read from names like environment/key."
@@ -124,7 +124,7 @@ def notes_of(report: ActivityReport, show: Show) -> Iterator[str]:
 
 
 def more(hidden: int, breakdown: Breakdown) -> str:
-    """Say how many lines a table leaves out."""
+    """Return how many lines a table leaves out."""
     noun = {Grouping.DAY: "day", Grouping.MODEL: "model"}.get(breakdown.by, breakdown.by.value)
     return f"… {plural(hidden, f'more {noun}')}"
 
@@ -205,7 +205,7 @@ def _page(report: ActivityReport, top: int) -> str:
 
 
 def _sections(report: ActivityReport, show: Show) -> Iterator[tuple[str, Breakdown]]:
-    """Give the tables with their titles: that of each account and the whole, or just the one."""
+    """Yield the tables with their titles: that of each account and the whole, or just the one."""
     if len(report.accounts) > 1:
         for account in report.accounts:
             yield f"Account of {show.name(account.variable)}", account.breakdown

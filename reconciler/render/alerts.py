@@ -110,7 +110,7 @@ def forecast_document(forecast: Forecast) -> dict[str, object]:
 
 
 def title(news: News) -> str:
-    """Give the title of a message."""
+    """Return the title of a message."""
     if news.alerts:
         return f"reconciler: {summed(news.alerts)}"
     return "reconciler: all is well again" if news.all_well else "reconciler: some alerts are over"
@@ -134,7 +134,7 @@ def message(news: News, *, several: bool) -> str:
 
 
 def headline(verdict: Verdict) -> str:
-    """Say in a few words what was found: `2 alerts: 1 error, 1 warning; 1 not judged`."""
+    """Return in a few words what was found: `2 alerts: 1 error, 1 warning; 1 not judged`."""
     rest = f"; {len(verdict.unjudged):,} not judged" if verdict.unjudged else ""
     if verdict.alerts:
         return f"{summed(verdict.alerts)}{rest}"

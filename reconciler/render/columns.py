@@ -37,7 +37,7 @@ class Pen:
         self._color = color
 
     def __call__(self, ansi: Ansi, text: str) -> str:
-        """Give the text with the codes around it that switch the ink on and off."""
+        """Return the text with the codes around it that switch the ink on and off."""
         if not self._color or ansi is Ansi.PLAIN or not text:
             return text
         return f"\x1b[{ansi.value}m{text}\x1b[0m"
@@ -102,7 +102,7 @@ class Listing:
         self._first = max(0, min(first, _WIDEST_DETAIL, most))
 
     def lines(self, entry: Entry) -> Iterator[str]:
-        """Give the lines of one entry."""
+        """Yield the lines of one entry."""
         pen, loud = self._pen, entry.ansi if entry.loud else Ansi.PLAIN
         head = f"  {pen(entry.ansi, f'{entry.mark} {pad(entry.word, self._word)}')}  {pen(loud, entry.name)}"
         body = self._body(entry, loud)
@@ -200,7 +200,7 @@ def text_table(heads: Sequence[Column], rows: Sequence[Row], pen: Pen, width: in
 
 
 def left_out(heads: Sequence[Column], rows: Sequence[Row], width: int | None) -> tuple[str, ...]:
-    """Give the titles of the columns that a table for a terminal of that width leaves out."""
+    """Return the titles of the columns that a table for a terminal of that width leaves out."""
     kept = _layout(heads, rows, width).kept
     return tuple(head.title for at, head in enumerate(heads) if at not in kept)
 

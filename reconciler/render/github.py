@@ -129,7 +129,7 @@ def _command(severity: Severity, annotation: _Annotation) -> str:
 
 
 def _overview(plan: Plan) -> list[_Annotation]:
-    """Give what comes before everything else; what is taken, lifted or new comes as a warning."""
+    """Return what comes before everything else; what is taken, lifted or new comes as a warning."""
     power = power_of(plan)
     lifted = words.lifted(plan.lifted, terminal_name)
     found = [_Annotation("Lifted by --allow", (lifted,), severity=Severity.WARNING)] if lifted else []
@@ -255,7 +255,7 @@ def result_page(result: ApplyResult, origin: Origin) -> str:
 
 
 def resolved_page(origin: Origin) -> str:
-    """Say that there is no drift any more, for an issue that is closed with it."""
+    """Return the text that there is no drift any more, for an issue that is closed with it."""
     return f"### No drift\n\nThe account matches the file again.\n{_footer(origin)}"
 
 
@@ -271,7 +271,7 @@ def drift_title(origin: Origin) -> str:
 
 
 def has_drift(plan: Plan) -> bool:
-    """Tell whether somebody has to do something: changes, errors or warnings.
+    """Return whether somebody has to do something: changes, errors or warnings.
 
     Notes only inform, and an account that could not be read may be as it should be.
     """
@@ -279,7 +279,7 @@ def has_drift(plan: Plan) -> bool:
 
 
 def shown_drift(plan: Plan, digest: str) -> str:
-    """Give a fingerprint that changes with the changes and findings of a plan, and not with amounts spent meanwhile."""
+    """Return a fingerprint that changes with a plan's changes and findings, and not with amounts spent meanwhile."""
     findings = sorted([each.severity, each.rule, str(each.address)] for each in plan.findings if _matters(each))
     return hashlib.sha256(json.dumps([digest, findings]).encode()).hexdigest()
 
@@ -296,7 +296,7 @@ def _problem(problem: Diagnostic | str) -> str:
 
 
 def _footer(origin: Origin | None) -> str:
-    """Say who planned what on which commit, in a paragraph of small print."""
+    """Return who planned what on which commit, in a paragraph of small print."""
     if origin is None:
         return ""
     what = ", ".join([markdown_name(origin.file), *_named(origin.environments)])

@@ -84,7 +84,7 @@ def _library() -> Any:  # noqa: ANN401  # it comes without types, and its stubs 
 
 
 def _steps(chart: Chart) -> list[Decimal]:
-    """Give the amounts that the scale shows: round ones, from the lowest stack to above the highest."""
+    """Return the amounts that the scale shows: round ones, from the lowest stack to above the highest."""
     stacks = [*zip(*(series.values for series in chart.series), strict=True)]
     top = max(sum((value for value in stack if value > 0), Decimal(0)) for stack in stacks)
     bottom = min(sum((value for value in stack if value < 0), Decimal(0)) for stack in stacks)

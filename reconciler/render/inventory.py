@@ -152,7 +152,7 @@ def source_document(source: Location) -> dict[str, object]:
 
 
 def state(key: InventoryKey) -> str:
-    """Say where a key stands: `settled`, `old until 2027-01-01`."""
+    """Return where a key stands: `settled`, `old until 2027-01-01`."""
     text = key.status.value
     if key.until is not None:
         text += f" until {day(key.until)}"

@@ -75,7 +75,7 @@ def _page(*blocks: str) -> str:
 
 
 def _within(limit: int, page: str) -> str:
-    """Give a page that is short enough, else as much of its headline."""
+    """Return a page that is short enough, else as much of its headline."""
     if len(page) <= limit:
         return page
     headline = page.partition("\n")[0] + "\n"
@@ -184,7 +184,7 @@ class _PlanPage:
 
 
 def _overview(plan: Plan, limit: int) -> str:
-    """Say what the plan takes, gives and moves, and where secrets go; loudly where there is no room for all of it."""
+    """Return what the plan takes, gives and moves, and where secrets go; loudly where there is no room for all."""
     lines = []
     if plan.actions:
         lines = [

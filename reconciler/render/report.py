@@ -216,7 +216,7 @@ def _side_by_side(account: AccountReport, found: Months, columns: tuple[str, ...
 
 
 def outlook(account: AccountReport, most: int) -> Section | None:
-    """Say how spending goes on; None where no history knows the days."""
+    """Return how spending goes on; None where no history knows the days."""
     found = () if account.verdict is None else account.verdict.forecasts
     if not found:
         return None

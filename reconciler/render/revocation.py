@@ -17,7 +17,7 @@ _ALIVE: Final = "disable it on the dashboard, or revoke it again"
 
 
 def result_text(result: RevokeResult) -> str:
-    """Give a line for each key and address, and what to do about what failed."""
+    """Return a line for each key and address, and what to do about what failed."""
     return "".join(f"{terminal(line)}\n" for line in _lines(result))
 
 

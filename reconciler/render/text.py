@@ -102,7 +102,7 @@ def _sections(groups: Mapping[str, list[Entry]], pen: Pen, width: int | None) ->
 
 
 def _overview(plan: Plan, pen: Pen, width: int | None) -> Iterator[str]:
-    """Say what the plan takes, gives and only moves, and what was lifted for it."""
+    """Yield what the plan takes, gives and only moves, and what was lifted for it."""
     lines = [("Takes", words.takes(plan, _SHOW)), ("Gives", words.gives(plan, _SHOW))] if plan.actions else []
     lines += [("Moves", words.moves(plan)), ("Lifted by --allow", words.lifted(plan.lifted, terminal_name))]
     for title, text in lines:
@@ -183,7 +183,7 @@ def _finding_entry(finding: Finding) -> Entry:
 
 
 def _strangers(plan: Plan) -> Iterator[tuple[str, tuple[LiveKey, ...]]]:
-    """Give the unmanaged keys of each account under their title."""
+    """Yield the unmanaged keys of each account under their title."""
     for each in plan.accounts:
         yield f"Unmanaged keys{'' if each.account is None else f' ({terminal(each.account)})'}", each.unmanaged
 

@@ -88,7 +88,7 @@ full_name = name_of
 
 
 def subject(action: Action) -> str:
-    """Give the raw name that an action is listed under: the key within its environment, else the live name."""
+    """Return the raw name that an action is listed under: the key within its environment, else the live name."""
     return action.live.name if action.address is None else action.address.key
 
 
@@ -98,17 +98,17 @@ def word(kind: ActionKind) -> str:
 
 
 def details(action: Action, show: Show) -> tuple[str, ...]:
-    """Say what an action does, a line each; the first line is the one that matters most."""
+    """Return what an action does, a line each; the first line is the one that matters most."""
     return (*essentials(action, show), *destinations(action, show), *particulars(action, show))
 
 
 def essentials(action: Action, show: Show) -> tuple[str, ...]:
-    """Say what changes, a line each."""
+    """Return what changes, a line each."""
     return (*_deeds(action, show), *_raise(action, show))
 
 
 def _raise(action: Action, show: Show) -> tuple[str, ...]:
-    """Say how long a raised limit counts, or that its time is over."""
+    """Return how long a raised limit counts, or that its time is over."""
     raised = raise_of(action)
     if raised is None:
         return ()
@@ -159,14 +159,14 @@ def _deeds(action: Action, show: Show) -> tuple[str, ...]:
 
 
 def destinations(action: Action, show: Show) -> tuple[str, ...]:
-    """Say where the secret of an action goes, a line for each place."""
+    """Return where the secret of an action goes, a line for each place."""
     if not isinstance(action, Create | Rotate):
         return ()
     return tuple(delivery_line(each, show) for each in action.declared.deliver) or ("secret → nowhere",)
 
 
 def particulars(action: Action, show: Show) -> tuple[str, ...]:
-    """Say what else there is to know, a line each: what a key was that goes."""
+    """Return what else there is to know, a line each: what a key was that goes."""
     match action:
         case Delete(live=live, address=address):
             name = [] if address is None or live.name == str(address) else [f"name {show.name(live.name)}"]
@@ -182,7 +182,7 @@ def particulars(action: Action, show: Show) -> tuple[str, ...]:
 
 
 def used(action: Action, plan: Plan, show: Show) -> str:
-    """Say what the live key of an action was used for lately: `892 requests, $28.34 in 30 days`; empty if not known."""
+    """Return what the live key of an action was used for lately: `892 requests, $28.34 in 30 days`; else empty."""
     known = plan.usage_of(action)
     if known is None or isinstance(action, Create):
         return ""
@@ -195,7 +195,7 @@ def place(location: Location, show: Callable[[str], str]) -> str:
 
 
 def headline(plan: Plan) -> str:
-    """Say in a few words what a plan comes to: `Plan: 2 to create, 1 to delete`."""
+    """Return in a few words what a plan comes to: `Plan: 2 to create, 1 to delete`."""
     if plan.actions:
         return f"Plan: {counted(plan.actions)}"
     if not plan.errors:
@@ -206,7 +206,7 @@ def headline(plan: Plan) -> str:
 
 
 def matching(plan: Plan) -> str:
-    """Say that there is nothing to do, and for how many keys."""
+    """Return the sentence that there is nothing to do, and for how many keys."""
     others = ((len(plan.unmanaged), "unmanaged"), (len(plan.leased), "leased"))
     beside = "".join(f", {count:,} {word}" for count, word in others if count)
     if plan.options.due:
@@ -215,13 +215,13 @@ def matching(plan: Plan) -> str:
 
 
 def deletion(count: int) -> str:
-    """Say what deleting keys means for the people who use them."""
+    """Return what deleting keys means for the people who use them."""
     whose = "its users lose" if count == 1 else "their users lose"
     return f"Deletes {plural(count, 'key')} for good, {whose} access at once"
 
 
 def refusal(plan: Plan) -> str:
-    """Say that errors forbid to apply, or what is applied beside accounts that could not be read."""
+    """Return the sentence that errors forbid to apply, or what is applied beside accounts that could not be read."""
     if _lacks_only_accounts(plan):
         lack = f"This plan lacks {plural(len(plan.errors), 'account')}"
         return f"{lack}: apply does without, but a plan that was saved or reviewed is done as a whole or not at all."
@@ -229,7 +229,7 @@ def refusal(plan: Plan) -> str:
 
 
 def pending(counts: Mapping[ActionKind, int]) -> list[tuple[ActionKind, str]]:
-    """Say how many actions of each kind there are, `2 to create`, leaving out the kinds that do not occur."""
+    """Return how many actions of each kind there are, `2 to create`, leaving out the kinds that do not occur."""
     return [(kind, f"{counts[kind]:,} to {kind.value}") for kind in ActionKind if counts.get(kind)]
 
 
@@ -239,13 +239,13 @@ def counted(actions: Iterable[Action]) -> str:
 
 
 def standing(plan: Plan) -> str:
-    """Say how many keys a plan leaves alone: `4 unchanged, 2 unmanaged`; empty when there are none."""
+    """Return how many keys a plan leaves alone: `4 unchanged, 2 unmanaged`; empty when there are none."""
     counts = ((plan.unchanged, "unchanged"), (len(plan.unmanaged), "unmanaged"), (len(plan.leased), "leased"))
     return ", ".join(f"{count:,} {word}" for count, word in counts if count)
 
 
 def limits(credit: Credit, value: Callable[[str], str] = str) -> str:
-    """Say what the limits of the managed keys add up to, before and after, in USD."""
+    """Return what the limits of the managed keys add up to, before and after, in USD."""
     before, after = credit.limits_before, credit.limits_after
     total = _moved(value(dollars(before)), value(dollars(after)))
     if before != after:
@@ -260,7 +260,7 @@ def limits(credit: Credit, value: Callable[[str], str] = str) -> str:
 
 
 def applied(result: ApplyResult) -> str:
-    """Say how many of the changes were made: `Applied 3 of 6 changes: 1 failed, 2 not attempted`."""
+    """Return how many of the changes were made: `Applied 3 of 6 changes: 1 failed, 2 not attempted`."""
     total, done = plural(len(result.outcomes), "change"), result.count(Status.DONE)
     if not result.outcomes:
         return "Nothing to apply"
@@ -272,12 +272,12 @@ def applied(result: ApplyResult) -> str:
 
 
 def ended(status: Status) -> str:
-    """Say how an action ended: `done`, `failed`, `not attempted`."""
+    """Return how an action ended: `done`, `failed`, `not attempted`."""
     return status.value.replace("_", " ")
 
 
 def comparison(result: ApplyResult, counted: Callable[[Iterable[Action]], str]) -> str:
-    """Say how the account compares after an apply; `counted` puts what is left to do into words."""
+    """Return how the account compares after an apply; `counted` puts what is left to do into words."""
     if result.remaining is None:
         return f"{_not_known(result)} the declaration."
     if result.remaining.options.due:
@@ -289,7 +289,7 @@ def comparison(result: ApplyResult, counted: Callable[[Iterable[Action]], str]) 
 
 
 def _not_known(result: ApplyResult) -> str:
-    """Say why it is not known how the accounts compare."""
+    """Return why it is not known how the accounts compare."""
     left = listed(result.unreached)
     if len(result.unreached) > 1:
         return f"The accounts of {left} were not applied: run `reconciler plan` to see whether they match"
@@ -361,7 +361,7 @@ Item = TypeVar("Item")
 
 
 def takes(plan: Plan, show: Show) -> str:
-    """Say what a plan takes away, in one line: `deletes 1 key: ci/a; lowers 1 limit: ci/b $5 → $4`."""
+    """Return what a plan takes away, in one line: `deletes 1 key: ci/a; lowers 1 limit: ci/b $5 → $4`."""
     power = power_of(plan)
     parts = [
         _named("deletes", "key", power.deletions, lambda action: _name(action, show)),
@@ -373,7 +373,7 @@ def takes(plan: Plan, show: Show) -> str:
 
 
 def gives(plan: Plan, show: Show) -> str:
-    """Say what a plan gives, in one line; new places first, then what spends without a limit."""
+    """Return what a plan gives, in one line; new places first, then what spends without a limit."""
     power = power_of(plan)
     raised = sorted(power.raised_limits, key=_added)
     later = [*power.removed_expiries, *power.later_expiries]
@@ -396,7 +396,7 @@ def moves(plan: Plan) -> str:
 
 
 def places(plan: Plan, show: Show) -> str:
-    """Say in one line where the secrets of a plan go; empty for nowhere.
+    """Return in one line where the secrets of a plan go; empty for nowhere.
 
     Of many places that are known, some are named here; each stands beside its key as well.
     """
@@ -413,14 +413,14 @@ def places(plan: Plan, show: Show) -> str:
 
 
 def lifted(findings: Iterable[Finding], name: Callable[[str], str]) -> str:
-    """Say what `--allow` lifted: `protected (ci/a), max-deletions (ci/a, ci/b)`; empty for nothing."""
+    """Return what `--allow` lifted: `protected (ci/a), max-deletions (ci/a, ci/b)`; empty for nothing."""
     return ", ".join(
         f"{name(finding.rule)} ({', '.join(map(name, _of_account(finding)))})" for finding in findings if finding.lifts
     )
 
 
 def delivery_line(delivery: Delivery, show: Show) -> str:
-    """Say where a secret goes, beside its key: `secret → gh as NAGA_API: github-actions, repository acme/api`."""
+    """Return where a secret goes, beside its key: `secret → gh as NAGA_API: github-actions, repository acme/api`."""
     target = delivery.target
     where = target_words(target, show.name) + link_words(delivery, show.name)
     new = f", {show.loud('a new place')}" if delivery.new else ""
@@ -428,7 +428,7 @@ def delivery_line(delivery: Delivery, show: Show) -> str:
 
 
 def summed_places(actions: Iterable[Action], show: Show) -> list[str]:
-    """Say where the secrets of many keys go, a line for each place; those of the fewest keys come first."""
+    """Return where the secrets of many keys go, a line for each place; those of the fewest keys come first."""
     counts: Counter[str] = Counter()
     for action in actions:
         if isinstance(action, Create | Rotate):

@@ -120,7 +120,7 @@ def _members(key: Key, quirks: Quirks) -> str:
 
 
 def _said_of_pages(pages: Pages, end: int, total: int) -> tuple[str, str]:
-    """Give what an answer says of there being more, and the name of its list."""
+    """Return what an answer says of there being more, and the name of its list."""
     more = end < total
     following = json.dumps(next_page(end) if more else None)
     says = {
@@ -224,7 +224,7 @@ class Balance(HTTPEndpoint):
     """GET /v1/account/balance."""
 
     async def get(self, request: Request) -> Response:
-        """Tell the balance."""
+        """Return the balance."""
         return _json(balance(_managed(request).balance()))
 
 
@@ -323,7 +323,7 @@ def _account(request: Request) -> State:
 
 
 def _managed(request: Request) -> State:
-    """Give the account to a bearer that may manage it."""
+    """Return the account to a bearer that may manage it."""
     account = _account(request)
     bearer = _bearer(request)
     if account.is_issued(bearer):
@@ -340,7 +340,7 @@ def _quirks(request: Request) -> Quirks:
 
 
 def _seen(request: Request, key: Key | None) -> Key:
-    """Give a key as a request for it alone shows it."""
+    """Return a key as a request for it alone shows it."""
     seen = None if key is None else _quirks(request).seen(key, _account(request).now(), in_list=False)
     return seen or no_such_key()
 

@@ -73,7 +73,7 @@ class Fault:
     probability: float = 1.0
 
     def concerns(self, method: str, path: str, name: str = "") -> bool:
-        """Tell whether a request is one that this fault is about; `name` is the one in its body, "" without any."""
+        """Return whether a request is one that this fault is about; `name` is the one in its body, "" without any."""
         named = self.name is None or (bool(name) and fnmatchcase(name, self.name))
         return named and self.method in ("*", method) and fnmatchcase(path, self.path)
 

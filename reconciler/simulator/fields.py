@@ -218,7 +218,7 @@ def _expires_at(value: object, now: datetime) -> datetime | None:
 
 
 def _is_text(value: str) -> bool:
-    """Tell a real string from one with half a character in it, which JSON can spell and UTF-8 cannot."""
+    """Return a real string from one with half a character in it, which JSON can spell and UTF-8 cannot."""
     try:
         value.encode()
     except UnicodeEncodeError:

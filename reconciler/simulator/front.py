@@ -125,7 +125,7 @@ async def _body(receive: Receive) -> bytes:
 
 
 def _again(body: bytes, receive: Receive) -> Receive:
-    """Give the application a body that has been read already."""
+    """Return the application a body that has been read already."""
     waiting: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def again() -> Message:
@@ -214,7 +214,7 @@ async def _lose(scope: Scope, receive: Receive) -> None:
 
 
 def _spoil(body: Spoilt | None, content: bytes) -> tuple[bytes, bytes]:
-    """Give the content type and the content of an answer once it is spoilt."""
+    """Return the content type and the content of an answer once it is spoilt."""
     match body:
         case Spoilt.HTML:
             return b"text/html", _HTML

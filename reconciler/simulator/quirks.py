@@ -70,7 +70,7 @@ _LONGEST: Final = 3600.0
 
 
 def next_page(end: int) -> str:
-    """Give the address of the page after so many keys."""
+    """Return the address of the page after so many keys."""
     return f"https://api.naga.ac{_KEYS}?offset={end}"
 
 
@@ -82,7 +82,7 @@ class Pages:
     says: frozenset[str] = frozenset()
 
     def link(self, end: int, total: int) -> dict[str, str]:
-        """Give the header that says so, if it is one, after `end` of `total` keys."""
+        """Return the header that says so, if it is one, after `end` of `total` keys."""
         return {"Link": f'<{next_page(end)}>; rel="next"'} if "link" in self.says and end < total else {}
 
 
@@ -94,7 +94,7 @@ class Echo:
     member: str = "message"
 
     def text(self, bearer: str) -> str:
-        """Give what stands in the answer."""
+        """Return what stands in the answer."""
         return SPELLINGS[self.spelling](bearer.encode())
 
 
@@ -124,7 +124,7 @@ class Quirks:
         return replace(self, **added)
 
     def seen(self, key: Key, now: datetime, *, in_list: bool) -> Key | None:
-        """Give a key as it is shown; None for one that is not."""
+        """Return a key as it is shown; None for one that is not."""
         if (self.expired_disabled or self.expired_gone) and key.expires_at is not None and key.expires_at <= now:
             if self.expired_gone:
                 return None
@@ -145,7 +145,7 @@ class Quirks:
         return text.removesuffix("Z") if self.zoneless else text
 
     def take(self, changes: KeyChanges, now: datetime) -> KeyChanges:
-        """Give what the service makes of the fields that it was sent; refuses those that it is strict about."""
+        """Return what the service makes of the fields that it was sent; refuses those that it is strict about."""
         strict, name = self.strict_lock, changes.get("name")
         limit, expires_at = changes.get("credit_limit"), changes.get("expires_at")
         if "limit" in strict and limit == Decimal(0):

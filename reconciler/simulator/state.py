@@ -114,7 +114,7 @@ def _claim(path: Path) -> None:
 
 
 def _problem(path: Path) -> str | None:
-    """Say what is wrong with the file, judged by its first bytes alone; SQLite itself could leave files beside it."""
+    """Return what is wrong with the file, judged by its first bytes alone; SQLite could leave files beside it."""
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             return "is not a file"
@@ -241,7 +241,7 @@ class State:
         self._lock = threading.RLock()
 
     def __enter__(self) -> Self:
-        """Give the account itself."""
+        """Return the account itself."""
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -256,7 +256,7 @@ class State:
     # --- its clock ---
 
     def now(self) -> datetime:
-        """Tell the account's time: the real one, and how far it has travelled from it."""
+        """Return the account's time: the real one, and how far it has travelled from it."""
         return self._clock() + self._offset()
 
     def travel(self, by: timedelta) -> None:
@@ -283,7 +283,7 @@ class State:
     # --- its money ---
 
     def balance(self) -> Decimal:
-        """Tell what is left on the account, in USD."""
+        """Return what is left on the account, in USD."""
         return Decimal(self._setting("balance", _FIRST_BALANCE))
 
     def set_balance(self, balance: Decimal) -> None:
@@ -406,11 +406,11 @@ class State:
             return True
 
     def is_issued(self, secret: str) -> bool:
-        """Tell whether the account ever gave out this secret, deleted keys included."""
+        """Return whether the account ever gave out this secret, deleted keys included."""
         return self._holder(secret) is not None
 
     def opens(self, secret: str) -> bool:
-        """Tell whether the service would serve this secret: its key exists, is enabled and has not expired."""
+        """Return whether the service would serve this secret: its key exists, is enabled and has not expired."""
         holder = self._holder(secret)
         key = self.key(holder) if holder is not None else None
         return key is not None and key.is_enabled and (key.expires_at is None or key.expires_at > self.now())
