@@ -62,7 +62,7 @@ _NEXT: Final = """\
 @click.option("--fast", is_flag=True, help="Go through without a pause; on a terminal, each chapter waits for Enter.")
 @click.option("--keep", is_flag=True, help="Keep the temporary folder, to look around and go on.")
 def command(*, fast: bool, keep: bool) -> int:
-    """Return the whole story on a simulated account, in a temporary folder.
+    """Tell the whole story on a simulated account, in a temporary folder.
 
     Five chapters: a file and its keys, a run that is killed, a mistake that is reverted, a rotation that nobody
     notices, an account that has keys already. Every command is shown as you would type it, and its real output follows.

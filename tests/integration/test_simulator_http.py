@@ -12,13 +12,13 @@ from typing import IO, TYPE_CHECKING
 
 import httpx
 import pytest
-from click.testing import CliRunner
 
-from reconciler.cli.simulate import _announce, command
+from reconciler.cli.simulate import _announce
 from reconciler.errors import UsageError
 from reconciler.simulator import State
 from reconciler.simulator.faults import GRAMMAR
 from reconciler.simulator.serve import Server, _url
+from support.command import call
 from support.simulation import Service, names, served
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def test_a_wrong_fault_ends_the_command_at_once() -> None:
 
 
 def test_the_help_explains_every_word_of_a_fault_unbroken() -> None:
-    shown = {line.strip() for line in CliRunner().invoke(command, ["--help"]).output.splitlines()}
+    shown = {line.strip() for line in call("simulate", "--help").out.splitlines()}
     assert {line.strip() for line in GRAMMAR.splitlines()} <= shown
 
 
