@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from reconciler.engine.accounts import Wanted, clock_warnings, in_a_line, none_read, read_account, read_all
 from reconciler.errors import AccountError, ReconcilerError, UsageError
@@ -61,9 +61,14 @@ def refuse_empty_globs(request: PlanRequest, snapshots: Iterable[Snapshot]) -> N
     _refuse_empty("--allow", options.allow, [*map(str, every), *live])
 
 
+_ANY_KEY: Final = "\0"
+"""What `*` and `?` match, and nothing that somebody types does."""
+
+
 def _refuse_empty(flag: str, globs: Sequence[str], names: Sequence[str]) -> None:
     for glob in globs:
-        if not any(map(matcher([glob]), names)):
+        # What ends with a slash stands for whatever key an environment may have.
+        if not any(map(matcher([glob]), (f"{name}{_ANY_KEY}" if name.endswith("/") else name for name in names))):
             known = {f"{name}*" if name.endswith("/") else name for name in names}
             msg = f"{flag} {glob} matches no key that is declared or live{near(glob, known)}"
             raise UsageError(msg)

@@ -232,6 +232,8 @@ def test_plan_and_apply_agree_on_a_key_whose_secret_nobody_would_receive(front: 
     [
         (["--only", "prodction"], "production/"),
         (["--only", "production"], "production/"),
+        (["--only", "production/"], "--only production/"),
+        (["--allow", "ci/"], "--allow ci/"),
         (["--only", "ci/*", "--only", "prodction/*"], "--only prodction/*"),
         (["-e", "ci", "--only", "production/*"], "--only production/*"),
         (["--only", "stranger"], "--only stranger"),
