@@ -188,8 +188,8 @@ def _renamed_all(draft: Draft, base: Declaration) -> Iterator[Finding]:
 
 
 def _not_delivered(bench: Bench) -> Iterator[Finding]:
-    """Find destinations that are added to a key whose secret is known to its holders only."""
-    draft, covers = bench.draft, bench.draft.options.selector()
+    """Find places that are new to a key whose secret is known to its holders only, be they added or moved to."""
+    draft, covers, spots = bench.draft, bench.draft.options.selector(), _Spots()
     existing = {*draft.live}
     for action in draft.actions:
         if isinstance(action, Finish | Restore):
@@ -199,21 +199,13 @@ def _not_delivered(bench: Bench) -> Iterator[Finding]:
     for key in draft.declaration.keys:
         before = bench.base_keys.get(key.address)
         if before and key.address in existing and covers(key.address):
-            for delivery in _added(before, key):
+            for delivery in _only_of(key, before, spots):
                 message = (
-                    f"destination {delivery.target.destination} ({delivery.name}) is added to a key that exists, and "
-                    f"its secret cannot be read again; pass --rotate {key.address} to deliver a new one everywhere"
+                    f"destination {delivery.target.destination} ({delivery.name}) does not receive the secret of this "
+                    "key, which exists already and cannot be read again; "
+                    f"pass --rotate {key.address} to deliver a new one everywhere"
                 )
                 yield Finding("not-delivered", Severity.WARNING, message, key.address, delivery.source)
-
-
-def _added(before: DeclaredKey, after: DeclaredKey) -> list[Delivery]:
-    """Compare where a secret goes; one by one, because hashing a target takes longer than all the rest."""
-    return [
-        new
-        for new in after.deliver
-        if not any(old.name == new.name and old.target == new.target for old in before.deliver)
-    ]
 
 
 def _loosened(bench: Bench, base: Declaration) -> Iterator[Finding]:
@@ -341,7 +333,7 @@ def judge_places(bench: Bench, base: Declaration) -> Iterator[Finding]:
         before = bench.base_keys.get(key.address)
         names = key.renamed_from if before is None else ()
         before = before or next((earlier[name] for name in names if name in earlier), None)
-        lost = [] if before is None else _lost(before, key, spots)
+        lost = [] if before is None else _only_of(before, key, spots)
         moved: list[tuple[Delivery, Address | None]] = []
         for delivery in key.deliver:
             owner = owners.get(spots.of(delivery))
@@ -350,7 +342,7 @@ def judge_places(bench: Bench, base: Declaration) -> Iterator[Finding]:
             elif owner not in {None if before is None else before.address, key.address} and (before or owner):
                 moved.append((delivery, owner))
         if moved or (lost and not any(each.new for each in key.deliver)):
-            yield _moved_place(key, moved, lost)
+            yield _moved_place(key, actions.get(key.address), moved, lost)
 
 
 class _Spots:
@@ -368,10 +360,14 @@ class _Spots:
         return (target.type, self._settings[id(target)][1], delivery.name)
 
 
-def _lost(before: DeclaredKey, key: DeclaredKey, spots: _Spots) -> list[Delivery]:
-    """Return where the key was delivered, in the base, and is not any more."""
-    now = {spots.of(each) for each in key.deliver}
-    return [each for each in before.deliver if spots.of(each) not in now]
+def _only_of(key: DeclaredKey, other: DeclaredKey, spots: _Spots) -> list[Delivery]:
+    """Return where the first key is delivered and the second is not, whatever the file calls these places."""
+    shared = {spots.of(each) for each in other.deliver}
+    return [each for each in key.deliver if spots.of(each) not in shared]
+
+
+def _goes(action: Change | None) -> str:
+    return "goes" if action is not None and deliveries_of(action) else "would go, when it gets a new one,"
 
 
 def _new_place(
@@ -383,8 +379,9 @@ def _new_place(
     lost: list[Delivery],
 ) -> Finding:
     environment = key.address.environment
-    goes = "goes" if action is not None and deliveries_of(action) else "would go, when it gets a new one,"
-    message = f"its secret {goes} to a place where {environment} has not delivered before: {place_words(delivery)}"
+    message = (
+        f"its secret {_goes(action)} to a place where {environment} has not delivered before: {place_words(delivery)}"
+    )
     if owner is not None and owner.environment != environment:
         message += f", which is that of {owner} in the base file"
     message += _was(lost)
@@ -402,12 +399,14 @@ def _new_place(
     return replace(found, source=delivery.source)
 
 
-def _moved_place(key: DeclaredKey, moved: list[tuple[Delivery, Address | None]], lost: list[Delivery]) -> Finding:
+def _moved_place(
+    key: DeclaredKey, action: Change | None, moved: list[tuple[Delivery, Address | None]], lost: list[Delivery]
+) -> Finding:
     parts = []
     for delivery, owner in moved:
         whose = "" if owner is None else f", which is that of {owner} in the base file"
         parts.append(f"to {place_words(delivery)}{whose}")
-    goes = f"its secret goes {', and '.join(parts)}" if parts else "its secret goes to fewer places"
+    goes = f"its secret {_goes(action)} {', and '.join(parts) or 'to fewer places'}"
     source = moved[0][0].source if moved else key.source
     return Finding("moved-place", Severity.WARNING, f"{goes}{_was(lost)}", key.address, source)
 

@@ -171,6 +171,22 @@ def test_a_folder_in_place_of_a_file_moves_the_places_of_its_secrets(front: Fron
     assert "new-place" in {finding["rule"] for finding in ended.document["findings"]}
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("local", "loc2"), ("path: secrets.env", "path: x/../secrets.env"), ("path: secrets.env", "path: ../secrets.env")],
+)
+def test_a_place_that_is_only_written_otherwise_has_not_moved(front: Front, old: str, new: str) -> None:
+    base = was(text(), "a revision")
+    for key in "ab":
+        front.state.create_key(f"ci/{key}", Decimal(1))
+    front.write(text().replace(old, new))
+    if "path: ../" in new:
+        Path("keys").mkdir()
+        Path("keys.yaml").rename("keys/settings.yaml")
+    ended = front("plan", "--base", base, "--format", "json")
+    assert (ended.code, findings(ended)) == (0, [])
+
+
 @pytest.mark.parametrize("command", ["plan", "validate", "fmt"])
 def test_a_folder_keys_is_the_declaration_where_there_is_no_file_and_it_holds_one(front: Front, command: str) -> None:
     call_it = front if command == "plan" else Front(front.state)

@@ -306,9 +306,13 @@ def test_activity_is_judged_in_the_longer_of_two_windows() -> None:
 # --- destinations that are added --------------------------------------------------------------------------------------
 
 ONE, OTHER = dotenv("one.env", "KEY"), dotenv("other.env", "KEY")
+AS_IT_IS = replace(ONE, target=replace(ONE.target, resolved=ONE.target.settings))
+DETOUR = replace(AS_IT_IS, target=replace(AS_IT_IS.target, settings=(("path", "x/../one.env"),)))
+LINKED = replace(AS_IT_IS, target=replace(AS_IT_IS.target, resolved=(("path", "elsewhere.env"),)))
+RENAMED = replace(ONE, target=replace(ONE.target, destination="loc2"))
 ADDED = (
-    "warning ci/a: destination local (KEY) is added to a key that exists, and its secret cannot be read again;"
-    " pass --rotate ci/a to deliver a new one everywhere"
+    "warning ci/a: destination local (KEY) does not receive the secret of this key, which exists already and cannot be"
+    " read again; pass --rotate ci/a to deliver a new one everywhere"
 )
 
 
@@ -323,6 +327,9 @@ ADDED = (
         pytest.param((ONE,), (ONE, OTHER), [live(1, "ci/a~gone.20270101T000000Z")], [ADDED], id="on its return"),
         pytest.param((ONE, OTHER), (OTHER, ONE), [live(1, "ci/a")], [], id="the same in another order"),
         pytest.param((ONE, OTHER), (ONE,), [live(1, "ci/a")], [], id="one less"),
+        pytest.param((ONE,), (RENAMED,), [live(1, "ci/a")], [], id="another name of the destination"),
+        pytest.param((AS_IT_IS,), (DETOUR,), [live(1, "ci/a")], [], id="the same file, by another path"),
+        pytest.param((AS_IT_IS,), (LINKED,), [live(1, "ci/a")], [ADDED], id="another file, by the same path"),
         pytest.param(
             (ONE,), (replace(ONE, source=replace(SOMEWHERE, line=7)),), [live(1, "ci/a")], [], id="moved down"
         ),

@@ -106,6 +106,27 @@ def test_what_is_new_and_what_moved_is_told(keys: list[DeclaredKey], expected: l
     assert {each.source for each in plan.findings if each.rule == "new-place"} <= {LINE}
 
 
+@pytest.mark.parametrize("rule", ["new-place", "moved-place"])
+@pytest.mark.parametrize(
+    ("account", "rotate", "goes"),
+    [
+        pytest.param([], (), True, id="created"),
+        pytest.param([live(1, "x/b")], ("x/b",), True, id="rotated"),
+        pytest.param([live(1, "x/b")], (), False, id="left alone"),
+        pytest.param([live(1, "ci/a")], (), False, id="renamed from another environment"),
+    ],
+)
+def test_a_secret_that_stays_is_not_said_to_go_elsewhere(
+    rule: str, account: list[LiveKey], rotate: tuple[str, ...], *, goes: bool
+) -> None:
+    base = [A, key("x/c", to("acme/x", "C"))]
+    moved = key("x/b", to("acme/x" if rule == "moved-place" else "mallory/x", "B"), renamed_from=("ci/a",))
+    options = Options(rotate=frozenset(map(address, rotate)))
+    plan = three_way(declaration(base), declaration([moved, base[1]]), *account, options=options)
+    said = [each.message for each in plan.findings if each.rule == rule]
+    assert [message.startswith("its secret goes to ") for message in said] == [goes]
+
+
 def test_a_template_is_compared_as_it_is_written() -> None:
     base = declaration([key("ci/a", to("ci/a", "K", written="{environment}/{key}"))])
     known = key("ci/b", to("ci/b", "K", written="{environment}/{key}"))
