@@ -135,5 +135,5 @@ def test_an_answer_ends_in_an_error_after_seconds(front: Front, answer: str) -> 
 
     code, errors = asyncio.run(asked())
     assert code == 1, errors
-    assert errors.startswith("error: ")
+    assert "error: " in errors.splitlines()[-1][:7]  # before it, a slow machine is told of each attempt
     assert len(errors) < 5_000

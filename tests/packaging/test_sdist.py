@@ -37,4 +37,4 @@ def test_the_sdist_holds_what_a_reader_needs_and_no_tests(sdist: Path) -> None:
         "reconciler",
         "schemas",
     }
-    assert not held & {"tests", "benchmarks", "Makefile", "requirements"}
+    assert not held & {"tests", "benchmarks", "Makefile"}
