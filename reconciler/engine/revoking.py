@@ -48,6 +48,7 @@ from reconciler.planning.revocation import (
     revocations,
     selected,
 )
+from reconciler.units import near
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
@@ -135,7 +136,14 @@ async def find(request: RevokeRequest) -> dict[str, Found]:
         snapshot = await account.list_keys()
         return candidates(request.part(variable), snapshot), snapshot
 
-    variables = account_variables(request.declaration, request.environments) if request.declaration else (KEY_VARIABLE,)
+    variables: tuple[str, ...] = (KEY_VARIABLE,)
+    if request.declaration is not None:
+        known = request.declaration.environments
+        for name in request.environments:
+            if name not in known:
+                msg = f"environment {name} is not declared{near(name, known)}; nothing was changed"
+                raise UsageError(msg)
+        variables = account_variables(request.declaration, request.environments)
     answers = await read_all(variables, read, request.simulator, credentials=request.credentials)
     accounts = {variable: answer for variable, answer in answers.items() if not isinstance(answer, ReconcilerError)}
     errors = [f"{variable}: {in_a_line(e)}" for variable, e in answers.items() if isinstance(e, ReconcilerError)]

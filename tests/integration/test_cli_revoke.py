@@ -70,6 +70,12 @@ def settles(front: Front) -> None:
     assert front.names() == ["ci/a", "ci/b"]
 
 
+def test_an_environment_that_is_not_declared_is_an_error_and_kills_nothing(done: Front) -> None:
+    ended = done("revoke", "ci/a", "-e", "ic", "--yes")
+    assert (ended.code, ended.out) == (1, "")
+    assert done.state.opens(secret("KEY_A"))
+
+
 def test_a_leaked_key_is_dead_and_replaced_and_stays_so(done: Front) -> None:
     leaked, other = secret("KEY_A"), secret("KEY_B")
     ended = done("revoke", "ci/a", "--yes")
