@@ -151,6 +151,7 @@ _APPROVAL: Final = "--auto-approve"
 _FORMAT: Final = "--format"
 _NOTHING_ASKED: Final = "reconciler plan shows what apply would do, and changes nothing."
 _YES: Final = ("--yes", "Did you mean --yes?")
+_ONLY: Final = ("--only", "Did you mean --only?")
 _OPTIONS: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
     "--yes": ((_APPROVAL, "Did you mean --auto-approve?"),),
     "-y": ((_APPROVAL, "Did you mean --auto-approve?"), _YES),
@@ -160,6 +161,10 @@ _OPTIONS: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
     "--output": ((_FORMAT, "Did you mean --format?"),),
     "-o": ((_FORMAT, "Did you mean --format?"),),
     "--dry-run": ((_APPROVAL, _NOTHING_ASKED),),
+    "--target": (_ONLY,),
+    "-t": (_ONLY,),  # all that click tells of -target=ADDRESS
+    "-a": ((_APPROVAL, "Did you mean --auto-approve?"),),  # and of -auto-approve
+    "--check": (("--detailed-exitcode", "Did you mean --detailed-exitcode?"),),
 }
 """Options of other tools and commands: the option that a command must have for a hint to be right, and the hint."""
 

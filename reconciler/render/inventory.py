@@ -61,6 +61,7 @@ _INKS: Final = {
     KeyStatus.LOCK: Ansi.DIM,
 }
 _ROOMY: Final = Context(prec=100)  # whatever amount the service writes, rounding it is no error
+_SHARE: Final = "Of limit"
 _BLANK: Final = InventoryKey("", KeyStatus.MISSING)
 
 
@@ -72,8 +73,9 @@ def inventory_text(
     rows = [_row(key, terminal_name, str, several=several) for key in keys]
     heads = _columns(days, several=several)
     table = [*text_table(heads, rows, pen, width), ""] if rows else []
-    below = [_summary(keys, days, period), *_notes(keys)]
-    if rows and (missing := left_out(heads, rows, width)):
+    missing = left_out(heads, rows, width) if rows else ()
+    below = [_summary(keys, days, period), *_notes(keys, missing)]
+    if missing:
         below.append(f"Left out, as this terminal is narrow: {', '.join(missing)}. --format csv has everything.")
     return "".join(f"{line}\n" for line in (*table, *(part for line in below for part in wrapped(line, width))))
 
@@ -196,7 +198,7 @@ def _columns(days: int, *, several: bool) -> tuple[Column, ...]:
         Column("Id", right=True, optional=7),
         Column("Limit", right=True),
         Column(f"Spend {days}d", right=True),
-        Column("Of limit", right=True, optional=2),
+        Column(_SHARE, right=True, optional=2),
         Column("Age", right=True, optional=6),
         Column("Expires", optional=3),
         Column("Rotate by", optional=5),
@@ -242,9 +244,10 @@ def _summary(keys: Sequence[InventoryKey], days: int, period: Span | None, value
     return f"{plural(len(keys), 'key')}{f': {stated}' if stated else ''}{spend}."
 
 
-def _notes(keys: Sequence[InventoryKey]) -> list[str]:
+def _notes(keys: Sequence[InventoryKey], missing: Sequence[str] = ()) -> list[str]:
+    """Return what explains the table, but for the columns that are missing from it."""
     notes = []
-    if any(key.share is not None and key.share.at_least for key in keys):
+    if _SHARE not in missing and any(key.share is not None and key.share.at_least for key in keys):
         notes.append("≥: a limit is on all that a key ever spends, of which the service tells the last 30 days.")
     if any(key.period is not None for key in keys):
         notes.append("Where a budget renews, the limit and the share of it are those of its period.")

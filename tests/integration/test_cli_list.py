@@ -139,6 +139,10 @@ def test_no_line_is_wider_than_the_terminal_and_what_is_left_out_is_named(
     missing = [title for title in titles if title not in heads]
     assert missing
     assert ", ".join(missing) in " ".join(shown)
+    assert "Of limit" in missing
+    assert "≥" not in "".join(shown)  # what only explains a column goes with it
+    monkeypatch.setenv("COLUMNS", "200")
+    assert "≥: " in front("list", terminal=True).out
 
 
 def test_nothing_to_list_is_said(front: Front) -> None:
